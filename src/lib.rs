@@ -1,0 +1,1 @@
+//! Hitchline ties a Slack thread to an agent session.

@@ -1,0 +1,2 @@
+//! The `hitchline` binary.
+fn main() {}
