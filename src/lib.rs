@@ -9,5 +9,6 @@ pub mod inbox;
 pub mod outbox;
 pub mod scope;
 pub mod secret;
+pub mod session;
 pub mod store;
 pub mod telemetry;

@@ -43,7 +43,7 @@ pub trait Intake: Send + Sync {
     fn claim(&self, inbound: &Inbound) -> Claim;
 
     /// Tells what became of a claim. Called exactly once for each [`Claim::Keep`].
-    fn settle(&self, inbound: Inbound, intent: Option<Intent>, outcome: Settled);
+    fn settle(&self, inbound: Inbound, keep: Keep, outcome: Settled);
 }
 
 /// How an inbound is to be kept.

@@ -50,7 +50,7 @@ impl Inbox {
         let intake = self.intake.clone();
         Store::accept(slot, accept, move |accept, outcome| {
             let settled = settled(&outcome);
-            intake.settle(accept.inbound, accept.keep.intent, settled);
+            intake.settle(accept.inbound, accept.keep, settled);
             // The socket may be gone; the event is stored all the same, and its redelivery is a duplicate.
             let _unheard = done.send(receipt_of(settled, outcome));
         });
