@@ -10,5 +10,6 @@ pub mod outbox;
 pub mod scope;
 pub mod secret;
 pub mod session;
+pub mod slack;
 pub mod store;
 pub mod telemetry;

@@ -21,8 +21,6 @@ pub struct Policy {
     pub turn_timeout: Duration,
     /// How long a decision may take; then it is a rejection.
     pub approval_timeout: Duration,
-    /// How many messages may wait in one conversation.
-    pub queue_limit: usize,
     /// The slash command, for hints.
     pub command: String,
     /// Each backend's own settings, by name.
@@ -126,7 +124,6 @@ mod tests {
             inactivity_timeout: Duration::from_secs(600),
             turn_timeout: Duration::from_secs(3600),
             approval_timeout: Duration::from_secs(600),
-            queue_limit: 50,
             command: "/hitch".into(),
             backends: BTreeMap::from([("echo".into(), backend("/e")), ("claude".into(), backend("/c"))]),
             routes: BTreeMap::from([("C1".into(), Route { backend: Some("claude".into()), working_dir: None })]),

@@ -69,7 +69,6 @@ mod tests {
             inactivity_timeout: std::time::Duration::ZERO,
             turn_timeout: std::time::Duration::ZERO,
             approval_timeout: std::time::Duration::ZERO,
-            queue_limit: 1,
             command: "/hitch".into(),
             backends: std::collections::BTreeMap::new(),
             routes: std::collections::BTreeMap::new(),

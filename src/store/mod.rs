@@ -118,6 +118,11 @@ impl Store {
         Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader) })
     }
 
+    /// Goes through the writer once: works as long as a commit would.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.write(|_connection| Ok(())).await
+    }
+
     /// Finishes what was handed over, and closes the database. Later calls fail with [`StoreError::Closed`]. Twice is fine.
     pub async fn close(&self) {
         self.writer.close().await;

@@ -1,0 +1,190 @@
+//! Deliveries into the domain's words, or a reason to pass them over. Pure.
+
+use serde_json::Value;
+
+use super::button;
+use super::text::plain;
+use super::wire::{Envelope, Kind};
+use crate::domain::ids::{BotId, TeamId, Ts, UserId};
+use crate::domain::inbound::{Author, ChannelKind, Click, Inbound, Message, ReplyUrl, Slash, What};
+
+/// Who we are in the workspace, as Slack tells at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Our workspace.
+    pub team: TeamId,
+    /// Our bot's user.
+    pub user: UserId,
+    /// Our bot, where Slack names it.
+    pub bot: Option<BotId>,
+}
+
+/// What a delivery is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// Something that a person did.
+    Inbound(Box<Inbound>),
+    /// Not for us; acknowledged and counted under this reason.
+    Ignored(&'static str),
+}
+
+use Decoded::Ignored;
+
+/// Message subtypes that are a person's message all the same.
+const MESSAGES: [&str; 4] = ["", "file_share", "thread_broadcast", "me_message"];
+
+/// Reads a delivery.
+pub fn decode(envelope: &Envelope, me: &Identity) -> Decoded {
+    match envelope.kind {
+        Kind::Event => event(&envelope.payload, me),
+        Kind::Slash => slash(&envelope.payload, me),
+        Kind::Interactive => interactive(&envelope.payload, me),
+    }
+}
+
+fn event(payload: &Value, me: &Identity) -> Decoded {
+    let event = &payload["event"];
+    match text(event, "type") {
+        "message" | "app_mention" => message(payload, event, me),
+        "agent_session_stopped" => stopped(payload, event, me),
+        _ => Ignored("event_type"),
+    }
+}
+
+fn message(payload: &Value, event: &Value, me: &Identity) -> Decoded {
+    if !MESSAGES.contains(&text(event, "subtype")) {
+        return Ignored("subtype");
+    }
+    // A mention that was added by editing: the message itself has been handled or passed over.
+    if event["edited"].is_object() || event["hidden"] == true {
+        return Ignored("edit");
+    }
+    let (user, bot, ts, channel) =
+        (text(event, "user"), text(event, "bot_id"), text(event, "ts"), text(event, "channel"));
+    if user == me.user.as_str() || me.bot.as_ref().is_some_and(|own| own.as_str() == bot) {
+        return Ignored("own");
+    }
+    if user.is_empty() || ts.is_empty() || channel.is_empty() {
+        return Ignored("incomplete");
+    }
+    let plain = plain(text(event, "text"), me.user.as_str());
+    let mut keys = vec![format!("message:{channel}:{ts}")];
+    keys.extend(key("event", text(payload, "event_id")));
+    keys.extend(key(&format!("gesture:{user}"), text(event, "client_msg_id")));
+    let thread = Some(text(event, "thread_ts")).filter(|root| !root.is_empty() && *root != ts);
+    let what = What::Message(Message {
+        ts: ts.into(),
+        thread: thread.map(Ts::from),
+        mention: plain.mention || text(event, "type") == "app_mention",
+        text: plain.text,
+        files: event["files"].as_array().map_or(0, Vec::len),
+    });
+    inbound(me, keys, event, author(event, user, bot), what)
+}
+
+fn stopped(payload: &Value, event: &Value, me: &Identity) -> Decoded {
+    let (user, thread) = (text(event, "user"), text(event, "thread_ts"));
+    if user.is_empty() || thread.is_empty() || text(event, "channel").is_empty() {
+        return Ignored("incomplete");
+    }
+    let keys = key("event", text(payload, "event_id")).collect();
+    inbound(me, keys, event, author(event, user, ""), What::Stop { thread: thread.into() })
+}
+
+fn inbound(me: &Identity, keys: Vec<String>, event: &Value, author: Author, what: What) -> Decoded {
+    Decoded::Inbound(Box::new(Inbound {
+        keys,
+        team: me.team.clone(),
+        channel: text(event, "channel").into(),
+        channel_kind: channel_kind(text(event, "channel_type")),
+        author,
+        what,
+    }))
+}
+
+fn slash(payload: &Value, me: &Identity) -> Decoded {
+    let (user, channel, reply) = (text(payload, "user_id"), text(payload, "channel_id"), text(payload, "response_url"));
+    if user.is_empty() || channel.is_empty() || reply.is_empty() {
+        return Ignored("incomplete");
+    }
+    Decoded::Inbound(Box::new(Inbound {
+        keys: key("slash", text(payload, "trigger_id")).collect(),
+        team: me.team.clone(),
+        channel: channel.into(),
+        channel_kind: by_prefix(channel),
+        author: Author { user: user.into(), team: team(text(payload, "team_id")), bot: None },
+        what: What::Slash(Slash {
+            text: plain(text(payload, "text"), me.user.as_str()).text,
+            reply: ReplyUrl(reply.into()),
+        }),
+    }))
+}
+
+fn interactive(payload: &Value, me: &Identity) -> Decoded {
+    if text(payload, "type") != "block_actions" {
+        return Ignored("interaction_type");
+    }
+    let (action, container) = (&payload["actions"][0], &payload["container"]);
+    let (action_id, action_ts) = (text(action, "action_id"), text(action, "action_ts"));
+    let Some(button) = button::decode(action_id, text(action, "value")) else { return Ignored("foreign_button") };
+    let (user, channel) = (text(&payload["user"], "id"), text(container, "channel_id"));
+    let message = text(container, "message_ts");
+    if user.is_empty() || channel.is_empty() || message.is_empty() {
+        return Ignored("incomplete");
+    }
+    let thread =
+        [container, &payload["message"]].into_iter().map(|place| text(place, "thread_ts")).find(|ts| !ts.is_empty());
+    let reply = Some(text(payload, "response_url")).filter(|url| !url.is_empty());
+    Decoded::Inbound(Box::new(Inbound {
+        keys: vec![format!("click:{message}:{action_id}:{action_ts}:{user}")],
+        team: me.team.clone(),
+        channel: channel.into(),
+        channel_kind: by_prefix(channel),
+        author: Author { user: user.into(), team: team(text(&payload["user"], "team_id")), bot: None },
+        what: What::Click(Click {
+            message: message.into(),
+            thread: thread.map(Ts::from),
+            button,
+            reply: reply.map(|url| ReplyUrl(url.to_owned())),
+        }),
+    }))
+}
+
+fn author(event: &Value, user: &str, bot: &str) -> Author {
+    // In shared channels these name the person's own workspace; `team` does so only sometimes.
+    let home = ["user_team", "source_team", "team"].into_iter().map(|name| text(event, name)).find(|id| !id.is_empty());
+    Author {
+        user: user.into(),
+        team: home.and_then(team),
+        bot: Some(bot).filter(|bot| !bot.is_empty()).map(BotId::from),
+    }
+}
+
+fn team(id: &str) -> Option<TeamId> {
+    (!id.is_empty()).then(|| id.into())
+}
+
+fn channel_kind(kind: &str) -> ChannelKind {
+    match kind {
+        "channel" | "group" => ChannelKind::Channel,
+        "im" => ChannelKind::Direct,
+        "mpim" => ChannelKind::Group,
+        _ => ChannelKind::Unknown,
+    }
+}
+
+/// Commands and clicks don't say what kind of place they come from; a DM's id begins with `D`.
+fn by_prefix(channel: &str) -> ChannelKind {
+    if channel.starts_with('D') { ChannelKind::Direct } else { ChannelKind::Unknown }
+}
+
+fn key(kind: &str, id: &str) -> impl Iterator<Item = String> {
+    (!id.is_empty()).then(|| format!("{kind}:{id}")).into_iter()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+use serde_json::json;
+
+fn me() -> Identity {
+    Identity { team: "T1".into(), user: "UBOT".into(), bot: Some("BBOT".into()) }
+}
+
+fn event(event: &Value) -> Decoded {
+    let payload = json!({"event_id": "Ev1", "team_id": "T1", "event": event});
+    decode(&Envelope { id: "e".into(), kind: Kind::Event, payload }, &me())
+}
+
+fn inbound(decoded: Decoded) -> Inbound {
+    let Decoded::Inbound(inbound) = decoded else { panic!("{decoded:?}") };
+    *inbound
+}
+
+fn message(extra: &Value) -> Value {
+    let mut message = json!({
+        "type": "message", "channel": "C1", "channel_type": "channel", "user": "U1", "text": "<@UBOT> hi", "ts": "2.0",
+        "client_msg_id": "m1", "team": "T1",
+    });
+    message.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    message
+}
+
+#[test]
+fn a_mention_and_its_twin_share_a_key() {
+    let first = inbound(event(&message(&json!({}))));
+    let twin = inbound(event(&message(&json!({"type": "app_mention", "channel_type": null}))));
+    assert_eq!(first.keys, ["message:C1:2.0", "event:Ev1", "gesture:U1:m1"]);
+    assert!(first.keys.iter().any(|key| twin.keys.contains(key)));
+    assert_eq!((first.channel_kind, twin.channel_kind), (ChannelKind::Channel, ChannelKind::Unknown));
+    let What::Message(said) = first.what else { panic!("not a message") };
+    assert_eq!((said.text.as_str(), said.mention, said.thread), ("hi", true, None));
+}
+
+// holds: T-3
+#[test]
+fn what_nobody_meant_for_us_is_passed_over() {
+    let cases = [
+        (json!({"user": "UBOT"}), "own"),
+        (json!({"bot_id": "BBOT", "user": "U9"}), "own"),
+        (json!({"subtype": "message_changed"}), "subtype"),
+        (json!({"subtype": "channel_join"}), "subtype"),
+        (json!({"subtype": "bot_message"}), "subtype"),
+        (json!({"edited": {"ts": "3.0"}}), "edit"),
+        (json!({"user": null}), "incomplete"),
+        (json!({"type": "reaction_added"}), "event_type"),
+    ];
+    for (extra, reason) in cases {
+        assert_eq!(event(&message(&extra)), Ignored(reason), "{extra}");
+    }
+    let no_event = Envelope { id: "e".into(), kind: Kind::Event, payload: json!({"type": "app_rate_limited"}) };
+    assert_eq!(decode(&no_event, &me()), Ignored("event_type"));
+}
+
+#[test]
+fn bots_and_people_of_other_workspaces_are_known_as_such() {
+    let bot = inbound(event(&message(&json!({"bot_id": "B2"}))));
+    assert_eq!(bot.author.bot, Some("B2".into()));
+    let external = inbound(event(&message(&json!({"user_team": "T2"}))));
+    assert_eq!(external.author.team, Some("T2".into()));
+}
+
+#[test]
+fn threads_files_and_broadcasts() {
+    let reply = inbound(event(&message(&json!({"thread_ts": "1.0", "subtype": "file_share", "files": [{}, {}]}))));
+    assert_eq!(reply.conversation().unwrap().thread, "1.0".into());
+    let What::Message(reply) = reply.what else { panic!("not a message") };
+    assert_eq!(reply.files, 2);
+    // A root that carries its own ts as thread is still a root.
+    let What::Message(root) = inbound(event(&message(&json!({"thread_ts": "2.0"})))).what else {
+        panic!("not a message")
+    };
+    assert_eq!(root.thread, None);
+}
+
+#[test]
+fn a_click_on_our_button_and_on_a_foreign_one() {
+    let stop = Envelope {
+        id: "e".into(),
+        kind: Kind::Interactive,
+        payload: json!({
+            "type": "block_actions", "user": {"id": "U1", "team_id": "T1"}, "response_url": "https://hooks.slack.com/x",
+            "container": {"type": "message", "message_ts": "5.0", "channel_id": "C1", "thread_ts": "1.0"},
+            "actions": [{"action_id": "hitchline.approval.1", "value": "0b1e2c3d4e5f60718293a4b5c6d7e8f9:1", "action_ts": "6.0"}],
+        }),
+    };
+    let click = inbound(decode(&stop, &me()));
+    assert_eq!(click.keys, ["click:5.0:hitchline.approval.1:6.0:U1"]);
+    assert_eq!(click.conversation().unwrap().thread, "1.0".into());
+    let mut foreign = stop;
+    foreign.payload["actions"][0]["action_id"] = json!("other");
+    assert_eq!(decode(&foreign, &me()), Ignored("foreign_button"));
+}
+
+#[test]
+fn a_slash_command() {
+    let payload = json!({
+        "command": "/hitch", "text": "status &amp; more", "user_id": "U1", "team_id": "T1", "channel_id": "D1",
+        "response_url": "https://hooks.slack.com/y", "trigger_id": "1.2.3",
+    });
+    let slash = inbound(decode(&Envelope { id: "e".into(), kind: Kind::Slash, payload }, &me()));
+    assert_eq!((slash.keys, slash.channel_kind), (vec!["slash:1.2.3".to_owned()], ChannelKind::Direct));
+    let What::Slash(slash) = slash.what else { panic!("not a command") };
+    assert_eq!(slash.text, "status & more");
+    assert!(!format!("{slash:?}").contains("hooks.slack.com"), "the address is a secret");
+}
