@@ -61,9 +61,9 @@ async function resync(isAnother) {
   await route();
 }
 
-function hear(event) {
+function hear(event, wasHeld) {
   const before = state;
-  update(model.withEvent(state, event));
+  update(model.withEvent(state, event, wasHeld));
   const said = announcement(before, event, state);
   if (said) announcer.say(said);
   if (event.message && isUnknown(event.message)) refreshWorld();

@@ -6,7 +6,7 @@ import { parseMrkdwn, safeHref } from "./mrkdwn.js";
 import { richTextElements } from "./rich_text.js";
 import { blockElements } from "./tree.js";
 
-/** Elements for a message's blocks. `press(button, block)` is called for a pressed button, once confirmed. */
+/** Elements for a message's blocks. `press(element, block, control)` is called for a pressed button or a chosen option. */
 export function blockKitElements(blocks, look, press) {
   return blocks.map((block) => (BLOCKS[block.type] ?? unknown)(block, look, press));
 }
@@ -25,7 +25,7 @@ const BLOCKS = {
   markdown: ({ text = "" }, look) => el("div", { class: "block" }, blockElements(parseMarkdown(text), look)),
   rich_text: ({ elements = [] }, look) => el("div", { class: "block" }, richTextElements(elements, look)),
   image: (block) => el("div", { class: "block" }, image(block)),
-  actions: actions,
+  actions,
   context_actions: actions,
   task_card: (block, look) => taskCard(block, look),
   plan: ({ title, tasks = [] }, look) =>
@@ -41,7 +41,21 @@ function actions(block, look, press) {
 function element(one, block, look, press) {
   if (one.type === "button" || one.type === "icon_button") return button(one, block, press);
   if (one.type === "image") return image(one);
+  if (one.options) return menu(one, block, press);
   return unknown(one);
+}
+
+// Menus, radio buttons and overflows alike: one choice out of a list, sent as soon as it is made.
+function menu(one, block, press) {
+  const title = one.placeholder?.text ?? "Choose";
+  const choose = (event) => press({ ...one, value: event.currentTarget.value }, block, event.currentTarget);
+  return el("select", {
+    class: "button",
+    "aria-label": one.accessibility_label ?? title,
+    data: { focus: `${block.block_id}/${one.action_id}` },
+    on: { change: choose },
+  }, el("option", { value: "", disabled: true, selected: true }, title),
+  one.options.map(({ text, value }) => el("option", { value }, text?.text ?? value)));
 }
 
 function button(one, block, press) {

@@ -49,7 +49,7 @@ function rowContent(li, message, context) {
   li.dataset.author = message.user;
   const author = context.look.names[message.user] ?? message.user;
   return [
-    el("span", { class: `avatar hue-${hue(message.user)}`, "aria-hidden": "true" }, author.slice(0, 1).toUpperCase()),
+    el("span", { class: `avatar ${message.bot_id ? "is-bot" : `hue-${hue(message.user)}`}`, "aria-hidden": "true" }, author.slice(0, 1).toUpperCase()),
     el("div", { class: "content" },
       el("div", { class: "byline" },
         el("span", { class: "author", id: id("author") }, author),

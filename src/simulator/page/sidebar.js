@@ -15,7 +15,7 @@ export class Sidebar {
   }
 
   update(state) {
-    const parts = [state.team, state.bot, state.channels, state.users, state.person, state.place, state.unread, state.connections];
+    const parts = [state.team, state.bot, state.channels, state.users, state.person, state.place, state.unread, state.connections, state.live];
     if (this.#shown && parts.every((part, index) => part === this.#shown[index])) return;
     this.#shown = parts;
     setText(byId("workspace"), state.team.name);
@@ -25,10 +25,10 @@ export class Sidebar {
   }
 }
 
-function showBot({ bot, connections }) {
+function showBot({ bot, connections, live }) {
   const node = byId("bot-state");
-  node.dataset.connected = String(connections > 0);
-  if (connections === null) setText(node, "");
+  node.dataset.connected = String(live && connections > 0);
+  if (!live) setText(node, `${bot.name}: not known`);
   else if (connections === 0) setText(node, `${bot.name}: bot not connected`);
   else setText(node, `${bot.name}: connected${connections > 1 ? ` (${connections} sockets)` : ""}`);
 }
