@@ -7,4 +7,5 @@ pub mod domain;
 pub mod http_client;
 pub mod scope;
 pub mod secret;
+pub mod simulator;
 pub mod telemetry;
