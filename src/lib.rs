@@ -1,1 +1,11 @@
 //! Hitchline ties a Slack thread to an agent session.
+
+pub mod backend;
+pub mod backoff;
+pub mod clock;
+pub mod domain;
+pub mod http_client;
+pub mod scope;
+pub mod secret;
+pub mod simulator;
+pub mod telemetry;

@@ -1,0 +1,143 @@
+//! The agents: one trait, and an implementation for each kind.
+//!
+//! A backend starts sessions and restores them; a session takes one prompt at a time and answers with a stream of events of which
+//! the last is always, and exactly once, [`TurnEvent::End`]. Implementations never retry by themselves and never decide what an
+//! error means for a mapping: they report it by kind.
+
+pub mod error;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::domain::agent::{AgentEvent, Decision, Prompt};
+use crate::domain::ids::{RequestId, SessionId};
+use crate::domain::session::BackendRef;
+use error::BackendError;
+
+/// How many events of a turn may wait for their reader. When it is full the session waits, and with it, through the gate on its
+/// bytes, the agent.
+pub const TURN_CAPACITY: usize = 256;
+
+/// A kind of agent, as configured under one name.
+#[async_trait]
+pub trait Backend: Send + Sync + Debug {
+    /// Starts a session. One that fails or is dropped half-way leaves nothing behind.
+    async fn start(&self, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError>;
+
+    /// Brings back a session that this process does not hold, without repeating its history.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] when this kind can't; [`BackendError::Unknown`] when it could but does not know the session.
+    async fn restore(&self, session: &BackendRef, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError>;
+
+    /// Lets go of what all sessions share. Safe to call twice; every wait is cut to the deadline.
+    async fn shutdown(&self, deadline: Instant);
+}
+
+/// One session of an agent.
+#[async_trait]
+pub trait Session: Send + Sync + Debug {
+    /// The backend's own name for it, by which it may be restored.
+    fn backend_ref(&self) -> BackendRef;
+
+    /// Whether it can still take a prompt without being restored.
+    fn is_alive(&self) -> bool;
+
+    /// Starts a turn.
+    ///
+    /// # Errors
+    /// Only when the turn was not accepted; [`BackendError::Busy`] when one is running.
+    async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError>;
+
+    /// Asks the running turn to stop; it then ends as [`Outcome::Cancelled`]. Fine when none runs.
+    async fn cancel(&self) -> Result<(), BackendError>;
+
+    /// Answers a permission request.
+    async fn answer(&self, request: &RequestId, decision: Decision) -> Answered;
+
+    /// Ends the session and everything that runs for it, by the deadline at the latest. Safe to call twice.
+    async fn end(&self, deadline: Instant) -> Result<(), BackendError>;
+}
+
+/// With what a session starts.
+#[derive(Debug, Clone)]
+pub struct StartSpec {
+    /// Our id of it.
+    pub session: SessionId,
+    /// The directory in which the agent works; absolute.
+    pub working_dir: PathBuf,
+    /// When it must be ready.
+    pub deadline: Instant,
+}
+
+/// What a turn yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnEvent {
+    /// The agent said or did something.
+    Agent(AgentEvent),
+    /// The turn is over. Always the last event, exactly once.
+    End(Outcome),
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The agent finished.
+    Completed,
+    /// It was cancelled.
+    Cancelled,
+    /// The agent declined to answer.
+    Refused,
+    /// The answer is cut short by the agent's own limit.
+    Truncated,
+    /// It failed.
+    Failed(BackendError),
+}
+
+/// Whether an answer reached a waiting request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// It did.
+    Applied,
+    /// The request was answered or withdrawn before, or never existed.
+    NotWaiting,
+}
+
+/// The receiving end of a turn.
+#[derive(Debug)]
+pub struct TurnStream {
+    events: mpsc::Receiver<TurnEvent>,
+    ended: bool,
+}
+
+impl TurnStream {
+    /// A stream and the end into which its session writes; see [`TURN_CAPACITY`].
+    pub fn channel() -> (mpsc::Sender<TurnEvent>, Self) {
+        let (sender, events) = mpsc::channel(TURN_CAPACITY);
+        (sender, Self { events, ended: false })
+    }
+
+    /// The next event; `None` after the end. A session that lets go of its stream without an end has crashed: that is reported as the
+    /// end, so that every turn has one. Cancel safe.
+    pub async fn next(&mut self) -> Option<TurnEvent> {
+        if self.ended {
+            return None;
+        }
+        let event = self.events.recv().await.unwrap_or_else(|| TurnEvent::End(Outcome::Failed(lost())));
+        self.ended = matches!(event, TurnEvent::End(_));
+        Some(event)
+    }
+}
+
+fn lost() -> BackendError {
+    BackendError::Crashed { exit: "its connection was lost".to_owned(), stderr: String::new() }
+}
+
+/// The configured backends, by name.
+pub type Backends = BTreeMap<String, Arc<dyn Backend>>;

@@ -1,0 +1,166 @@
+//! What goes to an agent and what comes back, whatever kind of agent it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::access::Admitted;
+use super::ids::{RequestId, TurnId, UserId};
+
+/// One prompt of one admitted person.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    turn: TurnId,
+    requester: UserId,
+    text: String,
+}
+
+impl Prompt {
+    /// A prompt; only who passed the gate can have one made.
+    pub fn new(turn: TurnId, by: &Admitted, text: String) -> Self {
+        Self { turn, requester: by.user().clone(), text }
+    }
+
+    /// The turn that it starts.
+    pub fn turn(&self) -> TurnId {
+        self.turn
+    }
+
+    /// Who asked.
+    pub fn requester(&self) -> &UserId {
+        &self.requester
+    }
+
+    /// What the agent is told.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Something an agent says or does during a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentEvent {
+    /// A piece of the answer, as Markdown.
+    Text {
+        /// The agent's id of the message it belongs to; another one than before starts a new paragraph.
+        message: Option<String>,
+        /// The piece.
+        delta: String,
+    },
+    /// A piece of the agent's thinking; never shown word for word.
+    Thought(String),
+    /// A tool call began or changed; the same id again is the same call.
+    Tool(ToolCall),
+    /// The agent's whole plan, replacing the one before.
+    Plan(Vec<PlanEntry>),
+    /// The agent waits for a decision.
+    Permission(PermissionRequest),
+    /// The agent took a permission request back: nobody needs to decide any more.
+    PermissionWithdrawn(RequestId),
+    /// Something the agent wants the person to know beside its answer.
+    Notice(String),
+}
+
+/// A tool call, as far as it is known. Absent fields are unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The agent's id of the call.
+    pub id: String,
+    /// What it does, in the agent's words.
+    pub title: Option<String>,
+    /// How far it is.
+    pub status: Option<Progress>,
+}
+
+/// How far something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Not begun.
+    Pending,
+    /// Under way.
+    Running,
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+}
+
+/// One line of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanEntry {
+    /// What is to be done.
+    pub text: String,
+    /// How far it is.
+    pub status: Progress,
+}
+
+/// A decision that an agent asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PermissionRequest {
+    /// By this id it is answered.
+    pub id: RequestId,
+    /// What the agent wants to do, in its words.
+    pub title: String,
+    /// The exact command, path or input, where the agent gives one.
+    pub detail: Option<String>,
+    /// The options, in the agent's order.
+    pub options: Vec<PermissionOption>,
+}
+
+/// One way to decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionOption {
+    /// The agent's id of the option.
+    pub id: String,
+    /// What the agent calls it.
+    pub label: String,
+    /// What it means. Options are chosen by this, never by place or id.
+    pub kind: OptionKind,
+}
+
+/// What an option means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptionKind {
+    /// Yes, this time.
+    AllowOnce,
+    /// Yes, and don't ask again.
+    AllowAlways,
+    /// No, this time.
+    RejectOnce,
+    /// No, and don't ask again.
+    RejectAlways,
+    /// A kind that we don't know.
+    Other,
+}
+
+impl OptionKind {
+    /// Whether it lets the agent go on.
+    pub fn allows(self) -> bool {
+        matches!(self, Self::AllowOnce | Self::AllowAlways)
+    }
+
+    /// Whether it binds later requests too.
+    pub fn is_lasting(self) -> bool {
+        matches!(self, Self::AllowAlways | Self::RejectAlways)
+    }
+}
+
+impl PermissionRequest {
+    /// How nobody's decision is answered: the rejection for this time, where the agent offers one.
+    pub fn rejection(&self) -> Decision {
+        let reject = |kind| self.options.iter().find(move |option| option.kind == kind);
+        reject(OptionKind::RejectOnce)
+            .map_or(Decision::Cancelled, |option| Decision::Selected { option: option.id.clone() })
+    }
+}
+
+/// The answer to a permission request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// One of the options, by the agent's id.
+    Selected {
+        /// The option's id.
+        option: String,
+    },
+    /// None: the turn is being cancelled, or no option means "no".
+    Cancelled,
+}

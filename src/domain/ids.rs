@@ -1,0 +1,218 @@
+//! Identifiers. Each kind has its own type, so that a channel can't stand where a user belongs.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id as it is written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(id: &str) -> Self {
+                Self(id.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(id: String) -> Self {
+                Self(id.into())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A workspace (`T…`).
+    TeamId
+);
+text_id!(
+    /// A channel, private channel, DM or group DM (`C…`, `G…`, `D…`; the letter promises nothing).
+    ChannelId
+);
+text_id!(
+    /// A person or a bot's user (`U…`, `W…`).
+    UserId
+);
+text_id!(
+    /// A bot (`B…`).
+    BotId
+);
+text_id!(
+    /// An agent's own name for a permission request, unique within its session.
+    RequestId
+);
+
+/// A message's time stamp, which is also its identity within a channel: `1700000000.000100`.
+///
+/// Kept as text and compared as two integers; a float would merge neighbours.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Ts(Arc<str>);
+
+impl Ts {
+    /// The time stamp as Slack writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn parts(&self) -> (u64, u64) {
+        let (seconds, micros) = self.0.split_once('.').unwrap_or((&self.0, "0"));
+        (seconds.parse().unwrap_or(0), micros.parse().unwrap_or(0))
+    }
+}
+
+impl From<&str> for Ts {
+    fn from(ts: &str) -> Self {
+        Self(ts.into())
+    }
+}
+
+impl From<String> for Ts {
+    fn from(ts: String) -> Self {
+        Self(ts.into())
+    }
+}
+
+impl From<Ts> for String {
+    fn from(ts: Ts) -> Self {
+        ts.0.as_ref().to_owned()
+    }
+}
+
+impl Ord for Ts {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Ts {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Ts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Ts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $new:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new id that nobody else has.
+            #[expect(clippy::new_without_default, reason = "a default id would be a different one each time")]
+            pub fn new() -> Self {
+                Self(Uuid::$new())
+            }
+
+            /// Reads an id as [`std::fmt::Display`] writes it.
+            pub fn parse(text: &str) -> Option<Self> {
+                Uuid::try_parse(text).ok().map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.simple().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// Our session. Random from its first character on, because people type its first eight.
+    SessionId,
+    new_v4
+);
+uuid_id!(
+    /// One turn: a prompt and all that answers it. In order of time.
+    TurnId,
+    now_v7
+);
+uuid_id!(
+    /// One approval that a person was asked for. 128 random bits, so that it can't be guessed.
+    ApprovalId,
+    new_v4
+);
+uuid_id!(
+    /// Something owed to Slack; also the delivery key in the message's metadata.
+    OwedId,
+    new_v4
+);
+
+impl SessionId {
+    /// The first eight characters: what people see and type.
+    pub fn short(&self) -> String {
+        let mut id = self.to_string();
+        id.truncate(8);
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stamps_are_compared_as_numbers() {
+        assert!(Ts::from("999.000001") < Ts::from("1000.000000"));
+        assert!(Ts::from("1.000009") < Ts::from("1.000010"));
+    }
+
+    #[test]
+    fn ids_survive_being_written_and_read() {
+        let id = SessionId::new();
+        assert_eq!(SessionId::parse(&id.to_string()), Some(id));
+        assert_eq!(id.short().len(), 8);
+        assert_eq!(SessionId::parse("no id"), None);
+    }
+}

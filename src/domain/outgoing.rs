@@ -1,0 +1,111 @@
+//! What is owed to Slack, in our words; the `slack` room turns it into blocks and calls.
+
+use serde::{Deserialize, Serialize};
+
+use super::agent::OptionKind;
+use super::conversation::ConversationKey;
+use super::ids::{ApprovalId, ChannelId, OwedId, Ts, TurnId, UserId};
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The channel or DM.
+    pub channel: ChannelId,
+    /// The thread, when it goes into one.
+    pub thread: Option<Ts>,
+}
+
+impl From<&ConversationKey> for Place {
+    fn from(key: &ConversationKey) -> Self {
+        Self { channel: key.channel.clone(), thread: Some(key.thread.clone()) }
+    }
+}
+
+/// Something that must reach Slack: a row of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// Its id, sent along in the message's metadata.
+    pub id: OwedId,
+    /// The conversation whose order it keeps.
+    pub conversation: ConversationKey,
+    /// The turn that it belongs to, if any.
+    pub turn: Option<TurnId>,
+    /// What is to be done.
+    pub op: Op,
+}
+
+/// What is to be done in Slack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Post a message into the conversation.
+    Post(Body),
+    /// Give a message that was streamed its final form: end the stream, then replace its text.
+    Finish {
+        /// The streamed message.
+        ts: Ts,
+        /// Its final form.
+        body: Body,
+    },
+    /// Replace a message that an earlier row posted.
+    Revise {
+        /// That row.
+        of: OwedId,
+        /// The new form.
+        body: Body,
+    },
+    /// Delete a message, such as a piece of a stream that the final text does not need.
+    Delete {
+        /// The message.
+        ts: Ts,
+    },
+}
+
+/// The content of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// Text in Slack's own markup, at most one part long, as [`Render`](super::ports::Render) makes it.
+    Text(String),
+    /// A request for a decision, with its buttons or its result.
+    Approval(ApprovalCard),
+}
+
+/// A request for a decision, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalCard {
+    /// The approval's id; its buttons carry it.
+    pub id: ApprovalId,
+    /// Who may decide, admins aside.
+    pub requester: UserId,
+    /// What the agent wants to do.
+    pub title: String,
+    /// The exact command, path or input.
+    pub detail: Option<String>,
+    /// Label and meaning of each option, in the agent's order.
+    pub options: Vec<(String, OptionKind)>,
+    /// How it stands.
+    pub state: ApprovalState,
+}
+
+/// How an approval stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalState {
+    /// Waiting for a press; it expires as a rejection after so many seconds.
+    Open {
+        /// Seconds from posting until it expires.
+        expires_after_s: u64,
+    },
+    /// Somebody decided.
+    Decided {
+        /// Who.
+        by: UserId,
+        /// The chosen option's place in the list.
+        option: usize,
+    },
+    /// Nobody decided in time: rejected.
+    Expired,
+    /// The turn ended or was stopped first.
+    Withdrawn,
+}

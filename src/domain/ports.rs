@@ -1,0 +1,167 @@
+//! What a lower room needs from a higher or a sibling one. The supervisor hands the implementations over.
+
+use async_trait::async_trait;
+
+use super::conversation::ConversationKey;
+use super::ids::{ChannelId, OwedId, SessionId, Ts, TurnId, UserId};
+use super::inbound::{Inbound, ReplyUrl};
+use super::outgoing::{Body, Place};
+use super::session::SessionRecord;
+
+/// Takes what a socket received; `inbox` implements it, `slack` calls it.
+#[async_trait]
+pub trait Deliver: Send + Sync {
+    /// Keeps `inbound`; when this returns `Ok`, its envelope may be acknowledged.
+    ///
+    /// # Errors
+    /// [`NotStored`] when it could not be committed in time: the acknowledgement is withheld, so that Slack delivers again.
+    async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored>;
+}
+
+/// What became of a delivered inbound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is committed.
+    Stored,
+    /// It had come before.
+    Duplicate,
+    /// It is not for us.
+    Ignored,
+}
+
+/// The store could not commit in time.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("not stored: {0}")]
+pub struct NotStored(pub String);
+
+/// What the session room makes of an inbound before it is stored, and is told afterwards; the inbox calls it.
+///
+/// This is what lets a prompt's intent share the event's commit: the claim is decided in memory, without I/O, and settled when the
+/// commit is known.
+pub trait Intake: Send + Sync {
+    /// Says how to keep `inbound`. A claim with an intent reserves the conversation until it is settled.
+    fn claim(&self, inbound: &Inbound) -> Claim;
+
+    /// Tells what became of a claim. Called exactly once for each [`Claim::Keep`].
+    fn settle(&self, inbound: Inbound, intent: Option<Intent>, outcome: Settled);
+}
+
+/// How an inbound is to be kept.
+#[derive(Debug, Clone)]
+pub enum Claim {
+    /// Not for us: acknowledge, count under this reason, don't store.
+    Drop(&'static str),
+    /// Store it.
+    Keep(Keep),
+}
+
+/// The conditions under which an inbound is stored.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// Only when its conversation has an active mapping: a message in a thread that does not mention us.
+    pub only_if_followed: bool,
+    /// The turn that it starts at once, when its conversation is idle.
+    pub intent: Option<Intent>,
+}
+
+/// A turn about to start: written before the agent sees a byte.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// The turn.
+    pub turn: TurnId,
+    /// The session it runs in.
+    pub session: SessionId,
+    /// The mapping to write along, when the session is new.
+    pub new_session: Option<Box<SessionRecord>>,
+}
+
+/// How a claim was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Committed, under this number.
+    Stored {
+        /// The event's place in the inbox.
+        seq: i64,
+    },
+    /// Committed as refused: too many are waiting in its conversation.
+    Refused {
+        /// The event's place in the inbox.
+        seq: i64,
+    },
+    /// It had come before.
+    Duplicate,
+    /// It was to be kept only if followed, and is not.
+    NotFollowed,
+    /// The store failed; nothing was written.
+    Failed,
+}
+
+/// Turns an agent's Markdown into Slack's markup; `slack` implements it.
+pub trait Render: Send + Sync {
+    /// The parts in which `markdown` is posted, in order, each short enough for one message. Empty for empty text.
+    fn parts(&self, markdown: &str) -> Vec<String>;
+}
+
+/// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.
+///
+/// Each call is one attempt, paced but not repeated: who owns the row or the piece decides what an error means.
+#[async_trait]
+pub trait SlackWrite: Send + Sync {
+    /// Posts a message and returns its time stamp. `key` travels in the message's metadata.
+    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError>;
+    /// Replaces a message of ours.
+    async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError>;
+    /// Deletes a message of ours; one that is gone already counts as deleted.
+    async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
+    /// Shows `markdown` to `user` alone. At most once: it is never the only carrier of a result.
+    async fn whisper(&self, to: &Place, user: &UserId, markdown: &str) -> Result<(), WriteError>;
+    /// Answers a slash command or a click, for its author alone. At most once.
+    async fn respond(&self, to: &ReplyUrl, markdown: &str) -> Result<(), WriteError>;
+    /// Shows a status line in a thread, such as "is thinking…"; empty text clears it.
+    async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError>;
+    /// Starts a message that grows, with its first piece of Markdown, as the answer to `recipient` in `conversation`.
+    async fn start_stream(&self, to: &ConversationKey, recipient: &UserId, markdown: &str) -> Result<Ts, WriteError>;
+    /// Adds a piece of Markdown to a growing message.
+    async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError>;
+    /// Ends a growing message; one that has ended already is fine.
+    async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
+    /// Puts a reaction on a message; one that is there already is fine.
+    async fn react(&self, channel: &ChannelId, ts: &Ts, name: &str) -> Result<(), WriteError>;
+}
+
+/// A write that did not work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{call}: {code}")]
+pub struct WriteError {
+    /// What it means.
+    pub kind: WriteErrorKind,
+    /// The Web API method.
+    pub call: &'static str,
+    /// Slack's error code or what the connection did; holds no secret and no message text.
+    pub code: String,
+}
+
+/// What a failed write means; decided once, where the answer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteErrorKind {
+    /// It will never work: the channel is gone, or closed to us, or the content is refused.
+    Permanent,
+    /// The message to be changed is gone or can't be changed any more: post anew.
+    MessageGone,
+    /// Streams don't work here, or this one has ended: use plain messages.
+    StreamUnavailable,
+    /// The person pressed Stop.
+    StoppedByUser,
+    /// The token is not valid any more: everything waits.
+    Auth,
+    /// Too fast; try again after so many milliseconds.
+    Rate {
+        /// Milliseconds to wait.
+        after_ms: u64,
+    },
+    /// It may work later. `uncertain`: it may even have worked, the answer was lost.
+    Transient {
+        /// Whether it may have taken effect.
+        uncertain: bool,
+    },
+}

@@ -1,0 +1,148 @@
+//! The one HTTP client of the process: built once, lent, and given back last.
+//!
+//! It carries the Web API, `apps.connections.open`, HTTP agents and, through a `101` upgrade, the Socket Mode connection itself, so
+//! that proxies, certificates and time-outs are configured in one place. `reqwest::Client` is a counted handle of its own: only
+//! because every borrower holds our [`HttpClient`] and never the inner client can the owner prove that it was given back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use serde::{Deserialize, Serialize};
+
+/// How long a TCP and TLS handshake may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept: below what proxies and Slack's edge tolerate, so that a stale one is not picked up.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// `[http_client]` of the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// A PEM file of certificate authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why the client could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The CA file can't be read.
+    #[error("http_client.ca_file: {path} can't be read: {source}; name a PEM file that this user may read")]
+    CaFile {
+        /// The file as configured.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The CA file holds no certificate.
+    #[error("http_client.ca_file: {path} is not a PEM file with certificates: {source}")]
+    CaFormat {
+        /// The file as configured.
+        path: PathBuf,
+        /// What the TLS library said.
+        source: reqwest::Error,
+    },
+    /// The TLS stack did not start, mostly because the system has no certificate authorities.
+    #[error("the HTTP client can't start: {0:?}; is the system's `ca-certificates` package installed?")]
+    Tls(reqwest::Error),
+}
+
+/// A borrowed handle on the one client; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HttpClient(Arc<reqwest::Client>);
+
+impl HttpClient {
+    /// Starts a request. The caller sets its own time-out: a socket upgrade and a file have different ones.
+    pub fn request(&self, method: Method, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.0.request(method, url)
+    }
+
+    /// Starts a `POST`.
+    pub fn post(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+}
+
+/// The owner's side: it lends the client and, last of all, lets it go.
+#[derive(Debug)]
+pub struct Owner(Option<HttpClient>);
+
+impl Owner {
+    /// Builds the client. `loopback_only` is for the simulator: no proxy, and no certificate authorities needed.
+    ///
+    /// # Errors
+    /// When the CA file is unusable or the TLS stack does not start.
+    pub fn build(config: &Config, loopback_only: bool) -> Result<Self, BuildError> {
+        let builder = base().connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(POOL_IDLE);
+        let builder = match (&config.ca_file, loopback_only) {
+            (_, true) => builder.no_proxy().tls_certs_only([]),
+            (Some(path), false) => builder.tls_certs_merge(certificates(path)?),
+            (None, false) => builder,
+        };
+        Ok(Self(Some(HttpClient(Arc::new(builder.build().map_err(BuildError::Tls)?)))))
+    }
+
+    /// Lends the client.
+    ///
+    /// # Panics
+    /// After [`Owner::release`]: nothing may start to speak HTTP then.
+    #[expect(clippy::expect_used, reason = "borrowing after the end is a bug of the supervisor, not a state to handle")]
+    pub fn lend(&self) -> HttpClient {
+        self.0.clone().expect("the client is lent only before it is released")
+    }
+
+    /// Drops the client and says so in the log. Doing it twice is fine. Returns how many borrowers still held it.
+    pub fn release(&mut self) -> usize {
+        let Some(client) = self.0.take() else { return 0 };
+        let borrowers = Arc::strong_count(&client.0) - 1;
+        drop(client);
+        if borrowers == 0 {
+            tracing::info!("http client closed");
+        } else {
+            tracing::warn!(borrowers, "http client closed while something still held it");
+        }
+        borrowers
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that builds an HTTP client")]
+fn base() -> reqwest::ClientBuilder {
+    // HTTP/1.1 only: an HTTP/2 connection can't be upgraded to a WebSocket the way Slack's servers expect it.
+    reqwest::Client::builder()
+        .user_agent(concat!("hitchline/", env!("CARGO_PKG_VERSION")))
+        .http1_only()
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, BuildError> {
+    let pem = std::fs::read(path).map_err(|source| BuildError::CaFile { path: path.clone(), source })?;
+    reqwest::Certificate::from_pem_bundle(&pem).map_err(|source| BuildError::CaFormat { path: path.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // holds: C-3, C-4
+    #[test]
+    fn releasing_counts_who_still_holds_it_and_twice_is_fine() {
+        let mut owner = Owner::build(&Config::default(), true).unwrap();
+        let borrowed = owner.lend();
+        assert_eq!(owner.release(), 1);
+        assert_eq!(owner.release(), 0);
+        drop(borrowed);
+        let mut owner = Owner::build(&Config::default(), true).unwrap();
+        drop(owner.lend());
+        assert_eq!(owner.release(), 0);
+    }
+
+    #[test]
+    fn a_missing_ca_file_is_named() {
+        let config = Config { ca_file: Some("/nowhere/ca.pem".into()) };
+        let error = Owner::build(&config, false).unwrap_err().to_string();
+        assert!(error.starts_with("http_client.ca_file: /nowhere/ca.pem can't be read"), "{error}");
+    }
+}

@@ -1,0 +1,53 @@
+//! Secrets that can't be printed, and text from which they are taken out.
+
+pub use secrecy::{ExposeSecret, SecretString};
+
+/// The beginnings of Slack's tokens; what follows one is never shown.
+const TOKEN_STARTS: [&str; 6] = ["xoxb-", "xoxp-", "xoxa-", "xoxe", "xapp-", "xwfp-"];
+
+/// Replaces every Slack token, bearer value and connection ticket in `text` by `…`.
+///
+/// For text that comes from outside (an agent's stderr, an error with a URL in it) before it is logged or shown.
+pub fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((start, keep)) = next_secret(rest) {
+        out.push_str(&rest[..start + keep]);
+        out.push('…');
+        let tail = &rest[start + keep..];
+        let end = tail.find(|c: char| !is_token_char(c)).unwrap_or(tail.len());
+        rest = &tail[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where the first secret begins, and how much of its beginning may stay readable.
+fn next_secret(text: &str) -> Option<(usize, usize)> {
+    let tokens = TOKEN_STARTS.iter().map(|start| (*start, start.len()));
+    let marks = ["Bearer ", "ticket=", "token=", "api_key="].into_iter().map(|mark| (mark, mark.len()));
+    tokens.chain(marks).filter_map(|(mark, keep)| text.find(mark).map(|at| (at, keep))).min()
+}
+
+fn is_token_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.~+/=%".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_tickets_and_bearers_are_taken_out() {
+        let cases = [
+            ("plain words", "plain words"),
+            ("bad xoxb-1-abc.", "bad xoxb-…"),
+            ("wss://h/link/?ticket=abc&app_id=1", "wss://h/link/?ticket=…&app_id=1"),
+            ("Authorization: Bearer abc.def, next", "Authorization: Bearer …, next"),
+            ("xapp-1-A and xoxp-2", "xapp-… and xoxp-…"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(redact(text), expected);
+        }
+    }
+}
