@@ -3,10 +3,7 @@
 //! `tests/page/` holds the script that drives the browser and pins what it needs from npm; this file fetches that, starts the daemon
 //! and runs the script. It needs Node with npm, and Chromium. Without them it says that it did not run, or fails where `CI` is set.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a test fails by panicking, here in its own functions too"
-)]
+#![expect(clippy::expect_used, reason = "a test fails by panicking, here in its own functions too")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -49,9 +46,7 @@ fn the_page_s_pure_modules_hold() {
     }
     let mut command = Command::new("node");
     command.arg("--test").args(pure_tests());
-    let output = command
-        .output()
-        .expect("node starts, it was asked for its version before");
+    let output = command.output().expect("node starts, it was asked for its version before");
     assert!(output.status.success(), "{}", told(&output));
 }
 
@@ -75,20 +70,10 @@ impl Daemon {
             .spawn()
             .expect("the built binary starts");
         let lines = lines_of(&mut child);
-        let mut daemon = Self {
-            child,
-            page: String::new(),
-            _store: store,
-        };
-        let address = wait_for(&lines, |line| {
-            line.strip_prefix("simulator: ").map(str::to_owned)
-        });
-        daemon.page =
-            address.unwrap_or_else(|| panic!("the daemon did not print `simulator: ADDRESS`"));
-        assert!(
-            wait_for(&lines, |line| (line == "ready").then_some(())).is_some(),
-            "the daemon did not print `ready`"
-        );
+        let mut daemon = Self { child, page: String::new(), _store: store };
+        let address = wait_for(&lines, |line| line.strip_prefix("simulator: ").map(str::to_owned));
+        daemon.page = address.unwrap_or_else(|| panic!("the daemon did not print `simulator: ADDRESS`"));
+        assert!(wait_for(&lines, |line| (line == "ready").then_some(())).is_some(), "the daemon did not print `ready`");
         daemon
     }
 }
@@ -132,8 +117,7 @@ fn installed_script() -> PathBuf {
     let source = root().join("tests/page");
     let folder = root().join(".cache/page");
     fs::create_dir_all(&folder).expect("the cache folder can be made");
-    let is_current =
-        folder.join("node_modules").is_dir() && same(&source, &folder, "package-lock.json");
+    let is_current = folder.join("node_modules").is_dir() && same(&source, &folder, "package-lock.json");
     for file in SCRIPT {
         fs::copy(source.join(file), folder.join(file)).expect("the script can be copied");
     }
@@ -143,11 +127,7 @@ fn installed_script() -> PathBuf {
             .current_dir(&folder)
             .output();
         let output = install.expect("npm starts, it was asked for its version before");
-        assert!(
-            output.status.success(),
-            "npm could not fetch the test's packages:\n{}",
-            told(&output)
-        );
+        assert!(output.status.success(), "npm could not fetch the test's packages:\n{}", told(&output));
     }
     folder
 }
@@ -157,12 +137,9 @@ fn same(left: &Path, right: &Path, file: &str) -> bool {
 }
 
 fn pure_tests() -> Vec<PathBuf> {
-    let files =
-        fs::read_dir(root().join("tests/page")).expect("the folder of the page's tests is there");
+    let files = fs::read_dir(root().join("tests/page")).expect("the folder of the page's tests is there");
     let paths = files.map(|file| file.expect("the folder can be read").path());
-    let tests: Vec<_> = paths
-        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
-        .collect();
+    let tests: Vec<_> = paths.filter(|path| path.to_string_lossy().ends_with(".test.mjs")).collect();
     assert!(!tests.is_empty(), "tests/page/ holds no *.test.mjs");
     tests
 }
@@ -173,19 +150,13 @@ fn root() -> &'static Path {
 
 /// What of the needed programs is missing, in words.
 fn missing_tool() -> Option<String> {
-    let missing = ["node", "npm"]
-        .into_iter()
-        .find(|program| !answers(program));
+    let missing = ["node", "npm"].into_iter().find(|program| !answers(program));
     if let Some(program) = missing {
         return Some(format!("`{program}` is not installed"));
     }
     let chromium = chromium();
-    (!chromium.exists()).then(|| {
-        format!(
-            "there is no Chromium at {}; CHROMIUM can name another place",
-            chromium.display()
-        )
-    })
+    (!chromium.exists())
+        .then(|| format!("there is no Chromium at {}; CHROMIUM can name another place", chromium.display()))
 }
 
 fn chromium() -> PathBuf {
@@ -193,28 +164,17 @@ fn chromium() -> PathBuf {
 }
 
 fn answers(program: &str) -> bool {
-    let asked = Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
 }
 
 /// Says that a test did not run; where everything must run, that is a failure.
-#[expect(
-    clippy::print_stdout,
-    reason = "whoever runs the tests must see which of them did not run"
-)]
+#[expect(clippy::print_stdout, reason = "whoever runs the tests must see which of them did not run")]
 fn not_run(test: &str, why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{test} cannot run: {why}");
     println!("{test}: not run, because {why}");
 }
 
 fn told(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -181,6 +181,7 @@ impl Message {
         set("deleted", self.deleted.then_some(Value::Bool(true)));
         set("ephemeral_to", self.ephemeral_to.as_ref().map(|user| json!(user)));
         set("reply_count", (!self.replies.is_empty()).then(|| self.replies.len().into()));
+        set("markdown", self.stream.is_some().then_some(Value::Bool(true)));
         set("versions", with_versions.then(|| json!(self.versions)));
         object
     }
