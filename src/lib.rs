@@ -12,4 +12,5 @@ pub mod secret;
 pub mod session;
 pub mod slack;
 pub mod store;
+pub mod simulator;
 pub mod telemetry;

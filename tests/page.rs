@@ -1,0 +1,180 @@
+//! The simulator's page, in a real browser, with the built daemon behind it.
+//!
+//! `tests/page/` holds the script that drives the browser and pins what it needs from npm; this file fetches that, starts the daemon
+//! and runs the script. It needs Node with npm, and Chromium. Without them it says that it did not run, or fails where `CI` is set.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking, here in its own functions too")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long the daemon may take between two of its first lines on standard output.
+const LINE_DEADLINE: Duration = Duration::from_secs(30);
+/// Where Debian puts it; `CHROMIUM` names another place.
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Files of `tests/page/` that make up the script.
+const SCRIPT: [&str; 3] = ["package.json", "package-lock.json", "chat.mjs"];
+
+#[test]
+fn people_can_use_the_page_with_mouse_and_keyboard() {
+    if let Some(missing) = missing_tool() {
+        return not_run("people_can_use_the_page_with_mouse_and_keyboard", &missing);
+    }
+    let folder = installed_script();
+    let daemon = Daemon::start();
+    let output = Command::new("node")
+        .arg("chat.mjs")
+        .arg(&daemon.page)
+        .arg(folder.join("screenshots"))
+        .env("CHROMIUM", chromium())
+        .current_dir(&folder)
+        .output()
+        .expect("node starts, it was asked for its version before");
+    assert!(output.status.success(), "{}", told(&output));
+}
+
+#[test]
+fn the_page_s_pure_modules_hold() {
+    if !answers("node") {
+        return not_run("the_page_s_pure_modules_hold", "`node` is not installed");
+    }
+    let mut command = Command::new("node");
+    command.arg("--test").args(pure_tests());
+    let output = command.output().expect("node starts, it was asked for its version before");
+    assert!(output.status.success(), "{}", told(&output));
+}
+
+/// The running daemon; it is killed and waited for when this is dropped.
+struct Daemon {
+    child: Child,
+    /// Address of the simulator's page.
+    page: String,
+    /// Its files, gone when this is dropped.
+    _store: tempfile::TempDir,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let store = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hitchline"))
+            .args(["run", "--simulator", "--simulator-listen", "127.0.0.1:0"])
+            .env("HITCHLINE__STORE__DIR", store.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the built binary starts");
+        let lines = lines_of(&mut child);
+        let mut daemon = Self { child, page: String::new(), _store: store };
+        let address = wait_for(&lines, |line| line.strip_prefix("simulator: ").map(str::to_owned));
+        daemon.page = address.unwrap_or_else(|| panic!("the daemon did not print `simulator: ADDRESS`"));
+        assert!(wait_for(&lines, |line| (line == "ready").then_some(())).is_some(), "the daemon did not print `ready`");
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may be gone already; either way it is waited for.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Standard output line by line, read to its end so that the daemon never stands before a full pipe.
+fn lines_of(child: &mut Child) -> Receiver<String> {
+    let stdout = child.stdout.take().expect("standard output is a pipe");
+    let (send, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            drop(send.send(line));
+        }
+    });
+    lines
+}
+
+/// What `wanted` makes of the first line that it wants; `None` when the daemon ends or is silent for too long before that.
+fn wait_for<T>(lines: &Receiver<String>, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {
+    loop {
+        match lines.recv_timeout(LINE_DEADLINE) {
+            Ok(line) => {
+                if let Some(found) = wanted(&line) {
+                    return Some(found);
+                }
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+/// The folder with the script and its packages, brought up to date when the lock file has changed.
+fn installed_script() -> PathBuf {
+    let source = root().join("tests/page");
+    let folder = root().join(".cache/page");
+    fs::create_dir_all(&folder).expect("the cache folder can be made");
+    let is_current = folder.join("node_modules").is_dir() && same(&source, &folder, "package-lock.json");
+    for file in SCRIPT {
+        fs::copy(source.join(file), folder.join(file)).expect("the script can be copied");
+    }
+    if !is_current {
+        let install = Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&folder)
+            .output();
+        let output = install.expect("npm starts, it was asked for its version before");
+        assert!(output.status.success(), "npm could not fetch the test's packages:\n{}", told(&output));
+    }
+    folder
+}
+
+fn same(left: &Path, right: &Path, file: &str) -> bool {
+    matches!((fs::read(left.join(file)), fs::read(right.join(file))), (Ok(left), Ok(right)) if left == right)
+}
+
+fn pure_tests() -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("tests/page")).expect("the folder of the page's tests is there");
+    let paths = files.map(|file| file.expect("the folder can be read").path());
+    let tests: Vec<_> = paths.filter(|path| path.to_string_lossy().ends_with(".test.mjs")).collect();
+    assert!(!tests.is_empty(), "tests/page/ holds no *.test.mjs");
+    tests
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What of the needed programs is missing, in words.
+fn missing_tool() -> Option<String> {
+    let missing = ["node", "npm"].into_iter().find(|program| !answers(program));
+    if let Some(program) = missing {
+        return Some(format!("`{program}` is not installed"));
+    }
+    let chromium = chromium();
+    (!chromium.exists())
+        .then(|| format!("there is no Chromium at {}; CHROMIUM can name another place", chromium.display()))
+}
+
+fn chromium() -> PathBuf {
+    std::env::var_os("CHROMIUM").map_or_else(|| PathBuf::from(CHROMIUM), PathBuf::from)
+}
+
+fn answers(program: &str) -> bool {
+    let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Says that a test did not run; where everything must run, that is a failure.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests must see which of them did not run")]
+fn not_run(test: &str, why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{test} cannot run: {why}");
+    println!("{test}: not run, because {why}");
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
