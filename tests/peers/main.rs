@@ -25,6 +25,7 @@ async fn a_bolt_js_bot_works_unmodified() {
 }
 
 /// A mention is answered in its thread, a button streams more, a command is answered twice, everything is acknowledged.
+#[cfg(test)]
 async fn converse<F: Future<Output = Bot>>(language: &str, run: impl FnOnce(String) -> F) {
     let simulator = start(Config::default()).await.unwrap();
     let bot = run(simulator.base_url()).await;

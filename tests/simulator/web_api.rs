@@ -170,3 +170,30 @@ async fn history_and_replies_come_in_pages() {
     }
     assert_eq!(texts, ["reply 0", "reply 1", "reply 2"]);
 }
+
+#[tokio::test]
+async fn metadata_is_shown_to_who_asks_for_it() {
+    let bench = Bench::start().await;
+    let metadata = json!({"event_type": "answer", "event_payload": {"k": "v"}});
+    bench.api("chat.postMessage", json!({"channel": "C0GENERAL", "text": "x", "metadata": metadata})).await;
+    for (asked, expected) in [(false, None), (true, Some(&metadata))] {
+        let args = json!({"channel": "C0GENERAL", "include_all_metadata": asked});
+        let history = bench.api("conversations.history", args).await;
+        assert_eq!(history["messages"][0].get("metadata"), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_ephemeral_message_is_shown_to_people_and_hidden_from_history() {
+    let bench = Bench::start().await;
+    let root = bench.alice("root").await;
+    let to = json!({"channel": "C0GENERAL", "user": "U0BOB", "text": "only you", "thread_ts": root});
+    let posted = bench.api("chat.postEphemeral", to).await;
+    let found = bench.get(&format!("/sim/wait?channel=C0GENERAL&thread_ts={root}&text_is=only%20you")).await;
+    assert_eq!(
+        (&found["messages"][0]["ephemeral_to"], &found["messages"][0]["ts"]),
+        (&json!("U0BOB"), &posted["message_ts"])
+    );
+    let replies = bench.api("conversations.replies", json!({"channel": "C0GENERAL", "ts": root})).await;
+    assert_eq!(replies["messages"].as_array().unwrap().len(), 1);
+}
