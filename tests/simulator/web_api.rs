@@ -197,3 +197,12 @@ async fn an_ephemeral_message_is_shown_to_people_and_hidden_from_history() {
     let replies = bench.api("conversations.replies", json!({"channel": "C0GENERAL", "ts": root})).await;
     assert_eq!(replies["messages"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn markdown_becomes_a_block_and_stays_the_text() {
+    let bench = Bench::start().await;
+    let posted = bench.api("chat.postMessage", json!({"channel": "U0BOB", "markdown_text": "**hi**"})).await;
+    assert_eq!((&posted["channel"], &posted["message"]["text"]), (&json!("D0BOB"), &json!("**hi**")));
+    let block = &posted["message"]["blocks"][0];
+    assert_eq!((&block["type"], &block["text"]), (&json!("markdown"), &json!("**hi**")));
+}

@@ -152,8 +152,10 @@ fn content(call: &Call<'_>) -> Result<Content, Failure> {
         return Err("no_text".into());
     }
     let metadata = args.json("metadata").cloned();
+    // Slack turns Markdown into blocks and keeps the source as the text.
+    let as_block = markdown.map(|markdown| json!([{"type": "markdown", "text": markdown}]));
     let text = markdown.or(args.any_text("text")).map(str::to_owned);
-    Ok(Content { text, blocks: blocks.cloned(), metadata })
+    Ok(Content { text, blocks: as_block.or(blocks.cloned()), metadata })
 }
 
 /// Refuses blocks that Slack would refuse for their form or their number.
