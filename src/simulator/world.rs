@@ -49,6 +49,8 @@ pub(super) struct Channel {
     pub(super) is_archived: bool,
     pub(super) created: Ts,
     messages: BTreeMap<Ts, Message>,
+    /// The bot's messages by the `client_msg_id` they were posted with.
+    by_client_id: HashMap<String, Ts>,
 }
 
 /// What sort of conversation a channel is.
@@ -159,10 +161,7 @@ impl World {
             let replies = if message.ephemeral_to.is_some() { &mut root.ephemeral_replies } else { &mut root.replies };
             replies.push(message.ts);
         }
-        channel.messages.insert(message.ts, message);
-        if channel.messages.len() > MAX_MESSAGES {
-            channel.messages.pop_first();
-        }
+        channel.add(message);
     }
 
     /// Shows a new or changed message to those who wait.
@@ -251,12 +250,31 @@ impl Channel {
             is_archived: false,
             created: Ts(0),
             messages,
+            by_client_id: HashMap::new(),
         }
     }
 
     fn im(id: &str, user: &str) -> Self {
         let members = vec![BOT_USER.to_owned(), user.to_owned()];
         Self::new(id, user, Kind::Im { user: user.to_owned() }, members)
+    }
+
+    fn add(&mut self, message: Message) {
+        if let Some(id) = message.client_msg_id.as_ref().filter(|_| message.is_bot()) {
+            self.by_client_id.insert(id.clone(), message.ts);
+        }
+        self.messages.insert(message.ts, message);
+        if self.messages.len() > MAX_MESSAGES
+            && let Some((_, oldest)) = self.messages.pop_first()
+            && let Some(id) = oldest.client_msg_id
+        {
+            self.by_client_id.remove(&id);
+        }
+    }
+
+    /// The bot's message that was posted with this `client_msg_id`.
+    pub(super) fn posted_as(&self, client_msg_id: &str) -> Option<&Message> {
+        self.messages.get(self.by_client_id.get(client_msg_id)?)
     }
 
     pub(super) fn has_member(&self, user: &str) -> bool {

@@ -112,3 +112,14 @@ async fn stopping_closes_the_sockets_in_order() {
     let ((), ()) = tokio::join!(bench.simulator.stop(), socket.ended());
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn dropping_it_ends_it() {
+    let bench = Bench::start().await;
+    let mut socket = bench.connected().await;
+    let address = bench.simulator.address();
+    drop(bench.simulator);
+    socket.ended().await;
+    let refused = async { while tokio::net::TcpStream::connect(address).await.is_ok() {} };
+    tokio::time::timeout(crate::client::SOON, refused).await.expect("the listener is gone");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hitchline::clock::Clock;
-use hitchline::simulator::{BOT_TOKEN, Config};
+use hitchline::simulator::{BOT_TOKEN, ClientMsgId, Config};
 use serde_json::{Value, json};
 
 use crate::client::Bench;
@@ -205,4 +205,23 @@ async fn markdown_becomes_a_block_and_stays_the_text() {
     assert_eq!((&posted["channel"], &posted["message"]["text"]), (&json!("D0BOB"), &json!("**hi**")));
     let block = &posted["message"]["blocks"][0];
     assert_eq!((&block["type"], &block["text"]), (&json!("markdown"), &json!("**hi**")));
+}
+
+#[tokio::test]
+async fn a_client_msg_id_is_ignored_honoured_or_rejected() {
+    let cases = [
+        (ClientMsgId::Ignored, 2, Value::Null),
+        (ClientMsgId::Honoured, 1, Value::Null),
+        (ClientMsgId::Rejected, 0, json!("invalid_arg_name")),
+    ];
+    for (client_msg_id, messages, error) in cases {
+        let bench = Bench::with(Config { client_msg_id, ..Config::default() }).await;
+        for _ in 0..2 {
+            let posted =
+                bench.api("chat.postMessage", json!({"channel": "C0GENERAL", "text": "x", "client_msg_id": "k"})).await;
+            assert_eq!(posted["error"], error, "{client_msg_id:?}");
+        }
+        let shown = bench.get("/sim/messages?channel=C0GENERAL").await;
+        assert_eq!(shown["messages"].as_array().unwrap().len(), messages, "{client_msg_id:?}");
+    }
 }
