@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::core::{Change, Core, Suppress};
-use super::ids::Ts;
+use super::ids::{BOT_USER, Ts};
 use super::message::{Edited, Message, Reaction, number_blocks};
 use super::shapes;
 use super::world::World;
@@ -92,7 +92,11 @@ impl Core {
             remove_reaction(&mut message.reactions, user, name)?;
         }
         self.feed.message("reaction", message.shown(false));
-        self.emit(&shapes::reaction(message, user, name, add, at), channel, at);
+        let event = shapes::reaction(message, user, name, add, at);
+        let heard = world.channel(channel).is_some_and(|channel| channel.has_member(BOT_USER));
+        if heard && (self.own_events || user != BOT_USER) {
+            self.emit(&event, channel, at);
+        }
         Ok(())
     }
 }

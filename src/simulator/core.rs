@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::ClientMsgId;
 use super::calls::Calls;
 use super::connections::Order;
 use super::envelopes::{Envelopes, Travel};
@@ -40,6 +41,7 @@ pub(super) struct Core {
     pub(super) address: SocketAddr,
     pub(super) timing: Timing,
     pub(super) own_events: bool,
+    pub(super) client_msg_id: ClientMsgId,
     pub(super) stop: CancellationToken,
 }
 
@@ -88,6 +90,7 @@ impl Core {
             address,
             timing,
             own_events: config.own_events,
+            client_msg_id: config.client_msg_id,
             stop: CancellationToken::new(),
         })
     }

@@ -208,7 +208,6 @@ async fn write(
     let mut closing = lifetime.map(|lifetime| (core.clock.now() + lifetime, "lifetime"));
     loop {
         let wrote = tokio::select! {
-            biased;
             order = orders.recv() => match order {
                 Some(Order::Cut) => return End::Cut,
                 Some(Order::Silence) => return End::Silent,

@@ -1,5 +1,7 @@
 //! A message as the world remembers it.
 
+use std::time::Instant;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -31,6 +33,8 @@ pub(super) struct Message {
     pub(super) reactions: Vec<Reaction>,
     /// Replies in order, on a root only.
     pub(super) replies: Vec<Ts>,
+    /// Replies that only one person sees, on a root only.
+    pub(super) ephemeral_replies: Vec<Ts>,
     pub(super) versions: Vec<Version>,
 }
 
@@ -60,6 +64,8 @@ pub(super) struct Version {
 #[derive(Debug, Clone)]
 pub(super) struct Stream {
     pub(super) state: StreamState,
+    /// When it ends by itself.
+    pub(super) ends: Instant,
     /// Blocks that came as chunks (task cards, the plan's title), in order of first appearance.
     pub(super) cards: Vec<Value>,
 }
@@ -96,6 +102,7 @@ impl Message {
             ephemeral_to: None,
             reactions: Vec::new(),
             replies: Vec::new(),
+            ephemeral_replies: Vec::new(),
             versions,
         }
     }

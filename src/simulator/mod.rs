@@ -17,8 +17,8 @@ mod link;
 mod message;
 mod page;
 mod request;
+mod respond;
 mod response_url;
-mod response_url_routes;
 mod server;
 mod shapes;
 mod tickets;
@@ -55,8 +55,21 @@ pub struct Config {
     pub answer_within: Duration,
     /// Whether the app hears of its own messages, as it does with Slack. Measurements turn it off.
     pub own_events: bool,
+    /// What `client_msg_id` does when the app posts with one. Slack doesn't document it, so an app must get along with each.
+    pub client_msg_id: ClientMsgId,
     /// The clock it goes by.
     pub clock: Clock,
+}
+
+/// What posting with a `client_msg_id` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientMsgId {
+    /// Nothing.
+    Ignored,
+    /// A second post with the same id in a channel is answered with the first one's message.
+    Honoured,
+    /// The call fails with `invalid_arg_name`.
+    Rejected,
 }
 
 impl Default for Config {
@@ -69,6 +82,7 @@ impl Default for Config {
             ping_every: Duration::from_secs(8),
             answer_within: Duration::from_secs(3),
             own_events: true,
+            client_msg_id: ClientMsgId::Ignored,
             clock: Clock::system(),
         }
     }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{Core, lock};
 use super::request::{Door, admitted};
-use super::{control, link, page, response_url_routes, web_api};
+use super::{control, link, page, respond, web_api};
 
 /// The tasks of one simulator, which end with it.
 #[derive(Debug, Clone)]
@@ -93,8 +93,8 @@ fn router(core: &Arc<Core>, tasks: &Tasks) -> Router {
     let slack = Router::new()
         .route("/api/{method}", any(web_api::call))
         .route("/link/", get(link::upgrade))
-        .route("/commands/{team}/{number}/{secret}", post(response_url_routes::respond))
-        .route("/actions/{team}/{number}/{secret}", post(response_url_routes::respond))
+        .route("/commands/{team}/{number}/{secret}", post(respond::respond))
+        .route("/actions/{team}/{number}/{secret}", post(respond::respond))
         .layer(middleware::from_fn(async |request, next| admit(Door::Slack, request, next).await));
     let control = Router::new()
         .merge(control::routes())

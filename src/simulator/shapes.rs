@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ids::{APP, BOT_USER, TEAM, TEAM_NAME, Ts, slack_id};
+use super::ids::{APP, BOT_USER, TEAM, TEAM_NAME, Ts};
 use super::message::Message;
 use super::world::Channel;
 
@@ -17,13 +17,12 @@ pub(super) struct Event {
 /// The payload of an `events_api` envelope around an inner event, as JSON text.
 pub(super) fn event_callback(event_id: &str, event: &Event, at: Ts) -> String {
     let shared = event.shared;
-    let context = slack_id("4-");
     format!(
         concat!(
             r#"{{"token":"legacy","team_id":"{team}","context_team_id":"{team}","context_enterprise_id":null,"api_app_id":"{app}","#,
             r#""type":"event_callback","event_id":"{event_id}","event_time":{time},"#,
             r#""authorizations":[{{"enterprise_id":null,"team_id":"{team}","user_id":"{bot}","is_bot":true,"is_enterprise_install":false}}],"#,
-            r#""is_ext_shared_channel":{shared},"event_context":"{context}","event":{inner}}}"#
+            r#""is_ext_shared_channel":{shared},"event_context":"4-{event_id}","event":{inner}}}"#
         ),
         team = TEAM,
         app = APP,
@@ -31,7 +30,6 @@ pub(super) fn event_callback(event_id: &str, event: &Event, at: Ts) -> String {
         event_id = event_id,
         time = at.seconds(),
         shared = shared,
-        context = context,
         inner = event.inner,
     )
 }
@@ -157,8 +155,9 @@ fn from_author(mut inner: Value, message: &Message) -> Event {
     Event { inner, shared }
 }
 
-/// Text as a person types it, in the form Slack stores: the three escapes, and `@name` of those in `names` as a mention.
-pub(super) fn typed(text: &str, names: &[(&str, &str)]) -> String {
+/// Text as a person types it, in the form Slack stores: the three escapes, and `@name` as a mention where `id_of` knows
+/// the name.
+pub(super) fn typed(text: &str, id_of: impl Fn(&str) -> Option<String>) -> String {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut out = String::with_capacity(escaped.len());
     let mut rest = escaped.as_str();
@@ -166,7 +165,7 @@ pub(super) fn typed(text: &str, names: &[(&str, &str)]) -> String {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
         let starts_word = !out.chars().next_back().is_some_and(char::is_alphanumeric);
-        let mention = if starts_word { mention_at(&after[1..], names) } else { None };
+        let mention = if starts_word { mention_at(&after[1..], &id_of) } else { None };
         let (written, length) = mention.unwrap_or_else(|| ("@".to_owned(), 0));
         out.push_str(&written);
         rest = &after[1 + length..];
@@ -176,15 +175,14 @@ pub(super) fn typed(text: &str, names: &[(&str, &str)]) -> String {
 }
 
 /// The mention that starts here, and the length of the name it stands for.
-fn mention_at(text: &str, names: &[(&str, &str)]) -> Option<(String, usize)> {
+fn mention_at(text: &str, id_of: &impl Fn(&str) -> Option<String>) -> Option<(String, usize)> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
     let length = text.find(|c| !is_name(c)).unwrap_or(text.len());
     let name = &text[..length];
     if matches!(name, "here" | "channel" | "everyone") {
         return Some((format!("<!{name}>"), length));
     }
-    let (_, id) = names.iter().find(|(known, _)| *known == name)?;
-    Some((format!("<@{id}>"), length))
+    id_of(name).map(|id| (format!("<@{id}>"), length))
 }
 
 #[cfg(test)]
@@ -193,7 +191,11 @@ mod tests {
 
     #[test]
     fn typed_text_is_escaped_and_mentions_are_resolved() {
-        let names = [("hitchline", "U0BOT"), ("al-ice", "U1")];
+        let id_of = |name: &str| match name {
+            "hitchline" => Some("U0BOT".to_owned()),
+            "al-ice" => Some("U1".to_owned()),
+            _ => None,
+        };
         let cases = [
             ("plain", "plain"),
             ("@hitchline hi", "<@U0BOT> hi"),
@@ -205,7 +207,7 @@ mod tests {
             ("@hitchliner", "@hitchliner"),
         ];
         for (text, expected) in cases {
-            assert_eq!(typed(text, &names), expected, "{text}");
+            assert_eq!(typed(text, id_of), expected, "{text}");
         }
     }
 

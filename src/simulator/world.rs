@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::ids::{BOT, BOT_NAME, BOT_USER, OTHER_TEAM, TEAM, Ts, slack_id};
-use super::message::{Message, Stream, StreamState};
+use super::message::{Message, StreamState};
 use super::wait::Waiters;
 
 /// How many messages of one channel are remembered; beyond that the oldest are forgotten.
@@ -49,6 +49,8 @@ pub(super) struct Channel {
     pub(super) is_archived: bool,
     pub(super) created: Ts,
     messages: BTreeMap<Ts, Message>,
+    /// The bot's messages by the `client_msg_id` they were posted with.
+    by_client_id: HashMap<String, Ts>,
 }
 
 /// What sort of conversation a channel is.
@@ -155,15 +157,11 @@ impl World {
     /// Remembers a message and counts it in its thread.
     pub(super) fn add_message(&mut self, message: Message) {
         let Some(channel) = self.channel_mut(&message.channel) else { return };
-        if let Some(root) = message.thread_ts.filter(|_| message.ephemeral_to.is_none())
-            && let Some(root) = channel.messages.get_mut(&root)
-        {
-            root.replies.push(message.ts);
+        if let Some(root) = message.thread_ts.and_then(|root| channel.messages.get_mut(&root)) {
+            let replies = if message.ephemeral_to.is_some() { &mut root.ephemeral_replies } else { &mut root.replies };
+            replies.push(message.ts);
         }
-        channel.messages.insert(message.ts, message);
-        if channel.messages.len() > MAX_MESSAGES {
-            channel.messages.pop_first();
-        }
+        channel.add(message);
     }
 
     /// Shows a new or changed message to those who wait.
@@ -205,14 +203,11 @@ impl World {
 
     /// Ends a stream, whatever the reason. Returns whether it was open.
     pub(super) fn end_stream(&mut self, channel: &str, ts: Ts, state: StreamState) -> bool {
-        self.open_streams.retain(|(_, in_channel, stream)| !(*stream == ts && in_channel == channel));
-        match self.message_mut(channel, ts).and_then(|message| message.stream.as_mut()) {
-            Some(stream @ Stream { state: StreamState::Open, .. }) => {
-                stream.state = state;
-                true
-            }
-            _ => false,
-        }
+        let stream = self.message_mut(channel, ts).and_then(|message| message.stream.as_mut());
+        let Some(stream) = stream.filter(|stream| stream.state == StreamState::Open) else { return false };
+        stream.state = state;
+        let ends = stream.ends;
+        self.open_streams.remove(&(ends, channel.to_owned(), ts))
     }
 
     /// The streams that are open, those that end first in front.
@@ -255,12 +250,31 @@ impl Channel {
             is_archived: false,
             created: Ts(0),
             messages,
+            by_client_id: HashMap::new(),
         }
     }
 
     fn im(id: &str, user: &str) -> Self {
         let members = vec![BOT_USER.to_owned(), user.to_owned()];
         Self::new(id, user, Kind::Im { user: user.to_owned() }, members)
+    }
+
+    fn add(&mut self, message: Message) {
+        if let Some(id) = message.client_msg_id.as_ref().filter(|_| message.is_bot()) {
+            self.by_client_id.insert(id.clone(), message.ts);
+        }
+        self.messages.insert(message.ts, message);
+        if self.messages.len() > MAX_MESSAGES
+            && let Some((_, oldest)) = self.messages.pop_first()
+            && let Some(id) = oldest.client_msg_id
+        {
+            self.by_client_id.remove(&id);
+        }
+    }
+
+    /// The bot's message that was posted with this `client_msg_id`.
+    pub(super) fn posted_as(&self, client_msg_id: &str) -> Option<&Message> {
+        self.messages.get(self.by_client_id.get(client_msg_id)?)
     }
 
     pub(super) fn has_member(&self, user: &str) -> bool {
@@ -298,10 +312,8 @@ impl Channel {
 
     /// Messages only one person sees, in the thread of `root`.
     pub(super) fn ephemeral(&self, root: Ts) -> impl Iterator<Item = &Message> {
-        self.messages
-            .range(root..)
-            .map(|(_, message)| message)
-            .filter(move |message| message.ephemeral_to.is_some() && message.thread_ts == Some(root))
+        let root = self.messages.get(&root);
+        root.into_iter().flat_map(|root| &root.ephemeral_replies).filter_map(|ts| self.messages.get(ts))
     }
 
     /// The conversation object of the Web API.

@@ -165,6 +165,5 @@ pub(super) async fn add_channel(State(core): State<Arc<Core>>, Body(new): Body<N
 }
 
 fn typed(world: &World, text: &str) -> String {
-    let names: Vec<_> = world.users.iter().map(|user| (user.name.as_str(), user.id.as_str())).collect();
-    shapes::typed(text, &names)
+    shapes::typed(text, |name| world.users.iter().find(|user| user.name == name).map(|user| user.id.clone()))
 }

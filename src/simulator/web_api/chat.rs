@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{Call, Failure, Reply};
+use crate::simulator::ClientMsgId;
 use crate::simulator::changes::{Content, Draft};
 use crate::simulator::ids::{BOT_USER, Ts};
 use crate::simulator::message::Message;
-use crate::simulator::world::World;
+use crate::simulator::world::{Channel, World};
 
 /// Longer texts are cut by `chat.postMessage`.
 const TEXT_CUT: usize = 40_000;
@@ -22,7 +23,12 @@ pub(super) fn post(call: &Call<'_>) -> Reply {
     let mut world = call.core.world();
     let channel = writable(call, &mut world)?;
     let thread_ts = thread(call, &world, &channel)?;
+    let client_msg_id = call.args.text("client_msg_id");
+    if let Some(first) = posted_before(call.core.client_msg_id, world.channel(&channel), client_msg_id)? {
+        return Ok(json!({"channel": channel, "ts": first.ts, "message": first.slack()}));
+    }
     let draft = Draft {
+        client_msg_id: client_msg_id.map(str::to_owned),
         channel: channel.clone(),
         user: BOT_USER.to_owned(),
         text: cut(content.text.unwrap_or_default()),
@@ -34,6 +40,19 @@ pub(super) fn post(call: &Call<'_>) -> Reply {
     let ts = call.core.post(&mut world, draft);
     let message = world.message(&channel, ts).map(Message::slack);
     Ok(json!({"channel": channel, "ts": ts, "message": message}))
+}
+
+/// The message that was posted with the same `client_msg_id`, where that counts.
+fn posted_before<'w>(
+    mode: ClientMsgId,
+    channel: Option<&'w Channel>,
+    id: Option<&str>,
+) -> Result<Option<&'w Message>, Failure> {
+    match (mode, id) {
+        (ClientMsgId::Ignored, _) | (_, None) => Ok(None),
+        (ClientMsgId::Rejected, Some(_)) => Err("invalid_arg_name".into()),
+        (ClientMsgId::Honoured, Some(id)) => Ok(channel.and_then(|channel| channel.posted_as(id))),
+    }
 }
 
 /// `chat.postEphemeral`
@@ -152,8 +171,10 @@ fn content(call: &Call<'_>) -> Result<Content, Failure> {
         return Err("no_text".into());
     }
     let metadata = args.json("metadata").cloned();
+    // Slack turns Markdown into blocks and keeps the source as the text.
+    let as_block = markdown.map(|markdown| json!([{"type": "markdown", "text": markdown}]));
     let text = markdown.or(args.any_text("text")).map(str::to_owned);
-    Ok(Content { text, blocks: blocks.cloned(), metadata })
+    Ok(Content { text, blocks: as_block.or(blocks.cloned()), metadata })
 }
 
 /// Refuses blocks that Slack would refuse for their form or their number.

@@ -79,7 +79,7 @@ fn replies(call: &Call<'_>) -> Reply {
     // The root comes first on every page, whatever the window.
     let first = thread.next().filter(|root| !root.deleted).ok_or("thread_not_found")?;
     let (replies, has_more) = window.page(thread);
-    let messages: Vec<_> = std::iter::once(first.slack()).chain(replies).collect();
+    let messages: Vec<_> = std::iter::once(window.object(first)).chain(replies).collect();
     Ok(json!({"messages": messages, "has_more": has_more.is_some(), "response_metadata": cursor(has_more)}))
 }
 
@@ -96,6 +96,8 @@ struct Window {
     limit: usize,
     /// The last message of the page before.
     after: Option<Ts>,
+    /// Slack leaves metadata out unless it is asked for.
+    with_metadata: bool,
 }
 
 impl Window {
@@ -112,6 +114,7 @@ impl Window {
             inclusive: call.args.flag("inclusive"),
             limit: call.args.number("limit").unwrap_or(limit).clamp(1, 1_000),
             after,
+            with_metadata: call.args.flag("include_all_metadata"),
         })
     }
 
@@ -130,7 +133,15 @@ impl Window {
         }
         let page: Vec<_> = rest.by_ref().take(self.limit).collect();
         let next = rest.next().and(page.last().map(|last| last.ts));
-        (page.into_iter().map(Message::slack).collect(), next)
+        (page.into_iter().map(|message| self.object(message)).collect(), next)
+    }
+
+    fn object(&self, message: &Message) -> Value {
+        let mut object = message.slack();
+        if let Some(fields) = object.as_object_mut().filter(|_| !self.with_metadata) {
+            fields.remove("metadata");
+        }
+        object
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) fn start(call: &Call<'_>) -> Reply {
         call.args.text("recipient_user_id").ok_or("missing_recipient_user_id")?;
         call.args.text("recipient_team_id").ok_or("missing_recipient_team_id")?;
     }
-    let mut stream = Stream { state: StreamState::Open, cards: Vec::new() };
+    let ends = call.core.clock.now() + call.core.timing.stream_lifetime;
+    let mut stream = Stream { state: StreamState::Open, ends, cards: Vec::new() };
     let text = apply(&mut stream, String::new(), pieces);
     let draft = Draft {
         channel: channel.clone(),
@@ -45,8 +46,7 @@ pub(super) fn start(call: &Call<'_>) -> Reply {
         ..Draft::default()
     };
     let ts = call.core.post(&mut world, draft);
-    let end = call.core.clock.now() + call.core.timing.stream_lifetime;
-    world.open_streams.insert((end, channel.clone(), ts));
+    world.open_streams.insert((ends, channel.clone(), ts));
     Ok(json!({"channel": channel, "ts": ts}))
 }
 
@@ -94,7 +94,8 @@ fn open_stream(call: &Call<'_>, world: &mut World) -> Result<(String, Ts), Failu
     let channel = conversation(call, world)?;
     let ts = call.args.ts("ts").ok().flatten().ok_or("message_not_found")?;
     let now = call.core.clock.now();
-    if world.open_streams.iter().any(|(end, place, stream)| *end <= now && *stream == ts && *place == channel) {
+    let stream = world.message(&channel, ts).and_then(|message| message.stream.as_ref());
+    if stream.is_some_and(|stream| stream.ends <= now) {
         call.core.end_stream(world, &channel, ts, StreamState::Expired);
     }
     let message = world.message(&channel, ts).filter(|message| !message.deleted).ok_or("message_not_found")?;
@@ -213,7 +214,8 @@ mod tests {
             {"type": "task_update", "id": "t2", "title": "Write", "status": "pending"},
             {"type": "plan_update", "title": "Plan"},
         ]}));
-        let mut stream = Stream { state: StreamState::Open, cards: Vec::new() };
+        let ends = crate::clock::Clock::system().now();
+        let mut stream = Stream { state: StreamState::Open, ends, cards: Vec::new() };
         let text = apply(&mut stream, "0".to_owned(), pieces(&call).unwrap());
         assert_eq!(text, "0ab");
         assert_eq!(stream.cards.len(), 3);
