@@ -1,0 +1,310 @@
+//! Holds the merged values against the schema: unknown keys, words that are none of the known ones, and lists that came as text.
+//!
+//! Everything found is reported and left out, so that what remains can be deserialised and checked further.
+
+use std::collections::BTreeSet;
+
+use config::{ConfigError, Value, ValueKind};
+use serde::Deserialize;
+use serde_json::Value as Schema;
+
+use super::layer::{self, Table};
+use super::{Findings, Settings};
+
+/// Makes settings of the merged values; what can't be used is reported and falls back to its default.
+pub(super) fn settle(mut values: Table, findings: &mut Findings) -> Settings {
+    let schema = Settings::schema();
+    Walk { root: &schema, findings }.table("", &mut values, &[&schema]);
+    loop {
+        let error = match Settings::deserialize(Value::new(None, ValueKind::Table(values.clone()))) {
+            Ok(settings) => return settings,
+            Err(error) => error,
+        };
+        let (key, sentence) = explain(error);
+        let removed = remove(&mut values, &key);
+        let origin = removed.as_ref().and_then(Value::origin).map(|origin| format!(" (in {origin})"));
+        findings.problem(key, format!("{sentence}{}", origin.unwrap_or_default()));
+        if removed.is_none() {
+            return Settings::default();
+        }
+    }
+}
+
+struct Walk<'a> {
+    root: &'a Schema,
+    findings: &'a mut Findings,
+}
+
+impl<'a> Walk<'a> {
+    fn table(&mut self, path: &str, table: &mut Table, nodes: &[&'a Schema]) {
+        let facets = self.facets(nodes, Some(table));
+        let names: Vec<String> = table.keys().cloned().collect();
+        for name in names {
+            let Some(value) = table.get_mut(&name) else { continue };
+            let key = join(path, &name);
+            let children = children(&facets, &name);
+            let keep = if children.is_empty() {
+                let sentence = unknown_key(&name, &known_keys(&facets), value.origin());
+                self.findings.problem(key, sentence);
+                false
+            } else {
+                self.value(&key, value, &children)
+            };
+            if !keep {
+                table.remove(&name);
+            }
+        }
+    }
+
+    /// Looks at one value; returns whether it may stay.
+    fn value(&mut self, key: &str, value: &mut Value, nodes: &[&'a Schema]) -> bool {
+        let facets = self.facets(nodes, None);
+        if layer::is_from_environment(value) {
+            read_text(value, &facets);
+        }
+        if let Some(sentence) = misfit(value, &facets) {
+            self.findings.problem(key, sentence);
+            return false;
+        }
+        match &mut value.kind {
+            ValueKind::Table(table) => self.table(key, table, nodes),
+            ValueKind::Array(items) => {
+                let nodes: Vec<&Schema> = facets.iter().filter_map(|facet| facet.get("items")).collect();
+                let mut index = 0..;
+                items.retain_mut(|item| self.value(&format!("{key}[{}]", index.next().unwrap_or(0)), item, &nodes));
+            }
+            // An agent's variable may be written as a number.
+            ValueKind::I64(_) | ValueKind::Float(_) | ValueKind::Boolean(_) if has_type(&facets, "string") => {
+                value.kind = ValueKind::String(value.kind.to_string());
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// A schema node and everything that it refers to, without the alternatives that the table's own tag rules out.
+    fn facets(&self, nodes: &[&'a Schema], table: Option<&Table>) -> Vec<&'a Schema> {
+        let mut facets = Vec::new();
+        for node in nodes {
+            self.collect_facets(node, table, &mut facets);
+        }
+        facets
+    }
+
+    fn collect_facets(&self, node: &'a Schema, table: Option<&Table>, facets: &mut Vec<&'a Schema>) {
+        facets.push(node);
+        let reference = node.get("$ref").and_then(Schema::as_str).and_then(|path| path.strip_prefix('#'));
+        if let Some(target) = reference.and_then(|path| self.root.pointer(path)) {
+            self.collect_facets(target, table, facets);
+        }
+        for part in ["allOf", "anyOf", "oneOf"].iter().filter_map(|name| node.get(name)?.as_array()) {
+            let matching: Vec<&Schema> = part.iter().filter(|option| !contradicts(option, table)).collect();
+            // A tag that fits nowhere is reported as such, with all its alternatives.
+            let options = if matching.is_empty() { part.iter().collect() } else { matching };
+            for option in options {
+                self.collect_facets(option, table, facets);
+            }
+        }
+    }
+}
+
+/// Whether the table has another tag than this alternative asks for.
+fn contradicts(option: &Schema, table: Option<&Table>) -> bool {
+    let (Some(table), Some(properties)) = (table, option.get("properties").and_then(Schema::as_object)) else {
+        return false;
+    };
+    properties.iter().any(|(name, node)| {
+        let tag = node.get("const").and_then(Schema::as_str);
+        let own = table.get(name).and_then(|value| value.clone().into_string().ok());
+        tag.is_some_and(|tag| own.is_some_and(|own| own != tag))
+    })
+}
+
+/// The schema nodes of a table's key; none when it is unknown.
+fn children<'a>(facets: &[&'a Schema], name: &str) -> Vec<&'a Schema> {
+    let named: Vec<&Schema> = facets.iter().filter_map(|facet| facet.get("properties")?.get(name)).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    facets.iter().filter_map(|facet| facet.get("additionalProperties")).filter(|node| node.is_object()).collect()
+}
+
+fn known_keys<'a>(facets: &[&'a Schema]) -> BTreeSet<&'a str> {
+    let properties = facets.iter().filter_map(|facet| facet.get("properties")?.as_object());
+    properties.flat_map(|table| table.keys().map(String::as_str)).collect()
+}
+
+/// The words that a text may be, when only some are allowed.
+fn words<'a>(facets: &[&'a Schema]) -> BTreeSet<&'a str> {
+    let single = facets.iter().filter_map(|facet| facet.get("const")?.as_str());
+    let several = facets.iter().filter_map(|facet| facet.get("enum")?.as_array()).flatten().filter_map(Schema::as_str);
+    single.chain(several).collect()
+}
+
+fn has_type(facets: &[&Schema], wanted: &str) -> bool {
+    facets.iter().any(|facet| match facet.get("type") {
+        Some(Schema::String(name)) => name == wanted,
+        Some(Schema::Array(names)) => names.iter().any(|name| name == wanted),
+        _ => false,
+    })
+}
+
+/// Makes of a variable's text what the schema wants: a list of `a, b`, a number, a truth.
+fn read_text(value: &mut Value, facets: &[&Schema]) {
+    let ValueKind::String(text) = &value.kind else { return };
+    let origin = value.origin().map(str::to_owned);
+    if has_type(facets, "array") {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        value.kind = ValueKind::Array(items.map(|item| Value::new(origin.as_ref(), item)).collect());
+    } else if has_type(facets, "integer")
+        && let Ok(number) = text.parse::<i64>()
+    {
+        value.kind = ValueKind::I64(number);
+    } else if has_type(facets, "boolean")
+        && let Ok(truth) = value.clone().into_bool()
+    {
+        value.kind = ValueKind::Boolean(truth);
+    }
+}
+
+/// Says so when a value is not of the kind, or not one of the words, that the schema wants.
+fn misfit(value: &Value, facets: &[&Schema]) -> Option<String> {
+    let place = value.origin().map(|origin| format!(" (in {origin})")).unwrap_or_default();
+    let (found, fitting): (_, &[&str]) = match &value.kind {
+        ValueKind::Table(_) => ("a table", &["object"]),
+        ValueKind::Array(_) => ("a list", &["array"]),
+        ValueKind::String(_) => ("a text", &["string"]),
+        ValueKind::Boolean(_) => ("true or false", &["boolean", "string"]),
+        _ => ("a number", &["integer", "number", "string"]),
+    };
+    let wanted = WANTED.iter().find(|(name, _)| has_type(facets, name));
+    if let Some((_, wanted)) = wanted
+        && !fitting.iter().any(|name| has_type(facets, name))
+    {
+        return Some(format!("must be {wanted}, but is {found}{place}"));
+    }
+    let known = words(facets);
+    let ValueKind::String(word) = &value.kind else { return None };
+    let fits = known.is_empty() || known.contains(word.as_str());
+    (!fits).then(|| format!("`{word}` is not {}{place}", list(&known, " or ")))
+}
+
+/// The schema's types in people's words.
+const WANTED: [(&str, &str); 6] = [
+    ("object", "a table of keys"),
+    ("array", "a list"),
+    ("integer", "a whole number"),
+    ("number", "a number"),
+    ("boolean", "true or false"),
+    ("string", "a text"),
+];
+
+fn unknown_key(name: &str, known: &BTreeSet<&str>, origin: Option<&str>) -> String {
+    let place = origin.map(|origin| format!(" (in {origin})")).unwrap_or_default();
+    match nearest(name, known) {
+        Some(near) => format!("unknown key{place}; did you mean `{near}`?"),
+        None => format!("unknown key{place}; here may stand {}", list(known, " and ")),
+    }
+}
+
+fn nearest<'a>(name: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let closest = known.iter().map(|candidate| (distance(name, candidate), *candidate)).min();
+    closest.filter(|(distance, _)| *distance <= name.len().div_ceil(3)).map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be put in, taken out or replaced (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The key that an error is about, and what it says.
+fn explain(error: ConfigError) -> (String, String) {
+    match error {
+        ConfigError::Type { unexpected, expected, key, .. } => {
+            (key.unwrap_or_default(), format!("expected {expected}, found {unexpected}"))
+        }
+        ConfigError::At { error, key, .. } => (key.unwrap_or_default(), error.to_string()),
+        ConfigError::NotFound(key) => (key, "is missing".to_owned()),
+        other => (String::new(), other.to_string()),
+    }
+}
+
+/// Takes out what stands at `key`, or the nearest thing around it.
+fn remove(table: &mut Table, key: &str) -> Option<Value> {
+    let end = key.find(['.', '[']).unwrap_or(key.len());
+    let (first, rest) = (&key[..end], key[end..].trim_start_matches('.'));
+    if let Some(value) = table.get_mut(first)
+        && let Some(removed) = remove_inside(value, rest)
+    {
+        return Some(removed);
+    }
+    table.remove(first)
+}
+
+fn remove_inside(value: &mut Value, key: &str) -> Option<Value> {
+    match &mut value.kind {
+        _ if key.is_empty() => None,
+        ValueKind::Table(table) => remove(table, key),
+        ValueKind::Array(items) => {
+            let (index, rest) = key.strip_prefix('[')?.split_once(']')?;
+            let index: usize = index.parse().ok().filter(|index| *index < items.len())?;
+            remove_inside(&mut items[index], rest.trim_start_matches('.')).or_else(|| Some(items.remove(index)))
+        }
+        _ => None,
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn list(words: &BTreeSet<&str>, last: &str) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((end, rest)) if !rest.is_empty() => format!("{}{last}{end}", rest.join(", ")),
+        Some((end, _)) => end.clone(),
+        None => "nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_counted_in_letters() {
+        for (a, b, expected) in [("", "", 0), ("sokets", "sockets", 1), ("abc", "", 3), ("kitten", "sitting", 3)] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_key_is_offered_only_when_it_is_near() {
+        let known = BTreeSet::from(["sockets", "command"]);
+        assert_eq!(nearest("sokets", &known), Some("sockets"));
+        assert_eq!(nearest("colour", &known), None);
+    }
+
+    #[test]
+    fn what_stands_around_a_missing_key_is_taken_out() {
+        let layer = layer::Layer::from_toml("[[routes]]\nchannel = 'C1'\n[[routes]]\nchannel = 'C2'", "f").unwrap();
+        let mut table = layer.0;
+        remove(&mut table, "routes[1].channel").unwrap();
+        assert_eq!(table["routes"].clone().into_array().unwrap().len(), 2);
+        remove(&mut table, "routes[1].channel").unwrap();
+        assert!(table.contains_key("routes"));
+        remove(&mut table, "routes.x").unwrap();
+        assert!(!table.contains_key("routes"));
+        assert!(remove(&mut table, "nothing").is_none());
+    }
+}
