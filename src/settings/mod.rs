@@ -10,6 +10,8 @@ mod secrets;
 mod shape;
 pub mod show;
 pub mod sources;
+mod spelling;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::fmt;

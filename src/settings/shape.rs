@@ -1,33 +1,20 @@
-//! Holds the merged values against the schema: unknown keys, words that are none of the known ones, and lists that came as text.
+//! Holds the merged values against the schema: unknown keys, values of the wrong kind, words that are none of the known ones.
 //!
-//! Everything found is reported and left out, so that what remains can be deserialised and checked further.
+//! It does so for every room alike, and reports all of it, where a deserializer stops at the first.
 
 use std::collections::BTreeSet;
 
-use config::{ConfigError, Value, ValueKind};
-use serde::Deserialize;
+use config::{Value, ValueKind};
 use serde_json::Value as Schema;
 
 use super::layer::{self, Table};
+use super::spelling::nearest;
 use super::{Findings, Settings};
 
-/// Makes settings of the merged values; what can't be used is reported and falls back to its default.
-pub(super) fn settle(mut values: Table, findings: &mut Findings) -> Settings {
+/// Takes out what does not fit the schema and reports it; a variable's text becomes what its key wants.
+pub(super) fn conform(values: &mut Table, findings: &mut Findings) {
     let schema = Settings::schema();
-    Walk { root: &schema, findings }.table("", &mut values, &[&schema]);
-    loop {
-        let error = match Settings::deserialize(Value::new(None, ValueKind::Table(values.clone()))) {
-            Ok(settings) => return settings,
-            Err(error) => error,
-        };
-        let (key, sentence) = explain(error);
-        let removed = remove(&mut values, &key);
-        let origin = removed.as_ref().and_then(Value::origin).map(|origin| format!(" (in {origin})"));
-        findings.problem(key, format!("{sentence}{}", origin.unwrap_or_default()));
-        if removed.is_none() {
-            return Settings::default();
-        }
-    }
+    Walk { root: &schema, findings }.table("", values, &[&schema]);
 }
 
 struct Walk<'a> {
@@ -44,7 +31,7 @@ impl<'a> Walk<'a> {
             let key = join(path, &name);
             let children = children(&facets, &name);
             let keep = if children.is_empty() {
-                let sentence = unknown_key(&name, &known_keys(&facets), value.origin());
+                let sentence = unknown_key(&name, &known_keys(&facets), origin(value));
                 self.findings.problem(key, sentence);
                 false
             } else {
@@ -169,7 +156,7 @@ fn read_text(value: &mut Value, facets: &[&Schema]) {
 
 /// Says so when a value is not of the kind, or not one of the words, that the schema wants.
 fn misfit(value: &Value, facets: &[&Schema]) -> Option<String> {
-    let place = value.origin().map(|origin| format!(" (in {origin})")).unwrap_or_default();
+    let place = origin(value).map(|origin| format!(" (in {origin})")).unwrap_or_default();
     let (found, fitting): (_, &[&str]) = match &value.kind {
         ValueKind::Table(_) => ("a table", &["object"]),
         ValueKind::Array(_) => ("a list", &["array"]),
@@ -199,68 +186,19 @@ const WANTED: [(&str, &str); 6] = [
     ("string", "a text"),
 ];
 
+/// Where a value came from; a table has it from what stands in it.
+fn origin(value: &Value) -> Option<&str> {
+    match &value.kind {
+        ValueKind::Table(table) => value.origin().or_else(|| table.values().find_map(origin)),
+        _ => value.origin(),
+    }
+}
+
 fn unknown_key(name: &str, known: &BTreeSet<&str>, origin: Option<&str>) -> String {
     let place = origin.map(|origin| format!(" (in {origin})")).unwrap_or_default();
     match nearest(name, known) {
         Some(near) => format!("unknown key{place}; did you mean `{near}`?"),
         None => format!("unknown key{place}; here may stand {}", list(known, " and ")),
-    }
-}
-
-fn nearest<'a>(name: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
-    let closest = known.iter().map(|candidate| (distance(name, candidate), *candidate)).min();
-    closest.filter(|(distance, _)| *distance <= name.len().div_ceil(3)).map(|(_, candidate)| candidate)
-}
-
-/// How many letters must be put in, taken out or replaced (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// The key that an error is about, and what it says.
-fn explain(error: ConfigError) -> (String, String) {
-    match error {
-        ConfigError::Type { unexpected, expected, key, .. } => {
-            (key.unwrap_or_default(), format!("expected {expected}, found {unexpected}"))
-        }
-        ConfigError::At { error, key, .. } => (key.unwrap_or_default(), error.to_string()),
-        ConfigError::NotFound(key) => (key, "is missing".to_owned()),
-        other => (String::new(), other.to_string()),
-    }
-}
-
-/// Takes out what stands at `key`, or the nearest thing around it.
-fn remove(table: &mut Table, key: &str) -> Option<Value> {
-    let end = key.find(['.', '[']).unwrap_or(key.len());
-    let (first, rest) = (&key[..end], key[end..].trim_start_matches('.'));
-    if let Some(value) = table.get_mut(first)
-        && let Some(removed) = remove_inside(value, rest)
-    {
-        return Some(removed);
-    }
-    table.remove(first)
-}
-
-fn remove_inside(value: &mut Value, key: &str) -> Option<Value> {
-    match &mut value.kind {
-        _ if key.is_empty() => None,
-        ValueKind::Table(table) => remove(table, key),
-        ValueKind::Array(items) => {
-            let (index, rest) = key.strip_prefix('[')?.split_once(']')?;
-            let index: usize = index.parse().ok().filter(|index| *index < items.len())?;
-            remove_inside(&mut items[index], rest.trim_start_matches('.')).or_else(|| Some(items.remove(index)))
-        }
-        _ => None,
     }
 }
 
@@ -274,37 +212,5 @@ fn list(words: &BTreeSet<&str>, last: &str) -> String {
         Some((end, rest)) if !rest.is_empty() => format!("{}{last}{end}", rest.join(", ")),
         Some((end, _)) => end.clone(),
         None => "nothing".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_are_counted_in_letters() {
-        for (a, b, expected) in [("", "", 0), ("sokets", "sockets", 1), ("abc", "", 3), ("kitten", "sitting", 3)] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn the_nearest_key_is_offered_only_when_it_is_near() {
-        let known = BTreeSet::from(["sockets", "command"]);
-        assert_eq!(nearest("sokets", &known), Some("sockets"));
-        assert_eq!(nearest("colour", &known), None);
-    }
-
-    #[test]
-    fn what_stands_around_a_missing_key_is_taken_out() {
-        let layer = layer::Layer::from_toml("[[routes]]\nchannel = 'C1'\n[[routes]]\nchannel = 'C2'", "f").unwrap();
-        let mut table = layer.0;
-        remove(&mut table, "routes[1].channel").unwrap();
-        assert_eq!(table["routes"].clone().into_array().unwrap().len(), 2);
-        remove(&mut table, "routes[1].channel").unwrap();
-        assert!(table.contains_key("routes"));
-        remove(&mut table, "routes.x").unwrap();
-        assert!(!table.contains_key("routes"));
-        assert!(remove(&mut table, "nothing").is_none());
     }
 }

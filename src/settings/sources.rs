@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::layer::{self, Layer};
-use super::{Environment, Findings, Settings, paths, secrets, shape};
+use super::{Environment, Findings, Settings, paths, secrets, shape, typed};
 use crate::telemetry::Format;
 
 /// Names the lowest layer in what is said about its values.
@@ -95,7 +95,8 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, LoadErro
     }
     let base = paths::Base { file: file.as_deref(), home: home(environment) };
     paths::resolve(base, &mut values, &mut findings);
-    let mut settings = shape::settle(values, &mut findings);
+    shape::conform(&mut values, &mut findings);
+    let mut settings = typed::settings(values, &mut findings);
     secrets::read(&mut settings, &mut findings);
     Ok(Loaded { settings, file, findings })
 }
