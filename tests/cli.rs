@@ -229,7 +229,7 @@ fn every_shipped_configuration_is_good() {
         assert_eq!(run.code, 0, "{}: {}", path.display(), run.stderr);
         seen += 1;
     }
-    assert!(seen >= 2);
+    assert!(seen >= 1);
 }
 
 #[test]

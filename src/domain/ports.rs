@@ -43,7 +43,7 @@ pub trait Intake: Send + Sync {
     fn claim(&self, inbound: &Inbound) -> Claim;
 
     /// Tells what became of a claim. Called exactly once for each [`Claim::Keep`].
-    fn settle(&self, inbound: Inbound, intent: Option<Intent>, outcome: Settled);
+    fn settle(&self, inbound: Inbound, keep: Keep, outcome: Settled);
 }
 
 /// How an inbound is to be kept.
@@ -56,10 +56,12 @@ pub enum Claim {
 }
 
 /// The conditions under which an inbound is stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// Only when its conversation has an active mapping: a message in a thread that does not mention us.
     pub only_if_followed: bool,
+    /// It is handled as soon as it is stored and does not wait behind a running turn: a command, a click.
+    pub at_once: bool,
     /// The turn that it starts at once, when its conversation is idle.
     pub intent: Option<Intent>,
 }

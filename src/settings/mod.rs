@@ -9,6 +9,7 @@ mod paths;
 mod secrets;
 mod shape;
 pub mod show;
+pub mod shutdown;
 pub mod sources;
 mod spelling;
 mod typed;
@@ -19,7 +20,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{admin, backend, http_client, session, slack, store, supervisor, telemetry};
+use crate::{admin, backend, http_client, session, slack, store, telemetry};
 
 /// The process's environment, read once by `main` and passed in.
 pub type Environment = BTreeMap<String, String>;
@@ -49,7 +50,7 @@ pub struct Settings {
     /// The one HTTP client.
     pub http_client: http_client::Config,
     /// How long an orderly stop may take.
-    pub shutdown: supervisor::config::Config,
+    pub shutdown: shutdown::Config,
     /// How log lines look, and which there are.
     pub log: telemetry::Config,
 }
@@ -65,7 +66,7 @@ impl Default for Settings {
             store: store::config::Config::default(),
             http: admin::config::Config::default(),
             http_client: http_client::Config::default(),
-            shutdown: supervisor::config::Config::default(),
+            shutdown: shutdown::Config::default(),
             log: telemetry::Config::default(),
         }
     }

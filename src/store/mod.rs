@@ -1,3 +1,163 @@
-//! What survives a restart.
+//! What survives: SQLite in WAL mode with `synchronous=FULL`, written by one thread that groups commits.
+//!
+//! A method that writes returns when its change is on disk. Everything that waits when the writer is free goes into one transaction;
+//! nothing is delayed on purpose to fill one. No other room knows SQL.
 
 pub mod config;
+mod events;
+mod lock;
+mod outbox;
+mod reader;
+mod sessions;
+mod turns;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+pub use events::{Accept, Accepted, Queued};
+pub use turns::{Interrupted, TurnEnd};
+pub use writer::Slot;
+
+use lock::Lock;
+use reader::Reader;
+use writer::Writer;
+
+/// The schema that this binary writes; a newer one is refused.
+const SCHEMA_VERSION: i64 = 1;
+/// Pages in the write-ahead log after which SQLite copies them back; checkpoints make the tail of the commit time.
+const CHECKPOINT_PAGES: u32 = 4_000;
+/// How long the keys of handled events are kept.
+const KEEP_KEYS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The store; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: Arc<Writer>,
+    reader: Arc<Reader>,
+}
+
+/// Why the store could not be opened. Each is for a person to solve.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory can't be made or written.
+    #[error("store.dir: {path} can't be written: {source}; name a directory that this user may write")]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process works with it.
+    #[error("store.dir: another hitchline already works in {path}; stop it, or give this one a directory of its own")]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "{path} was written by a newer hitchline (schema {found}, this one knows {SCHEMA_VERSION}); run that version"
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// SQLite can't work with it.
+    #[error("{path} can't be used: {source}; move it aside to start afresh")]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// A read or write that failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite or the disk refused.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, making what is missing, and takes the directory's lock.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what a person has to do.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open(dir: &Path, now_ms: i64) -> Result<Self, OpenError> {
+        let not_writable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
+        make_private_dir(dir).map_err(not_writable)?;
+        let lock = Lock::take(dir)?;
+        let path = dir.join("hitchline.db");
+        let database = |source| OpenError::Database { path: path.clone(), source };
+        let connection = connect(&path).map_err(database)?;
+        migrate(&connection, &path)?;
+        forget_old_keys(&connection, now_ms).map_err(database)?;
+        let reader = Reader::open(&path).map_err(database)?;
+        let writer = Writer::start(connection, lock).map_err(not_writable)?;
+        Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader) })
+    }
+
+    /// Finishes what was handed over, and closes the database. Later calls fail with [`StoreError::Closed`]. Twice is fine.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL, not NORMAL: with NORMAL a power cut loses acknowledged rows.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    match found {
+        SCHEMA_VERSION => Ok(()),
+        0 => connection
+            .execute_batch(concat!("BEGIN IMMEDIATE;", include_str!("schema.sql"), "PRAGMA user_version = 1; COMMIT;"))
+            .map_err(database),
+        _ => Err(OpenError::Newer { path: path.to_owned(), found }),
+    }
+}
+
+fn forget_old_keys(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+    let before = now_ms - i64::try_from(KEEP_KEYS.as_millis()).unwrap_or(i64::MAX);
+    connection.execute("DELETE FROM dedup WHERE seen_ms < ?1", [before])?;
+    connection.execute("DELETE FROM inbox WHERE received_ms < ?1 AND state IN ('done', 'refused')", [before])?;
+    connection.execute("DELETE FROM turn WHERE ended_ms < ?1", [before])?;
+    connection.execute("DELETE FROM outbox WHERE created_ms < ?1 AND state <> 'pending'", [before])?;
+    Ok(())
+}

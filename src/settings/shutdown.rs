@@ -1,4 +1,4 @@
-//! `[shutdown]` of the configuration.
+//! `[shutdown]` of the configuration. It stands here because the supervisor, which keeps to it, is built from the settings.
 
 use std::time::Duration;
 

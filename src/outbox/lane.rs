@@ -1,0 +1,143 @@
+//! One row at a time: attempt, wait, attempt again, settle.
+
+use std::time::Duration;
+
+use super::Inner;
+use crate::backoff::Backoff;
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{OwedId, Ts};
+use crate::domain::outgoing::{Body, Op, Owed, Place};
+use crate::domain::ports::{WriteError, WriteErrorKind};
+
+/// The delays between attempts on one row.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// We are stopping; the row stays in the store.
+#[derive(Debug)]
+pub(super) struct Stopping;
+
+/// What one attempt led to.
+enum Attempt {
+    Sent(Option<Ts>),
+    Never(String),
+    Later(WriteError),
+}
+
+/// What a failed attempt means.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Never,
+    After(Duration),
+    Backoff,
+}
+
+/// The deliverer of one conversation's rows.
+pub(super) struct Lane<'a> {
+    inner: &'a Inner,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn new(inner: &'a Inner) -> Self {
+        Self { inner }
+    }
+
+    /// Delivers `owed`, however long it takes, and notes it in the store.
+    pub(super) async fn deliver(&self, owed: &Owed) -> Result<(), Stopping> {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut chance = fastrand::Rng::new();
+        loop {
+            let delay = match self.attempt(owed).await {
+                Attempt::Sent(ts) => return self.note_sent(owed, ts).await,
+                Attempt::Never(why) => return self.note_dead(owed, why).await,
+                Attempt::Later(error) => {
+                    let delay = match verdict(error.kind) {
+                        Verdict::Never => return self.note_dead(owed, error.to_string()).await,
+                        Verdict::After(delay) => delay,
+                        Verdict::Backoff => backoff.next(&mut chance),
+                    };
+                    report(owed, &error, delay, backoff.attempts());
+                    delay
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.inner.scope.stop().cancelled() => return Err(Stopping),
+                () = self.inner.clock.sleep(delay) => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, owed: &Owed) -> Attempt {
+        let conversation = &owed.conversation;
+        let sent = match &owed.op {
+            Op::Post(body) => self.post(conversation, body, owed.id).await.map(Some),
+            Op::Finish { ts, body } => self.finish(conversation, ts, body, owed.id).await.map(Some),
+            Op::Delete { ts } => self.inner.slack.delete(&conversation.channel, ts).await.map(|()| None),
+            Op::Revise { of, body } => match self.inner.store.delivered_as(*of).await {
+                Ok(Some(ts)) => self.inner.slack.update(&conversation.channel, &ts, body).await.map(|()| Some(ts)),
+                Ok(None) => return Attempt::Never("the message to change was never posted".to_owned()),
+                Err(error) => return Attempt::Later(store_failed(&error)),
+            },
+        };
+        sent.map_or_else(Attempt::Later, Attempt::Sent)
+    }
+
+    async fn post(&self, conversation: &ConversationKey, body: &Body, id: OwedId) -> Result<Ts, WriteError> {
+        self.inner.slack.post(&Place::from(conversation), body, id).await
+    }
+
+    /// Ends the stream, whatever state it is in, and gives the message its final text; posts anew when the message is gone.
+    async fn finish(&self, conversation: &ConversationKey, ts: &Ts, body: &Body, id: OwedId) -> Result<Ts, WriteError> {
+        let channel = &conversation.channel;
+        match self.inner.slack.stop_stream(channel, ts).await {
+            Err(error) if verdict(error.kind) != Verdict::Never => return Err(error),
+            _ => {}
+        }
+        match self.inner.slack.update(channel, ts, body).await {
+            Ok(()) => Ok(ts.clone()),
+            Err(error) if error.kind == WriteErrorKind::MessageGone => self.post(conversation, body, id).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn note_sent(&self, owed: &Owed, ts: Option<Ts>) -> Result<(), Stopping> {
+        metrics::counter!("hitchline_outbox_sent_total").increment(1);
+        self.inner.store.delivered(owed.id, ts).await.map_err(|_closed| Stopping)
+    }
+
+    async fn note_dead(&self, owed: &Owed, why: String) -> Result<(), Stopping> {
+        tracing::error!(owed.id = %owed.id, conversation = %owed.conversation, reason = %why, "Slack will never take this message");
+        metrics::counter!("hitchline_outbox_dead_total").increment(1);
+        self.inner.store.undeliverable(owed.id, why).await.map_err(|_closed| Stopping)
+    }
+}
+
+fn verdict(kind: WriteErrorKind) -> Verdict {
+    match kind {
+        WriteErrorKind::Permanent
+        | WriteErrorKind::MessageGone
+        | WriteErrorKind::StreamUnavailable
+        | WriteErrorKind::StoppedByUser => Verdict::Never,
+        WriteErrorKind::Rate { after_ms } => Verdict::After(Duration::from_millis(after_ms)),
+        // A token that is not valid may be replaced; nothing is given up because of it.
+        WriteErrorKind::Auth | WriteErrorKind::Transient { .. } => Verdict::Backoff,
+    }
+}
+
+fn report(owed: &Owed, error: &WriteError, delay: Duration, attempt: u32) {
+    if error.kind == (WriteErrorKind::Transient { uncertain: true }) && matches!(owed.op, Op::Post(_)) {
+        metrics::counter!("hitchline_outbox_possible_duplicates_total").increment(1);
+    }
+    tracing::warn!(
+        owed.id = %owed.id,
+        conversation = %owed.conversation,
+        %error,
+        attempt,
+        delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        "A message to Slack waits for another attempt"
+    );
+}
+
+fn store_failed(error: &crate::store::StoreError) -> WriteError {
+    WriteError { kind: WriteErrorKind::Transient { uncertain: false }, call: "store", code: error.to_string() }
+}

@@ -1,0 +1,142 @@
+//! What is owed to Slack, delivered in order.
+//!
+//! Rows are committed before they come here. Each conversation has a lane that holds its order; a lane has a task only while
+//! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and with it whatever
+//! the row holds.
+
+mod lane;
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::domain::conversation::ConversationKey;
+use crate::domain::outgoing::Owed;
+use crate::domain::ports::SlackWrite;
+use crate::scope::{OnCrash, Scope};
+use crate::store::{Store, StoreError};
+
+/// Something that is let go once the row that carries it is settled, such as a permit that bounds memory.
+pub type Hold = Arc<dyn Any + Send + Sync>;
+
+/// The outbox; cheap to clone.
+#[derive(Clone)]
+pub struct Outbox(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    slack: Arc<dyn SlackWrite>,
+    clock: Clock,
+    scope: Scope,
+    lanes: Mutex<HashMap<ConversationKey, VecDeque<Item>>>,
+    /// Told whenever a lane has become empty.
+    emptied: Notify,
+}
+
+/// A row in its lane.
+struct Item {
+    owed: Owed,
+    _hold: Option<Hold>,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("lanes", &self.lanes().len()).finish_non_exhaustive()
+    }
+}
+
+impl Outbox {
+    /// An outbox with empty lanes; [`Outbox::recover`] fills them from the store.
+    pub fn new(store: Store, slack: Arc<dyn SlackWrite>, clock: Clock, scope: Scope) -> Self {
+        Self(Arc::new(Inner { store, slack, clock, scope, lanes: Mutex::default(), emptied: Notify::new() }))
+    }
+
+    /// Takes up what was still owed when the last process ended. Before anything new is sent.
+    pub async fn recover(&self) -> Result<(), StoreError> {
+        let owed = self.0.store.owed().await?;
+        if !owed.is_empty() {
+            tracing::info!(rows = owed.len(), "Taking up what was still owed to Slack");
+        }
+        owed.into_iter().for_each(|row| self.send(vec![row], None));
+        Ok(())
+    }
+
+    /// Delivers rows that are committed, after everything that their conversation was owed before.
+    pub fn send(&self, owed: Vec<Owed>, hold: Option<Hold>) {
+        let Some(conversation) = owed.first().map(|row| row.conversation.clone()) else { return };
+        let items = owed.into_iter().map(|owed| Item { owed, _hold: hold.clone() });
+        let mut lanes = self.lanes();
+        if let Some(lane) = lanes.get_mut(&conversation) {
+            lane.extend(items);
+            return;
+        }
+        lanes.insert(conversation.clone(), items.collect());
+        drop(lanes);
+        let outbox = self.clone();
+        self.0.scope.spawn("outbox lane", OnCrash::Log, async move { outbox.run_lane(conversation).await });
+    }
+
+    /// Waits until nothing is owed in `conversation`, so that what comes next can't overtake it.
+    pub async fn settled(&self, conversation: &ConversationKey) {
+        self.wait_until(|lanes| !lanes.contains_key(conversation)).await;
+    }
+
+    /// Waits until nothing is owed at all, by the deadline at the latest. Returns how many lanes are left; their rows stay in the
+    /// store.
+    pub async fn flush(&self, deadline: Instant) -> usize {
+        let _timed_out = self.0.clock.timeout_at(deadline, self.wait_until(HashMap::is_empty)).await;
+        self.lanes().len()
+    }
+
+    async fn wait_until(&self, reached: impl Fn(&HashMap<ConversationKey, VecDeque<Item>>) -> bool) {
+        loop {
+            let emptied = self.0.emptied.notified();
+            tokio::pin!(emptied);
+            // Registered before the look, so that a lane that empties in between is not missed.
+            emptied.as_mut().enable();
+            if reached(&self.lanes()) {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    async fn run_lane(&self, conversation: ConversationKey) {
+        let lane = lane::Lane::new(&self.0);
+        while let Some(owed) = self.front(&conversation) {
+            if lane.deliver(&owed).await.is_err() {
+                // We are stopping: the rows stay in the store, and the lane as it is.
+                return;
+            }
+            self.pop(&conversation);
+        }
+    }
+
+    fn front(&self, conversation: &ConversationKey) -> Option<Owed> {
+        self.lanes().get(conversation)?.front().map(|item| item.owed.clone())
+    }
+
+    fn pop(&self, conversation: &ConversationKey) {
+        let mut lanes = self.lanes();
+        let Some(lane) = lanes.get_mut(conversation) else { return };
+        let settled = lane.pop_front();
+        if lane.is_empty() {
+            lanes.remove(conversation);
+            self.0.emptied.notify_waiters();
+        }
+        drop(lanes);
+        // What the row held is let go outside of the lock.
+        drop(settled);
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, HashMap<ConversationKey, VecDeque<Item>>> {
+        self.0.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

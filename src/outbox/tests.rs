@@ -1,0 +1,184 @@
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::clock::Hand;
+use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
+use crate::domain::inbound::ReplyUrl;
+use crate::domain::outgoing::{Body, Op, Place};
+use crate::domain::ports::{WriteError, WriteErrorKind};
+
+/// A Slack that notes each call and answers from a script; an empty script means success.
+#[derive(Default)]
+struct Script {
+    calls: Mutex<Vec<String>>,
+    answers: Mutex<VecDeque<WriteErrorKind>>,
+}
+
+impl Script {
+    fn call(&self, what: String) -> Result<(), WriteError> {
+        let mut calls = self.calls.lock().unwrap();
+        calls.push(what);
+        match self.answers.lock().unwrap().pop_front() {
+            None => Ok(()),
+            Some(kind) => Err(WriteError { kind, call: "test", code: "scripted".into() }),
+        }
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+fn text(body: &Body) -> &str {
+    let Body::Text(text) = body else { panic!("only texts here") };
+    text
+}
+
+#[async_trait]
+impl SlackWrite for Script {
+    async fn post(&self, _: &Place, body: &Body, _: OwedId) -> Result<Ts, WriteError> {
+        self.call(format!("post {}", text(body))).map(|()| Ts::from("5.5"))
+    }
+    async fn update(&self, _: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+        self.call(format!("update {ts} {}", text(body)))
+    }
+    async fn delete(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
+        self.call(format!("delete {ts}"))
+    }
+    async fn whisper(&self, _: &Place, _: &UserId, _: &str) -> Result<(), WriteError> {
+        self.call("whisper".into())
+    }
+    async fn respond(&self, _: &ReplyUrl, _: &str) -> Result<(), WriteError> {
+        self.call("respond".into())
+    }
+    async fn status(&self, _: &Place, _: &str) -> Result<(), WriteError> {
+        self.call("status".into())
+    }
+    async fn start_stream(&self, _: &ConversationKey, _: &UserId, _: &str) -> Result<Ts, WriteError> {
+        self.call("start".into()).map(|()| Ts::from("5.5"))
+    }
+    async fn append_stream(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
+        self.call("append".into())
+    }
+    async fn stop_stream(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
+        self.call(format!("stop {ts}"))
+    }
+    async fn react(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
+        self.call("react".into())
+    }
+}
+
+struct Fixture {
+    outbox: Outbox,
+    slack: Arc<Script>,
+    store: Store,
+    hand: Hand,
+    scope: Scope,
+    _dir: tempfile::TempDir,
+}
+
+fn fixture(answers: &[WriteErrorKind]) -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), 0).unwrap();
+    let slack = Arc::new(Script::default());
+    slack.answers.lock().unwrap().extend(answers);
+    let (clock, hand) = Clock::manual(0);
+    let scope = Scope::new();
+    let outbox = Outbox::new(store.clone(), slack.clone(), clock, scope.clone());
+    Fixture { outbox, slack, store, hand, scope, _dir: dir }
+}
+
+fn key() -> ConversationKey {
+    ConversationKey { team: "T1".into(), channel: "C1".into(), thread: "1.0".into() }
+}
+
+fn owed(op: Op) -> Owed {
+    Owed { id: OwedId::new(), conversation: key(), turn: None, op }
+}
+
+fn post(text: &str) -> Owed {
+    owed(Op::Post(Body::Text(text.into())))
+}
+
+impl Fixture {
+    /// Commits and sends `rows`, turns the clock until all are settled, and returns Slack's calls.
+    async fn deliver(&self, rows: Vec<Owed>) -> Vec<String> {
+        self.store.owe(rows.clone(), None, 0).await.unwrap();
+        self.outbox.send(rows, None);
+        let key = key();
+        let settled = self.outbox.settled(&key);
+        tokio::pin!(settled);
+        for _ in 0..1_000 {
+            if futures_util::poll!(settled.as_mut()).is_ready() {
+                return self.slack.calls();
+            }
+            self.hand.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+            // The writer is a thread of its own: a round trip through it is the wait.
+            self.store.count_sessions().await.unwrap();
+        }
+        panic!("not settled: {:?}", self.slack.calls());
+    }
+}
+
+#[tokio::test]
+async fn rows_leave_in_order_and_are_noted() {
+    let fixture = fixture(&[]);
+    let calls = fixture.deliver(vec![post("a"), post("b"), post("c")]).await;
+    assert_eq!(calls, ["post a", "post b", "post c"]);
+    fixture.store.close().await;
+}
+
+#[tokio::test]
+async fn a_row_that_fails_for_now_holds_back_the_ones_behind_it() {
+    let rate = WriteErrorKind::Rate { after_ms: 30_000 };
+    let fixture = fixture(&[WriteErrorKind::Transient { uncertain: false }, rate, WriteErrorKind::Auth]);
+    let calls = fixture.deliver(vec![post("a"), post("b")]).await;
+    assert_eq!(calls, ["post a", "post a", "post a", "post a", "post b"]);
+}
+
+#[tokio::test]
+async fn a_row_that_can_never_be_sent_makes_way() {
+    let fixture = fixture(&[WriteErrorKind::Permanent]);
+    assert_eq!(fixture.deliver(vec![post("a"), post("b")]).await, ["post a", "post b"]);
+    // A question in the writer's order: what was noted before it is on disk.
+    fixture.store.delivered_as(OwedId::new()).await.unwrap();
+    assert!(fixture.store.owed().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_streamed_message_gets_its_final_text_or_a_new_post() {
+    let finish = || owed(Op::Finish { ts: "2.2".into(), body: Body::Text("z".into()) });
+    let ended_already = fixture(&[WriteErrorKind::StreamUnavailable]);
+    assert_eq!(ended_already.deliver(vec![finish()]).await, ["stop 2.2", "update 2.2 z"]);
+    let gone = fixture(&[WriteErrorKind::StreamUnavailable, WriteErrorKind::MessageGone]);
+    assert_eq!(gone.deliver(vec![finish()]).await, ["stop 2.2", "update 2.2 z", "post z"]);
+}
+
+#[tokio::test]
+async fn a_revision_finds_the_message_that_its_row_became() {
+    let fixture = fixture(&[]);
+    let first = post("open");
+    let second = owed(Op::Revise { of: first.id, body: Body::Text("closed".into()) });
+    let orphan = owed(Op::Revise { of: OwedId::new(), body: Body::Text("never".into()) });
+    assert_eq!(fixture.deliver(vec![first, second, orphan]).await, ["post open", "update 5.5 closed"]);
+}
+
+#[tokio::test]
+async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
+    let first = fixture(&[WriteErrorKind::Auth]);
+    let row = post("a");
+    first.store.owe(vec![row.clone()], None, 0).await.unwrap();
+    first.outbox.send(vec![row.clone()], None);
+    first.scope.stop().cancel();
+    first.scope.wait().await;
+    assert_eq!(first.store.owed().await.unwrap(), vec![row]);
+    let again = Outbox::new(first.store.clone(), first.slack.clone(), Clock::system(), Scope::new());
+    again.recover().await.unwrap();
+    again.settled(&key()).await;
+    assert_eq!(first.slack.calls().last().map(String::as_str), Some("post a"));
+}

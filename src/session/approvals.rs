@@ -1,0 +1,182 @@
+//! The decisions that one turn waits for: asked once, answered once, and never by silence in favour of the agent.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::access::Admitted;
+use crate::domain::agent::{Decision, PermissionRequest};
+use crate::domain::ids::{ApprovalId, OwedId, RequestId, UserId};
+use crate::domain::outgoing::{ApprovalCard, ApprovalState};
+
+/// The open approvals of a turn.
+#[derive(Debug, Default)]
+pub(super) struct Approvals {
+    open: Vec<Approval>,
+}
+
+/// One open approval.
+#[derive(Debug)]
+struct Approval {
+    request: PermissionRequest,
+    card: ApprovalCard,
+    /// The row that posted its message.
+    row: OwedId,
+    expires: Instant,
+}
+
+/// A settled approval: what the agent is told and what people see.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) request: RequestId,
+    pub(super) decision: Decision,
+    pub(super) row: OwedId,
+    pub(super) card: ApprovalCard,
+}
+
+/// Why a press did nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotPressed {
+    /// It is settled, or never was.
+    Stale,
+    /// Somebody else has to decide.
+    NotYours(UserId),
+}
+
+impl Approvals {
+    /// Opens an approval. Returns the row's id and the card to post.
+    pub(super) fn open(
+        &mut self,
+        request: PermissionRequest,
+        requester: &UserId,
+        now: Instant,
+        timeout: Duration,
+    ) -> (OwedId, ApprovalCard) {
+        let card = ApprovalCard {
+            id: ApprovalId::new(),
+            requester: requester.clone(),
+            title: request.title.clone(),
+            detail: request.detail.clone(),
+            options: request.options.iter().map(|option| (option.label.clone(), option.kind)).collect(),
+            state: ApprovalState::Open { expires_after_s: timeout.as_secs() },
+        };
+        let row = OwedId::new();
+        self.open.push(Approval { request, card: card.clone(), row, expires: now + timeout });
+        (row, card)
+    }
+
+    /// Whether anything waits for a decision.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When the next one expires.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.open.iter().map(|approval| approval.expires).min()
+    }
+
+    /// Somebody pressed an option.
+    pub(super) fn press(&mut self, id: ApprovalId, option: usize, by: &Admitted) -> Result<Settled, NotPressed> {
+        let found = self.open.iter().position(|approval| approval.card.id == id).ok_or(NotPressed::Stale)?;
+        let approval = &self.open[found];
+        if !by.may_decide_for(&approval.card.requester) {
+            return Err(NotPressed::NotYours(approval.card.requester.clone()));
+        }
+        let chosen = approval.request.options.get(option).ok_or(NotPressed::Stale)?;
+        let decision = Decision::Selected { option: chosen.id.clone() };
+        Ok(self.open.remove(found).settle(decision, ApprovalState::Decided { by: by.user().clone(), option }))
+    }
+
+    /// Takes out one whose time is over, as a rejection.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Settled> {
+        let found = self.open.iter().position(|approval| approval.expires <= now)?;
+        let approval = self.open.remove(found);
+        let decision = approval.request.rejection();
+        Some(approval.settle(decision, ApprovalState::Expired))
+    }
+
+    /// Takes out one that the agent withdrew.
+    pub(super) fn withdraw(&mut self, request: &RequestId) -> Option<Settled> {
+        let found = self.open.iter().position(|approval| approval.request.id == *request)?;
+        Some(self.open.remove(found).settle(Decision::Cancelled, ApprovalState::Withdrawn))
+    }
+
+    /// Takes out all of them: the turn is over or being stopped.
+    pub(super) fn withdraw_all(&mut self) -> Vec<Settled> {
+        let withdraw = |approval: Approval| approval.settle(Decision::Cancelled, ApprovalState::Withdrawn);
+        self.open.drain(..).map(withdraw).collect()
+    }
+}
+
+impl Approval {
+    fn settle(self, decision: Decision, state: ApprovalState) -> Settled {
+        Settled { request: self.request.id, decision, row: self.row, card: ApprovalCard { state, ..self.card } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::access::{Gate, Rules};
+    use crate::domain::agent::{OptionKind, PermissionOption};
+    use crate::domain::inbound::{Author, ChannelKind};
+
+    fn person(user: &str) -> Admitted {
+        let rules = Rules { users: vec!["*".into()], admins: vec!["UADMIN".into()], ..Rules::default() };
+        let author = Author { user: user.into(), team: None, bot: None };
+        Gate::new(rules, "T1".into()).admit(&author, &"D1".into(), ChannelKind::Direct).unwrap()
+    }
+
+    fn request(kinds: &[OptionKind]) -> PermissionRequest {
+        let option = |(n, kind): (usize, &OptionKind)| PermissionOption {
+            id: format!("o{n}"),
+            label: format!("O{n}"),
+            kind: *kind,
+        };
+        PermissionRequest {
+            id: "r1".into(),
+            title: "touch f".into(),
+            detail: None,
+            options: kinds.iter().enumerate().map(option).collect(),
+        }
+    }
+
+    fn opened(kinds: &[OptionKind]) -> (Approvals, ApprovalCard, Instant) {
+        let now = Clock::system().now();
+        let mut approvals = Approvals::default();
+        let (_, card) = approvals.open(request(kinds), &"U1".into(), now, Duration::from_secs(10));
+        (approvals, card, now)
+    }
+
+    use OptionKind::{AllowAlways, AllowOnce, RejectOnce};
+
+    #[test]
+    fn only_the_requester_or_an_admin_decides_and_only_once() {
+        let (mut approvals, card, _) = opened(&[AllowAlways, AllowOnce, RejectOnce]);
+        assert_eq!(approvals.press(card.id, 1, &person("U2")), Err(NotPressed::NotYours("U1".into())));
+        assert_eq!(approvals.press(card.id, 9, &person("U1")), Err(NotPressed::Stale));
+        let settled = approvals.press(card.id, 1, &person("UADMIN")).unwrap();
+        assert_eq!(settled.decision, Decision::Selected { option: "o1".into() });
+        assert_eq!(settled.card.state, ApprovalState::Decided { by: "UADMIN".into(), option: 1 });
+        assert_eq!(approvals.press(card.id, 1, &person("U1")), Err(NotPressed::Stale));
+        assert!(approvals.is_empty());
+    }
+
+    #[test]
+    fn silence_is_a_rejection_chosen_by_kind() {
+        let (mut approvals, _, now) = opened(&[AllowAlways, RejectOnce]);
+        assert_eq!(approvals.expire(now + Duration::from_secs(9)), None);
+        let settled = approvals.expire(approvals.next_expiry().unwrap()).unwrap();
+        assert_eq!(settled.decision, Decision::Selected { option: "o1".into() });
+        let (mut no_rejection, _, _) = opened(&[AllowOnce]);
+        let due = no_rejection.next_expiry().unwrap();
+        assert_eq!(no_rejection.expire(due).unwrap().decision, Decision::Cancelled);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_answered_as_cancelled() {
+        let (mut approvals, _, _) = opened(&[AllowOnce]);
+        assert_eq!(approvals.withdraw(&"other".into()), None);
+        assert_eq!(approvals.withdraw_all().len(), 1);
+        assert_eq!(approvals.withdraw(&"r1".into()), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! A conversation's task: one message after the other, until none is left.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::backend::error::{BackendError, Kind, Phase as Doing};
+use crate::backend::{Session, StartSpec};
+use crate::domain::agent::Prompt;
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::outgoing::Owed;
+use crate::domain::ports::Intent;
+use crate::domain::session::{BackendRef, SessionRecord};
+use crate::store::TurnEnd;
+
+use super::manager::Inner;
+use super::rules::{self, Decision};
+use super::slots::{Active, Mapping, Running, Work};
+use super::turn::{self, Finished, Turn};
+use super::words;
+
+/// How many controls of a turn may wait: presses and stops by people. When it is full, a press is told to be stale.
+const CONTROLS: usize = 16;
+/// How long the backend of a session that failed or was ended may take to clean up.
+const END_TIMEOUT: Duration = Duration::from_secs(8);
+/// The pause between attempts to commit a turn's end.
+const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+/// A session ready for a prompt.
+struct Ready {
+    session: Arc<dyn Session>,
+    /// Its name, when this start gave it one.
+    named: Option<BackendRef>,
+    /// Its earlier context is gone.
+    context_lost: bool,
+}
+
+impl Inner {
+    /// Runs the conversation until nothing waits in it.
+    pub(super) async fn converse(self: Arc<Self>, key: ConversationKey) {
+        while let Some(work) = self.next(&key) {
+            self.handle(&key, work).await;
+        }
+    }
+
+    async fn handle(self: &Arc<Self>, key: &ConversationKey, work: Work) {
+        let Some(active) = self.mapping(key).await else { return };
+        if let Some(intent) = work.intent.clone() {
+            let text = work.message.text.clone();
+            return self.run_turn(key, work, intent, text).await;
+        }
+        match rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy) {
+            Decision::Ignore(_) => self.done(work.seq).await,
+            Decision::Misused(misuse) => self.answer(key, work.seq, &words::misused(&misuse)).await,
+            Decision::Run(command) => self.run_command(key, work.seq, command, &work.admitted).await,
+            Decision::Prompt(text) => {
+                if let Some(intent) = self.begin(key, &work, active.as_ref(), &text).await {
+                    self.run_turn(key, work, intent, text).await;
+                }
+            }
+        }
+    }
+
+    /// The conversation's mapping, asked of the store the first time. `None` when the store can't say: the message stays there.
+    pub(super) async fn mapping(&self, key: &ConversationKey) -> Option<Option<Active>> {
+        {
+            let mut slots = self.slots();
+            let slot = slots.entry(key);
+            if slot.is_mapped().is_some() {
+                return Some(slot.active().cloned());
+            }
+        }
+        let record = match self.parts.store.session_in(key).await {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::error!(conversation = %key, %error, "The mapping of a conversation can't be read; its message waits for a restart");
+                return None;
+            }
+        };
+        let active = record.map(|record| Active { record, live: None });
+        self.slots().entry(key).mapping =
+            active.clone().map_or(Mapping::None, |active| Mapping::Active(Box::new(active)));
+        Some(active)
+    }
+
+    /// Commits the intent of a turn, and its session when that is new.
+    async fn begin(&self, key: &ConversationKey, work: &Work, active: Option<&Active>, text: &str) -> Option<Intent> {
+        let new_session = match active {
+            Some(_) => None,
+            None => match self.parts.policy.start(&key.channel, None, None) {
+                Ok(start) => Some(Box::new(self.new_record(key, &start, work.admitted.user(), text))),
+                Err(refused) => {
+                    self.answer(key, work.seq, &refused.to_string()).await;
+                    return None;
+                }
+            },
+        };
+        let session = active.map(|active| active.record.id).or_else(|| new_session.as_ref().map(|record| record.id))?;
+        let intent = Intent { turn: TurnId::new(), session, new_session };
+        if let Err(error) = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await {
+            tracing::error!(conversation = %key, %error, "A turn could not be written down, so it is not started; its message waits for a restart");
+            return None;
+        }
+        if let Some(record) = &intent.new_session {
+            self.slots().entry(key).mapping =
+                Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
+        }
+        Some(intent)
+    }
+
+    async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) {
+        let Some(active) = self.slots().get(key).and_then(|slot| slot.active()).cloned() else {
+            // It was ended between its commit and now.
+            return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
+        };
+        let (controls, inbox) = mpsc::channel(CONTROLS);
+        let running = Running { turn: intent.turn, requester: work.admitted.user().clone(), controls };
+        if let Some(slot) = self.slots().get_mut(key) {
+            slot.turn = Some(running);
+        }
+        let turn = Turn {
+            inner: self.clone(),
+            key: key.clone(),
+            prompt: Prompt::new(intent.turn, &work.admitted, text),
+            message: work.message.ts.clone(),
+        };
+        let (finished, named) = match self.ready(&active).await {
+            Ok(ready) => (turn::run(turn, &ready.session, ready.context_lost, inbox).await, ready.named),
+            Err(error) => (turn.not_started(error), None),
+        };
+        self.after_turn(key, &active.record, &finished).await;
+        let end = Ending { named, finished };
+        self.close_turn(key, &work, &intent, end).await;
+    }
+
+    /// A live session for the mapping: the one that runs, or a restored one, or a fresh one.
+    async fn ready(&self, active: &Active) -> Result<Ready, BackendError> {
+        if let Some(session) = active.live.as_ref().filter(|session| session.is_alive()) {
+            return Ok(Ready { session: session.clone(), named: None, context_lost: false });
+        }
+        let record = &active.record;
+        let timeout = self.parts.policy.create_timeout(&record.backend);
+        let deadline = self.parts.clock.now() + timeout;
+        let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline };
+        let ready = self.parts.clock.timeout_at(deadline, self.start_or_restore(record, spec)).await;
+        let ready = ready.map_err(|_late| BackendError::Timeout { phase: Doing::Create, after: timeout })??;
+        self.keep_live(record, &ready);
+        Ok(ready)
+    }
+
+    async fn start_or_restore(&self, record: &SessionRecord, spec: StartSpec) -> Result<Ready, BackendError> {
+        let backend = self.parts.backends.get(&record.backend).ok_or_else(|| {
+            BackendError::Transient(format!("the agent `{}` is not configured any more", record.backend))
+        })?;
+        check_dir(&spec.working_dir)?;
+        let Some(earlier) = &record.backend_ref else {
+            let session = backend.start(spec).await?;
+            return Ok(Ready { named: Some(session.backend_ref()), session, context_lost: false });
+        };
+        match backend.restore(earlier, spec.clone()).await {
+            Ok(session) => Ok(Ready { session, named: None, context_lost: false }),
+            // It was lost by a restart or a crash, not ended by anybody: the person goes on, and is told what is gone.
+            Err(BackendError::Unsupported(_) | BackendError::Unknown) => {
+                let session = backend.start(spec).await?;
+                Ok(Ready { named: Some(session.backend_ref()), session, context_lost: true })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn keep_live(&self, record: &SessionRecord, ready: &Ready) {
+        let mut slots = self.slots();
+        let slot = slots.entry(&record.conversation);
+        if let Mapping::Active(active) = &mut slot.mapping {
+            active.live = Some(ready.session.clone());
+            if let Some(name) = &ready.named {
+                active.record.backend_ref = Some(name.clone());
+            }
+        }
+    }
+
+    /// What a turn's end means for its session.
+    async fn after_turn(&self, key: &ConversationKey, record: &SessionRecord, finished: &Finished) {
+        if let Some(error) = &finished.error {
+            tracing::warn!(
+                conversation = %key, session.id = %record.id, turn.outcome = finished.outcome, %error,
+                "A turn failed"
+            );
+        }
+        let gone = finished.session_ended();
+        let dead = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
+            Some(Mapping::Active(active)) if gone || active.live.as_ref().is_some_and(|live| !live.is_alive()) => {
+                active.live.take()
+            }
+            _ => None,
+        };
+        if gone {
+            self.slots().entry(key).mapping = Mapping::None;
+        }
+        if let Some(session) = dead {
+            let deadline = self.parts.clock.now() + END_TIMEOUT;
+            self.end_live(key, session.as_ref(), deadline).await;
+        }
+    }
+
+    /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox.
+    async fn close_turn(&self, key: &ConversationKey, work: &Work, intent: &Intent, ending: Ending) {
+        let session_ended = ending.finished.session_ended();
+        metrics::counter!("hitchline_turns_total", "outcome" => ending.finished.outcome).increment(1);
+        let end = TurnEnd {
+            turn: intent.turn,
+            seq: work.seq,
+            session: intent.session,
+            outcome: ending.finished.outcome,
+            backend_ref: ending.named,
+            session_ended,
+            owed: ending.finished.owed,
+            now_ms: self.parts.clock.wall_ms(),
+        };
+        while let Err(error) = self.parts.store.finish_turn(end.clone()).await {
+            tracing::error!(conversation = %key, turn.id = %intent.turn, %error, "An answer is not committed yet; trying again");
+            tokio::select! {
+                biased;
+                () = self.parts.scope.stop().cancelled() => return,
+                () = self.parts.clock.sleep(COMMIT_RETRY) => {}
+            }
+        }
+        self.parts.outbox.send(end.owed, Some(work.permit.clone()));
+    }
+
+    /// Answers a message durably and marks it as handled.
+    pub(super) async fn answer(&self, key: &ConversationKey, seq: i64, markdown: &str) {
+        let owed = self.say(key, None, markdown);
+        self.owe(owed, Some(seq)).await;
+    }
+
+    /// Commits rows that belong to no turn's end, and hands them to the outbox.
+    pub(super) async fn owe(&self, owed: Vec<Owed>, done: Option<i64>) {
+        match self.parts.store.owe(owed.clone(), done, self.parts.clock.wall_ms()).await {
+            Ok(()) => self.parts.outbox.send(owed, None),
+            Err(error) => tracing::error!(%error, "An answer could not be written down, so it is not sent"),
+        }
+    }
+
+    /// The session's id of a conversation, when it has one.
+    pub(super) async fn session_id(&self, key: &ConversationKey) -> Option<SessionId> {
+        self.mapping(key).await.flatten().map(|active| active.record.id)
+    }
+}
+
+/// How a turn ended, ready to be committed.
+struct Ending {
+    named: Option<BackendRef>,
+    finished: Finished,
+}
+
+fn ended_before(inner: &Inner, key: &ConversationKey, intent: &Intent) -> Ending {
+    let error = BackendError::Ended;
+    let owed = inner.say(key, Some(intent.turn), &words::failed(&error));
+    Ending { named: None, finished: Finished { outcome: "failed", error: Some(error), owed } }
+}
+
+fn check_dir(dir: &Path) -> Result<(), BackendError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    Err(BackendError::Rejected(format!("its working directory {} does not exist", dir.display())))
+}
+
+impl Finished {
+    /// Whether the session is gone for good.
+    pub(super) fn session_ended(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.kind() == Kind::Permanent)
+    }
+}

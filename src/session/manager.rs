@@ -1,0 +1,536 @@
+//! The session manager: what an inbound means, which conversation it wakes, and how everything comes to rest.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::backend::{Backends, Session};
+use crate::clock::Clock;
+use crate::domain::access::{Admitted, Denied, Gate};
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
+use crate::domain::inbound::{Inbound, Message, What};
+use crate::domain::outgoing::{Body, Op, Owed, Place};
+use crate::domain::ports::{Claim, Intake, Intent, Keep, Render, Settled, SlackWrite};
+use crate::domain::session::{SessionRecord, SessionStatus};
+use crate::outbox::Outbox;
+use crate::scope::{OnCrash, Scope};
+use crate::store::{Queued, Store, StoreError};
+
+use super::policy::{Policy, Start};
+use super::rules::{self, Decision};
+use super::slots::{Mapping, Phase, Reserved, Slots, Work};
+use super::turn::Control;
+use super::words;
+
+/// How many messages are in memory at once, from before their commit until their answer is delivered. What comes beyond that waits
+/// in the store: this, and not a channel, is what bounds memory in a flood.
+pub const IN_MEMORY: usize = 512;
+/// How many stored messages are fetched at a time when there is room again.
+const FETCH: usize = 64;
+/// How many strangers are remembered as told; beyond that they may be told once more.
+const TOLD: usize = 1_000;
+/// How much of the first prompt describes a session.
+const DESCRIPTION: usize = 80;
+
+/// What the manager works with.
+pub struct Parts {
+    /// The rules.
+    pub policy: Policy,
+    /// The gate that everybody passes.
+    pub gate: Gate,
+    /// What survives.
+    pub store: Store,
+    /// The durable way to Slack.
+    pub outbox: Outbox,
+    /// The cosmetic way to Slack.
+    pub slack: Arc<dyn SlackWrite>,
+    /// Markdown to Slack's markup.
+    pub render: Arc<dyn Render>,
+    /// The agents.
+    pub backends: Backends,
+    /// Time.
+    pub clock: Clock,
+    /// Owner of the conversations' tasks.
+    pub scope: Scope,
+}
+
+/// The session manager; cheap to clone.
+#[derive(Clone)]
+pub struct Manager(pub(super) Arc<Inner>);
+
+/// What the manager's own modules share.
+pub(super) struct Inner {
+    pub(super) parts: Parts,
+    slots: Mutex<Slots>,
+    permits: Arc<Semaphore>,
+    /// Told when something waits in the store only.
+    backlogged: Notify,
+    told: Mutex<HashSet<UserId>>,
+    /// Told whenever a conversation comes to rest.
+    rested: Notify,
+}
+
+/// The pool in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Sessions that a backend runs now.
+    pub live: usize,
+    /// Conversations with work in hand.
+    pub busy: usize,
+    /// Whether no turn starts any more.
+    pub draining: bool,
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Manager").field(&self.stats()).finish()
+    }
+}
+
+impl Manager {
+    /// A manager with nothing in memory.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            parts,
+            slots: Mutex::default(),
+            permits: Arc::new(Semaphore::new(IN_MEMORY)),
+            backlogged: Notify::new(),
+            told: Mutex::default(),
+            rested: Notify::new(),
+        }))
+    }
+
+    /// Takes up what the last process left, and starts to fetch what doesn't fit into memory.
+    pub async fn recover(&self) -> Result<(), StoreError> {
+        for turn in self.0.parts.store.interrupted_turns().await? {
+            tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
+            self.0.close_interrupted(turn).await?;
+        }
+        let newest = self.0.parts.store.requeue().await?;
+        self.0.slots().backlog = (newest > 0).then_some((0, newest));
+        let manager = self.clone();
+        self.0.parts.scope.spawn("backlog", OnCrash::Stop, async move { manager.fetch_backlog().await });
+        Ok(())
+    }
+
+    /// The pool in numbers.
+    pub fn stats(&self) -> Stats {
+        let slots = self.0.slots();
+        Stats { live: slots.live(), busy: slots.busy(), draining: slots.draining }
+    }
+
+    /// Starts no more turns and waits for the running ones, until `grace` at the latest; then tells what is left to stop, and waits
+    /// until `deadline` for that. Safe to call twice.
+    pub async fn drain(&self, grace: Instant, deadline: Instant) {
+        self.0.slots().draining = true;
+        tracing::info!(turns = self.0.slots().busy(), "Draining: no turn starts any more");
+        let clock = &self.0.parts.clock;
+        if clock.timeout_at(grace, self.0.at_rest()).await.is_err() {
+            self.interrupt();
+            if clock.timeout_at(deadline, self.0.at_rest()).await.is_err() {
+                tracing::warn!(
+                    turns = self.0.slots().busy(),
+                    "Some turns did not stop in time; they are told after the restart"
+                );
+            }
+        }
+    }
+
+    /// Cancels every running turn and tells its conversation why.
+    pub fn interrupt(&self) {
+        for running in self.0.slots().running() {
+            tracing::info!(turn.id = %running.turn, "Interrupting a turn");
+            // A full queue of controls means that the turn is being stopped already.
+            let _stopping = running.controls.try_send(Control::Interrupt);
+        }
+    }
+
+    /// Releases every live session on its backend, all side by side, by the deadline. The mappings stay: the next message after a
+    /// restart resumes them. Returns how many did not end properly.
+    pub async fn release(&self, deadline: Instant) -> usize {
+        let live = self.0.slots().take_live();
+        tracing::info!(sessions = live.len(), "Releasing the live sessions");
+        let ends = live.iter().map(|(key, session)| self.0.end_live(key, session.as_ref(), deadline));
+        let failures = join_all(ends).await.into_iter().filter(|ended| !ended).count();
+        for backend in self.0.parts.backends.values() {
+            backend.shutdown(deadline).await;
+        }
+        failures
+    }
+
+    async fn fetch_backlog(&self) {
+        let finish = self.0.parts.scope.finish().clone();
+        loop {
+            let backlogged = self.0.backlogged.notified();
+            tokio::select! {
+                biased;
+                () = finish.cancelled() => return,
+                more = self.fetch_some() => if more { continue },
+            }
+            tokio::select! {
+                biased;
+                () = finish.cancelled() => return,
+                () = backlogged => {}
+            }
+        }
+    }
+
+    /// Fetches what is next in the store. Returns whether there may be more.
+    async fn fetch_some(&self) -> bool {
+        let Some((after, last)) = self.0.slots().backlog else { return false };
+        let queued = match self.0.parts.store.queued(after, FETCH).await {
+            Ok(queued) => queued,
+            Err(error) => {
+                tracing::error!(%error, "Waiting messages can't be read; trying again");
+                self.0.parts.clock.sleep(Duration::from_secs(1)).await;
+                return true;
+            }
+        };
+        let queued: Vec<Queued> = queued.into_iter().filter(|queued| queued.seq <= last).collect();
+        if queued.is_empty() {
+            return !self.0.slots().end_backlog(last);
+        }
+        for queued in queued {
+            self.0.slots().advance_backlog(queued.seq);
+            self.take_up(queued).await;
+        }
+        true
+    }
+
+    async fn take_up(&self, queued: Queued) {
+        let Queued { seq, inbound } = queued;
+        if !matches!(inbound.what, What::Message(_)) {
+            return Inner::handle_at_once(self.0.clone(), seq, inbound).await;
+        }
+        let Ok(permit) = self.0.permits.clone().acquire_owned().await else { return };
+        match self.0.admit(&inbound) {
+            Ok(admitted) => self.0.enqueue(seq, inbound, admitted, permit),
+            Err(_denied_since) => self.0.done(seq).await,
+        }
+    }
+}
+
+impl Intake for Manager {
+    fn claim(&self, inbound: &Inbound) -> Claim {
+        match &inbound.what {
+            What::Message(message) => self.0.claim_message(inbound, message),
+            // Who may do it is decided when it is handled: the answer is for them alone.
+            What::Click(_) | What::Slash(_) | What::Stop { .. } => {
+                Claim::Keep(Keep { at_once: true, ..Keep::default() })
+            }
+        }
+    }
+
+    fn settle(&self, inbound: Inbound, keep: Keep, outcome: Settled) {
+        self.0.settle(inbound, keep, outcome);
+    }
+}
+
+// === What an inbound means ===
+
+impl Inner {
+    pub(super) fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn admit(&self, inbound: &Inbound) -> Result<Admitted, Denied> {
+        self.parts.gate.admit(&inbound.author, &inbound.channel, inbound.channel_kind)
+    }
+
+    fn claim_message(self: &Arc<Self>, inbound: &Inbound, message: &Message) -> Claim {
+        let Some(key) = inbound.conversation() else { return Claim::Drop("no_conversation") };
+        let policy = &self.parts.policy;
+        let addressed = rules::is_addressed(message, inbound.channel_kind, policy);
+        let mut slots = self.slots();
+        // A message that opens a thread can't have a mapping yet.
+        let known = slots.get(&key).and_then(super::slots::Slot::is_mapped);
+        let mapped = known.or_else(|| message.thread.is_none().then_some(false));
+        if mapped == Some(false) && !addressed {
+            return Claim::Drop("not_addressed");
+        }
+        let admitted = match self.admit(inbound) {
+            Ok(admitted) => admitted,
+            Err(denied) => {
+                drop(slots);
+                if addressed {
+                    self.tell_stranger(inbound, denied);
+                }
+                return Claim::Drop("denied");
+            }
+        };
+        let Some(mapped) = mapped else {
+            return Claim::Keep(Keep { only_if_followed: !addressed, ..Keep::default() });
+        };
+        match rules::decide(message, inbound.channel_kind, mapped, policy) {
+            Decision::Ignore(reason) => Claim::Drop(reason),
+            Decision::Run(_) | Decision::Misused(_) => Claim::Keep(Keep { at_once: true, ..Keep::default() }),
+            Decision::Prompt(text) => {
+                let intent = self.reserve(&mut slots, &key, admitted, text);
+                Claim::Keep(Keep { intent, ..Keep::default() })
+            }
+        }
+    }
+
+    /// Reserves an idle conversation for a turn that starts with the event's own commit.
+    fn reserve(&self, slots: &mut Slots, key: &ConversationKey, admitted: Admitted, text: String) -> Option<Intent> {
+        if slots.draining || slots.backlog.is_some() || slots.get(key).is_some_and(|slot| !slot.is_idle()) {
+            return None;
+        }
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let mapped = slots.get(key).and_then(|slot| slot.active()).map(|active| active.record.id);
+        let new_session = match mapped {
+            Some(_) => None,
+            None => {
+                let start = self.parts.policy.start(&key.channel, None, None).ok()?;
+                Some(Box::new(self.new_record(key, &start, admitted.user(), &text)))
+            }
+        };
+        let session = mapped.or_else(|| new_session.as_ref().map(|record| record.id))?;
+        slots.entry(key).phase = Phase::Claimed(Box::new(Reserved { admitted, text, permit }));
+        Some(Intent { turn: TurnId::new(), session, new_session })
+    }
+
+    pub(super) fn new_record(
+        &self,
+        key: &ConversationKey,
+        start: &Start,
+        creator: &UserId,
+        text: &str,
+    ) -> SessionRecord {
+        let now_ms = self.parts.clock.wall_ms();
+        SessionRecord {
+            id: SessionId::new(),
+            conversation: key.clone(),
+            backend: start.backend.clone(),
+            backend_ref: None,
+            working_dir: start.working_dir.clone(),
+            description: text.chars().take(DESCRIPTION).collect(),
+            creator: creator.clone(),
+            created_ms: now_ms,
+            last_active_ms: now_ms,
+            status: SessionStatus::Active,
+        }
+    }
+
+    fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
+        match outcome {
+            Settled::Stored { seq } => return self.stored(seq, inbound, keep),
+            Settled::Refused { .. } => self.refuse(&inbound),
+            Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
+        }
+        if keep.intent.is_some() {
+            self.release_claim(&inbound);
+        }
+    }
+
+    fn stored(self: &Arc<Self>, seq: i64, inbound: Inbound, keep: Keep) {
+        if let Some(intent) = keep.intent {
+            return self.start_claimed(seq, inbound, intent);
+        }
+        if keep.at_once {
+            let inner = self.clone();
+            self.parts.scope.spawn("command", OnCrash::Log, async move { inner.handle_at_once(seq, inbound).await });
+            return;
+        }
+        let Ok(admitted) = self.admit(&inbound) else { return };
+        let permit = {
+            let mut slots = self.slots();
+            // Order: once something waits in the store, everything after it does.
+            let permit = if slots.backlog.is_none() { self.permits.clone().try_acquire_owned().ok() } else { None };
+            if permit.is_none() {
+                slots.extend_backlog(seq);
+            }
+            permit
+        };
+        match permit {
+            Some(permit) => self.enqueue(seq, inbound, admitted, permit),
+            None => self.backlogged.notify_one(),
+        }
+    }
+
+    fn start_claimed(self: &Arc<Self>, seq: i64, inbound: Inbound, intent: Intent) {
+        let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
+        {
+            let mut slots = self.slots();
+            let slot = slots.entry(&key);
+            let Phase::Claimed(reserved) = std::mem::replace(&mut slot.phase, Phase::Running) else { return };
+            if let Some(record) = &intent.new_session {
+                slot.mapping =
+                    Mapping::Active(Box::new(super::slots::Active { record: (**record).clone(), live: None }));
+            }
+            let Reserved { admitted, text, permit } = *reserved;
+            let message = Message { text, ..message };
+            let work = Work {
+                seq,
+                message,
+                kind: inbound.channel_kind,
+                admitted,
+                intent: Some(intent),
+                permit: Arc::new(permit),
+            };
+            slot.queue.push_front(work);
+        }
+        self.run_conversation(key);
+    }
+
+    fn release_claim(self: &Arc<Self>, inbound: &Inbound) {
+        let Some(key) = inbound.conversation() else { return };
+        let waiting = {
+            let mut slots = self.slots();
+            let slot = slots.entry(&key);
+            slot.phase = if slot.queue.is_empty() { Phase::Idle } else { Phase::Running };
+            let waiting = !slot.queue.is_empty();
+            slots.forget_if_empty(&key);
+            waiting
+        };
+        if waiting {
+            self.run_conversation(key);
+        }
+    }
+
+    /// Puts a message into its conversation's queue and wakes the conversation.
+    pub(super) fn enqueue(
+        self: &Arc<Self>,
+        seq: i64,
+        inbound: Inbound,
+        admitted: Admitted,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
+        let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
+        let idle = {
+            let mut slots = self.slots();
+            if slots.draining {
+                return;
+            }
+            let slot = slots.entry(&key);
+            slot.queue.push_back(Work {
+                seq,
+                message,
+                kind: inbound.channel_kind,
+                admitted,
+                intent: None,
+                permit: Arc::new(permit),
+            });
+            let idle = matches!(slot.phase, Phase::Idle);
+            if idle {
+                slot.phase = Phase::Running;
+            }
+            idle
+        };
+        if idle {
+            self.run_conversation(key);
+        }
+    }
+
+    fn run_conversation(self: &Arc<Self>, key: ConversationKey) {
+        let inner = self.clone();
+        self.parts.scope.spawn("conversation", OnCrash::Log, async move { inner.converse(key).await });
+    }
+
+    fn refuse(self: &Arc<Self>, inbound: &Inbound) {
+        let Some(key) = inbound.conversation() else { return };
+        metrics::counter!("hitchline_messages_refused_total").increment(1);
+        let (inner, user) = (self.clone(), inbound.author.user.clone());
+        // At most once and for the sender alone: a durable row for each refusal would make a flood endless.
+        self.parts.scope.spawn("refusal", OnCrash::Log, async move {
+            if let Err(error) = inner.parts.slack.whisper(&Place::from(&key), &user, words::QUEUE_FULL).await {
+                tracing::warn!(conversation = %key, %error, "A sender could not be told that the queue is full");
+            }
+        });
+    }
+
+    /// Tells somebody who may not prompt why, once in the life of this process.
+    fn tell_stranger(self: &Arc<Self>, inbound: &Inbound, denied: Denied) {
+        metrics::counter!("hitchline_authz_denied_total").increment(1);
+        let user = inbound.author.user.clone();
+        let (true, Some(key)) = (inbound.author.bot.is_none(), inbound.conversation()) else { return };
+        {
+            let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if told.len() >= TOLD {
+                told.clear();
+            }
+            if !told.insert(user.clone()) {
+                return;
+            }
+        }
+        tracing::info!(user.id = %user, channel.id = %key.channel, reason = ?denied, "Somebody who may not prompt was told so");
+        let inner = self.clone();
+        self.parts.scope.spawn("stranger", OnCrash::Log, async move {
+            // Not in the thread: an ephemeral message shows there only once the thread has replies.
+            let place = Place { channel: key.channel, thread: None };
+            if let Err(error) = inner.parts.slack.whisper(&place, &user, &words::denied(denied, &user)).await {
+                tracing::warn!(user.id = %user, %error, "Somebody who may not prompt could not be told so");
+            }
+        });
+    }
+}
+
+// === What conversations and commands share ===
+
+impl Inner {
+    /// Waits until no conversation has work in hand.
+    async fn at_rest(&self) {
+        loop {
+            let rested = self.rested.notified();
+            tokio::pin!(rested);
+            rested.as_mut().enable();
+            if self.slots().busy() == 0 {
+                return;
+            }
+            rested.await;
+        }
+    }
+
+    /// The next message of a conversation, or its rest.
+    pub(super) fn next(&self, key: &ConversationKey) -> Option<Work> {
+        let work = self.slots().next(key);
+        if work.is_none() {
+            self.rested.notify_waiters();
+        }
+        work
+    }
+
+    pub(super) async fn done(&self, seq: i64) {
+        if let Err(error) = self.parts.store.done(seq).await {
+            tracing::warn!(%error, "A handled message is not marked as such; after a restart it is handled again");
+        }
+    }
+
+    /// Ends a live session and says in one line when that fails.
+    pub(super) async fn end_live(&self, key: &ConversationKey, session: &dyn Session, deadline: Instant) -> bool {
+        match self.parts.clock.timeout_at(deadline, session.end(deadline)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => tracing::warn!(conversation = %key, %error, "A session did not end properly"),
+            Err(_late) => tracing::warn!(conversation = %key, "A session did not end in time"),
+        }
+        false
+    }
+
+    /// Rows that say `markdown` in a conversation.
+    pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
+        let parts = self.parts.render.parts(markdown);
+        let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
+        parts.into_iter().map(row).collect()
+    }
+
+    async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
+        let end = crate::store::TurnEnd {
+            turn: turn.turn,
+            seq: turn.seq,
+            session: turn.session,
+            outcome: "interrupted",
+            backend_ref: None,
+            session_ended: false,
+            owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
+            now_ms: self.parts.clock.wall_ms(),
+        };
+        self.parts.store.finish_turn(end.clone()).await?;
+        self.parts.outbox.send(end.owed, None);
+        Ok(())
+    }
+}

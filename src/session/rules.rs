@@ -1,0 +1,133 @@
+//! What a message means, decided without I/O.
+
+use crate::domain::command::{self, Command, Entry, Misuse, Reading};
+use crate::domain::inbound::{ChannelKind, Message};
+
+use super::policy::Policy;
+
+/// What is done with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Nothing; the reason is counted.
+    Ignore(&'static str),
+    /// A command of ours.
+    Run(Command),
+    /// A command used wrongly.
+    Misused(Misuse),
+    /// It goes to the agent.
+    Prompt(String),
+}
+
+/// Whether a message is for us even where no session is.
+pub(super) fn is_addressed(message: &Message, kind: ChannelKind, policy: &Policy) -> bool {
+    let opens_thread = message.thread.is_none() && !policy.require_mention;
+    message.mention || kind == ChannelKind::Direct || opens_thread
+}
+
+/// What to do with a message; `mapped` says whether its conversation has a session.
+pub(super) fn decide(message: &Message, kind: ChannelKind, mapped: bool, policy: &Policy) -> Decision {
+    if !mapped && !is_addressed(message, kind, policy) {
+        return Decision::Ignore("not_addressed");
+    }
+    if message.text.trim().is_empty() && message.files > 0 {
+        return prompt(file_note(message.files), mapped, policy);
+    }
+    if !message.mention && message.text.trim().is_empty() {
+        return Decision::Ignore("empty");
+    }
+    let entry = if mapped { Entry::InSession } else { Entry::Outside };
+    match command::read(&message.text, entry) {
+        Reading::Command(command) => Decision::Run(command),
+        Reading::Misused(misuse) => Decision::Misused(misuse),
+        Reading::Prompt(text) => prompt(with_files(text, message.files), mapped, policy),
+    }
+}
+
+fn prompt(text: String, mapped: bool, policy: &Policy) -> Decision {
+    if mapped || policy.auto_session { Decision::Prompt(text) } else { Decision::Run(Command::Help) }
+}
+
+fn with_files(text: String, files: usize) -> String {
+    if files == 0 { text } else { format!("{text}\n\n{}", file_note(files)) }
+}
+
+/// The agent learns that there was more than the text; it can't be given the files yet.
+fn file_note(files: usize) -> String {
+    format!("[{files} file(s) are attached to this message in Slack; their content is not available here]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::policy::Policy;
+
+    fn policy(auto_session: bool, require_mention: bool) -> Policy {
+        Policy {
+            backend: "echo".into(),
+            auto_session,
+            require_mention,
+            inactivity_timeout: std::time::Duration::ZERO,
+            turn_timeout: std::time::Duration::ZERO,
+            approval_timeout: std::time::Duration::ZERO,
+            queue_limit: 1,
+            command: "/hitch".into(),
+            backends: std::collections::BTreeMap::new(),
+            routes: std::collections::BTreeMap::new(),
+            roots: Vec::new(),
+        }
+    }
+
+    fn message(text: &str, mention: bool, thread: bool) -> Message {
+        Message { ts: "2.0".into(), thread: thread.then(|| "1.0".into()), text: text.into(), mention, files: 0 }
+    }
+
+    // holds: K-2, K-3
+    #[test]
+    fn mention_and_follow_up_rules() {
+        use ChannelKind::{Channel, Direct};
+        let (usual, quiet) = (policy(true, true), policy(true, false));
+        let ask = Decision::Prompt("hi".into());
+        let ignored = Decision::Ignore("not_addressed");
+        let cases = [
+            // (policy, message, place, mapped, expected)
+            (&usual, message("hi", true, false), Channel, false, ask.clone()),
+            (&usual, message("hi", false, false), Channel, false, ignored.clone()),
+            (&usual, message("hi", false, true), Channel, false, ignored.clone()),
+            (&usual, message("hi", false, true), Channel, true, ask.clone()),
+            (&usual, message("hi", false, false), Direct, false, ask.clone()),
+            (&quiet, message("hi", false, false), Channel, false, ask.clone()),
+            (&quiet, message("hi", false, true), Channel, false, ignored),
+            (&usual, message("", true, false), Channel, false, Decision::Run(Command::Help)),
+            (&usual, message("", true, true), Channel, true, Decision::Run(Command::Status)),
+            (&usual, message("", false, true), Channel, true, Decision::Ignore("empty")),
+            (&usual, message("stop", false, true), Channel, true, Decision::Run(Command::Stop)),
+        ];
+        for (policy, message, kind, mapped, expected) in cases {
+            assert_eq!(decide(&message, kind, mapped, policy), expected, "{message:?} in {kind:?}, mapped: {mapped}");
+        }
+    }
+
+    #[test]
+    fn without_auto_session_a_mention_is_answered_with_help() {
+        let manual = policy(false, true);
+        assert_eq!(
+            decide(&message("hi", true, false), ChannelKind::Channel, false, &manual),
+            Decision::Run(Command::Help)
+        );
+        assert_eq!(
+            decide(&message("hi", false, true), ChannelKind::Channel, true, &manual),
+            Decision::Prompt("hi".into())
+        );
+    }
+
+    #[test]
+    fn files_are_not_passed_over_in_silence() {
+        let with_file = Message { files: 2, ..message("look", true, false) };
+        let Decision::Prompt(text) = decide(&with_file, ChannelKind::Channel, false, &policy(true, true)) else {
+            panic!("not a prompt")
+        };
+        assert!(text.starts_with("look\n\n[2 file(s)"), "{text}");
+        let only_file = Message { files: 1, ..message("", false, true) };
+        assert!(matches!(decide(&only_file, ChannelKind::Channel, true, &policy(true, true)), Decision::Prompt(_)));
+    }
+}

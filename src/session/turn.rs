@@ -1,0 +1,356 @@
+//! One turn: a prompt, the agent's events, people's interventions, and exactly one end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::backend::error::{BackendError, Phase};
+use crate::backend::{Answered, Outcome, Session, TurnEvent, TurnStream};
+use crate::domain::access::Admitted;
+use crate::domain::agent::{AgentEvent, PermissionRequest, Prompt};
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{ApprovalId, OwedId, Ts};
+use crate::domain::inbound::ReplyUrl;
+use crate::domain::outgoing::{Body, Op, Owed};
+
+use super::approvals::{Approvals, NotPressed, Settled};
+use super::manager::Inner;
+use super::reply::{Reply, Worked};
+use super::words;
+
+/// How long a cancelled turn may take to say so, before its session is ended by force. Above the backends' own grace.
+const CANCEL_GRACE: Duration = Duration::from_secs(8);
+/// How long ending a session by force may take.
+const FORCED_END: Duration = Duration::from_secs(2);
+
+/// A turn to be run.
+pub(super) struct Turn {
+    pub(super) inner: Arc<Inner>,
+    pub(super) key: ConversationKey,
+    pub(super) prompt: Prompt,
+    /// The message that asked.
+    pub(super) message: Ts,
+}
+
+/// What people, or our own stop, do to a running turn.
+#[derive(Debug)]
+pub(super) enum Control {
+    /// Stop it; the session stays.
+    Stop,
+    /// Its session has been ended by a person.
+    End,
+    /// We are stopping.
+    Interrupt,
+    /// An option of an approval was pressed.
+    Press(Press),
+}
+
+/// A press of an approval's button.
+#[derive(Debug)]
+pub(super) struct Press {
+    pub(super) id: ApprovalId,
+    pub(super) option: usize,
+    pub(super) by: Admitted,
+    pub(super) reply: Option<ReplyUrl>,
+}
+
+/// How a turn ended.
+pub(super) struct Finished {
+    /// In one word, for the store and the metrics.
+    pub(super) outcome: &'static str,
+    /// What failed, if something did.
+    pub(super) error: Option<BackendError>,
+    /// What is owed for it.
+    pub(super) owed: Vec<Owed>,
+}
+
+/// Why a turn is being cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cancelling {
+    Stopped,
+    Ended,
+    Interrupted,
+    TimedOut(BackendError),
+}
+
+/// A turn that runs.
+struct Live<'a> {
+    turn: &'a Turn,
+    session: &'a Arc<dyn Session>,
+    reply: Reply,
+    approvals: Approvals,
+    started: Instant,
+    last_heard: Instant,
+    cancelling: Option<(Cancelling, Instant)>,
+}
+
+/// What the loop woke up for.
+enum Woke {
+    Control(Control),
+    Event(Option<TurnEvent>),
+    Reply(Worked),
+    Time,
+}
+
+/// Runs a turn to its end.
+pub(super) async fn run(
+    turn: Turn,
+    session: &Arc<dyn Session>,
+    context_lost: bool,
+    mut controls: mpsc::Receiver<Control>,
+) -> Finished {
+    let stream = match session.prompt(turn.prompt.clone()).await {
+        Ok(stream) => stream,
+        Err(error) => return turn.not_started(error),
+    };
+    let parts = &turn.inner.parts;
+    let reply = Reply::new(parts, &turn.key, turn.prompt.requester());
+    let now = parts.clock.now();
+    let mut live = Live {
+        turn: &turn,
+        session,
+        reply,
+        approvals: Approvals::default(),
+        started: now,
+        last_heard: now,
+        cancelling: None,
+    };
+    if context_lost {
+        live.reply.push(None, words::CONTEXT_LOST);
+    }
+    let outcome = live.run(stream, &mut controls).await;
+    // Presses that come from now on are stale.
+    controls.close();
+    live.finish(outcome).await
+}
+
+impl Turn {
+    /// The end of a turn that its session did not take.
+    pub(super) fn not_started(&self, error: BackendError) -> Finished {
+        let owed = self.inner.say(&self.key, Some(self.prompt.turn()), &words::failed(&error));
+        Finished { outcome: "failed", error: Some(error), owed }
+    }
+}
+
+impl Live<'_> {
+    async fn run(&mut self, mut stream: TurnStream, controls: &mut mpsc::Receiver<Control>) -> Outcome {
+        loop {
+            let timer = self.next_timer();
+            let clock = &self.turn.inner.parts.clock;
+            // People first, so that a flood of text can't delay a stop; then the agent, whose end makes cosmetic work superfluous.
+            let woke = tokio::select! {
+                biased;
+                Some(control) = controls.recv() => Woke::Control(control),
+                event = stream.next() => Woke::Event(event),
+                worked = self.reply.work() => Woke::Reply(worked),
+                () = clock.sleep_until(timer) => Woke::Time,
+            };
+            match woke {
+                Woke::Control(control) => self.on_control(control).await,
+                Woke::Event(Some(TurnEvent::Agent(event))) => self.on_event(event).await,
+                Woke::Event(Some(TurnEvent::End(outcome))) => return outcome,
+                Woke::Event(None) => return Outcome::Completed,
+                Woke::Reply(Worked::Done) => {}
+                Woke::Reply(Worked::StoppedByPerson) => self.cancel(Cancelling::Stopped).await,
+                Woke::Time => {
+                    if let Some(outcome) = self.on_time().await {
+                        return outcome;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: AgentEvent) {
+        self.last_heard = self.now();
+        match event {
+            AgentEvent::Text { message, delta } => self.reply.push(message.as_deref(), &delta),
+            AgentEvent::Thought(_) => self.reply.status(words::THINKING),
+            AgentEvent::Tool(call) => {
+                if let Some(title) = call.title {
+                    self.reply.status(&format!("is working: {title}"));
+                }
+            }
+            AgentEvent::Plan(entries) => {
+                let done = entries.iter().filter(|entry| entry.status == crate::domain::agent::Progress::Done).count();
+                self.reply.status(&format!("is working: {done} of {} steps done", entries.len()));
+            }
+            AgentEvent::Permission(request) => self.ask(request).await,
+            AgentEvent::PermissionWithdrawn(request) => {
+                if let Some(settled) = self.approvals.withdraw(&request) {
+                    self.settle(settled).await;
+                }
+            }
+            AgentEvent::Notice(text) => self.reply.push(Some("notice"), &format!("> {}", text.replace('\n', "\n> "))),
+        }
+    }
+
+    /// Posts a request for a decision, below everything that was said so far.
+    async fn ask(&mut self, request: PermissionRequest) {
+        if self.cancelling.is_some() {
+            self.session.answer(&request.id, crate::domain::agent::Decision::Cancelled).await;
+            return;
+        }
+        let timeout = self.turn.inner.parts.policy.approval_timeout;
+        let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout);
+        tracing::info!(conversation = %self.turn.key, approval.id = %card.id, "An agent asks for a decision");
+        let said = self.reply.checkpoint().await;
+        let mut owed = self.rows(said);
+        owed.push(self.row(row, Op::Post(Body::Approval(card))));
+        self.turn.inner.owe(owed, None).await;
+    }
+
+    /// Tells the agent and the people how an approval was settled.
+    async fn settle(&mut self, settled: Settled) {
+        let Settled { request, decision, row, card } = settled;
+        tracing::info!(conversation = %self.turn.key, approval.id = %card.id, state = ?card.state, "An approval is settled");
+        if self.session.answer(&request, decision).await == Answered::NotWaiting {
+            tracing::debug!(conversation = %self.turn.key, "The agent no longer waited for this decision");
+        }
+        self.last_heard = self.now();
+        let revision = Op::Revise { of: row, body: Body::Approval(card) };
+        self.turn.inner.owe(vec![self.row(OwedId::new(), revision)], None).await;
+    }
+
+    async fn on_control(&mut self, control: Control) {
+        match control {
+            Control::Stop => self.cancel(Cancelling::Stopped).await,
+            Control::End => self.cancel(Cancelling::Ended).await,
+            Control::Interrupt => self.cancel(Cancelling::Interrupted).await,
+            Control::Press(press) => match self.approvals.press(press.id, press.option, &press.by) {
+                Ok(settled) => self.settle(settled).await,
+                Err(NotPressed::Stale) => self.turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned()),
+                Err(NotPressed::NotYours(requester)) => {
+                    self.turn.inner.respond(press.reply, words::not_yours(&requester))
+                }
+            },
+        }
+    }
+
+    /// Begins to cancel; the first reason counts, except that an end outranks a stop.
+    async fn cancel(&mut self, why: Cancelling) {
+        if let Some((reason, _)) = &mut self.cancelling {
+            if why == Cancelling::Ended {
+                *reason = why;
+            }
+            return;
+        }
+        self.cancelling = Some((why, self.now() + CANCEL_GRACE));
+        for settled in self.approvals.withdraw_all() {
+            self.settle(settled).await;
+        }
+        if let Err(error) = self.session.cancel().await {
+            tracing::warn!(conversation = %self.turn.key, %error, "A turn could not be cancelled; its session is ended if it does not stop");
+        }
+    }
+
+    async fn on_time(&mut self) -> Option<Outcome> {
+        let now = self.now();
+        if let Some((_, until)) = &self.cancelling {
+            if now < *until {
+                return None;
+            }
+            tracing::warn!(conversation = %self.turn.key, "A cancelled turn did not stop; its session is ended by force");
+            let _forced = self.session.end(now + FORCED_END).await;
+            return Some(Outcome::Cancelled);
+        }
+        if let Some(expired) = self.approvals.expire(now) {
+            self.settle(expired).await;
+            return None;
+        }
+        if let Some(error) = self.overdue(now) {
+            self.cancel(Cancelling::TimedOut(error)).await;
+        }
+        None
+    }
+
+    fn overdue(&self, now: Instant) -> Option<BackendError> {
+        let policy = &self.turn.inner.parts.policy;
+        if now >= self.started + policy.turn_timeout {
+            return Some(BackendError::Timeout { phase: Phase::Turn, after: policy.turn_timeout });
+        }
+        let silent = self.approvals.is_empty() && now >= self.last_heard + policy.inactivity_timeout;
+        silent.then_some(BackendError::Timeout { phase: Phase::Inactivity, after: policy.inactivity_timeout })
+    }
+
+    fn next_timer(&self) -> Instant {
+        if let Some((_, until)) = &self.cancelling {
+            return *until;
+        }
+        let policy = &self.turn.inner.parts.policy;
+        let turn = self.started + policy.turn_timeout;
+        // While a person decides, the agent's silence means nothing.
+        let other = self.approvals.next_expiry().unwrap_or(self.last_heard + policy.inactivity_timeout);
+        turn.min(other)
+    }
+
+    /// The turn's end: its last words become what is owed.
+    async fn finish(mut self, outcome: Outcome) -> Finished {
+        for settled in self.approvals.withdraw_all() {
+            self.settle(settled).await;
+        }
+        let (name, note, error) = conclude(outcome, self.cancelling.take().map(|(why, _)| why));
+        if let Some(note) = note {
+            self.reply.push(Some("note"), &note);
+        } else if self.reply.is_silent() {
+            self.reply.push(None, words::NOTHING_SAID);
+        }
+        tracing::debug!(conversation = %self.turn.key, message = %self.turn.message, outcome = name, "A turn ended");
+        let said = self.reply.checkpoint().await;
+        let owed = self.rows(said);
+        Finished { outcome: name, error, owed }
+    }
+
+    fn rows(&self, ops: Vec<Op>) -> Vec<Owed> {
+        ops.into_iter().map(|op| self.row(OwedId::new(), op)).collect()
+    }
+
+    fn row(&self, id: OwedId, op: Op) -> Owed {
+        Owed { id, conversation: self.turn.key.clone(), turn: Some(self.turn.prompt.turn()), op }
+    }
+
+    fn now(&self) -> Instant {
+        self.turn.inner.parts.clock.now()
+    }
+}
+
+/// How a turn is recorded, what is added to its answer, and what failed.
+fn conclude(outcome: Outcome, cancelling: Option<Cancelling>) -> (&'static str, Option<String>, Option<BackendError>) {
+    match (outcome, cancelling) {
+        // It finished before it heard of the cancellation, or was never cancelled.
+        (Outcome::Completed, _) => ("completed", None, None),
+        (Outcome::Refused, _) => ("refused", Some(words::REFUSED.to_owned()), None),
+        (Outcome::Truncated, _) => ("truncated", Some(words::TRUNCATED.to_owned()), None),
+        (_, Some(Cancelling::Ended)) => ("ended", Some(words::STOPPED.to_owned()), None),
+        (_, Some(Cancelling::Interrupted)) => ("interrupted", Some(words::RESTARTING.to_owned()), None),
+        (_, Some(Cancelling::TimedOut(error))) => ("timed_out", Some(words::failed(&error)), Some(error)),
+        (Outcome::Failed(error), _) => ("failed", Some(words::failed(&error)), Some(error)),
+        (Outcome::Cancelled, _) => ("cancelled", Some(words::STOPPED.to_owned()), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_for_cancelling_outranks_how_the_agent_took_it() {
+        let failed = || Outcome::Failed(BackendError::Transient("x".into()));
+        let cases = [
+            (Outcome::Completed, Some(Cancelling::Stopped), "completed"),
+            (Outcome::Cancelled, Some(Cancelling::Stopped), "cancelled"),
+            (Outcome::Cancelled, Some(Cancelling::Ended), "ended"),
+            (failed(), Some(Cancelling::Ended), "ended"),
+            (Outcome::Cancelled, Some(Cancelling::Interrupted), "interrupted"),
+            (Outcome::Cancelled, None, "cancelled"),
+            (failed(), None, "failed"),
+        ];
+        for (outcome, cancelling, expected) in cases {
+            assert_eq!(conclude(outcome.clone(), cancelling.clone()).0, expected, "{outcome:?}, {cancelling:?}");
+        }
+        let late = BackendError::Timeout { phase: Phase::Turn, after: Duration::from_secs(1) };
+        let (name, _, error) = conclude(Outcome::Cancelled, Some(Cancelling::TimedOut(late.clone())));
+        assert_eq!((name, error), ("timed_out", Some(late)));
+    }
+}

@@ -1,0 +1,107 @@
+//! What people read from us, as Markdown. One place, so that it sounds like one voice.
+
+use crate::backend::error::BackendError;
+use crate::domain::access::Denied;
+use crate::domain::command::{COMMANDS, Misuse};
+use crate::domain::ids::UserId;
+
+/// The status line while an agent has not said anything yet.
+pub(super) const THINKING: &str = "is thinking…";
+/// The turn was stopped on request.
+pub(super) const STOPPED: &str = "_Stopped._";
+/// The turn was cut off by our own restart.
+pub(super) const RESTARTING: &str =
+    "_Hitchline is restarting, so this turn was interrupted. Your session is kept: send a message to go on._";
+/// The turn was cut off by a crash.
+pub(super) const INTERRUPTED: &str = "Hitchline was interrupted while the agent worked on this, so it may be half done. Your session is kept: send a message to go on.";
+/// The agent finished and said nothing.
+pub(super) const NOTHING_SAID: &str = "_The agent finished without saying anything._";
+/// The agent declined.
+pub(super) const REFUSED: &str = "_The agent declined to answer this._";
+/// The agent's own limit cut the answer short.
+pub(super) const TRUNCATED: &str = "_The answer is cut short by the agent's own limit._";
+/// The session's memory could not be brought back.
+pub(super) const CONTEXT_LOST: &str = "_The agent could not bring this session back, so it starts afresh in the same directory and does not remember what was said before._";
+/// The answer grew beyond what we keep.
+pub(super) const TOO_LONG: &str = "_The answer was longer than Hitchline passes on; the rest is left out._";
+/// `stop` when nothing runs.
+pub(super) const NOTHING_RUNS: &str = "Nothing is running here.";
+/// A command that needs a session, where there is none.
+pub(super) const NO_SESSION: &str = "There is no session in this thread. Mention me with your question to start one.";
+/// `end` worked.
+pub(super) const ENDED: &str = "The session has ended. Mention me to start a new one.";
+/// `new` where a session lives already.
+pub(super) const SESSION_EXISTS: &str =
+    "This thread has a session already. `!end` ends it; a new thread starts another one.";
+/// Too many messages wait.
+pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so this one was not taken. Send it again when the agent has caught up.";
+/// A button whose question is settled.
+pub(super) const STALE_BUTTON: &str = "This has been settled already, or the session behind it is gone.";
+/// Thread commands given as a slash command.
+pub(super) const THREADS_ONLY: &str = "This works inside a session's thread, where Slack offers no slash commands: write it there with an exclamation mark, such as `!status`.";
+
+/// What can be done here.
+pub(super) fn help(in_session: bool, command: &str) -> String {
+    let intro = if in_session {
+        "Everything you write in this thread goes to the agent. These words are for me when they are the whole message; with `!` before them they always are:"
+    } else {
+        "Mention me with a question to start a session in a thread. Inside a thread no mention is needed. These words are for me:"
+    };
+    let rows = COMMANDS.iter().map(|row| {
+        let aliases = row.words[1..].iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let also = if aliases.is_empty() { String::new() } else { format!(" (also {aliases})") };
+        let usage = format!("{} {}", row.words[0], row.usage);
+        format!("- `{}` {}{also}", usage.trim_end(), row.does)
+    });
+    let rows = rows.collect::<Vec<_>>().join("\n");
+    format!("{intro}\n\n{rows}\n\nOutside of threads `{command} help` works too.")
+}
+
+/// A command used wrongly.
+pub(super) fn misused(misuse: &Misuse) -> String {
+    format!("I did not do that: {misuse}. `!help` lists what I know; to say it to the agent, put other words first.")
+}
+
+/// A session was made, without a prompt yet.
+pub(super) fn created(short_id: &str, backend: &str) -> String {
+    format!("Session `{short_id}` with `{backend}` is ready. Write here; no mention is needed.")
+}
+
+/// Why a turn failed, and what to do.
+pub(super) fn failed(error: &BackendError) -> String {
+    match error {
+        BackendError::Ended | BackendError::Unknown => {
+            "Session has ended. Start a new one with a mention and your question.".to_owned()
+        }
+        BackendError::Auth(how) => format!(
+            "The agent is not signed in ({how}). Whoever runs Hitchline has to see to that; your session is kept."
+        ),
+        BackendError::Crashed { exit, stderr } if stderr.trim().is_empty() => {
+            format!("The agent's process ended ({exit}). Your session is kept: send your message again.")
+        }
+        BackendError::Crashed { exit, stderr } => format!(
+            "The agent's process ended ({exit}). Your session is kept: send your message again. Its last words were:\n\n```\n{}\n```",
+            stderr.trim().replace("```", "'''")
+        ),
+        BackendError::Rejected(why) => format!("The agent did not take this message: {why}. Your session is kept."),
+        other => format!("That did not work: {other}. Your session is kept: send your message again."),
+    }
+}
+
+/// Somebody who may not prompt.
+pub(super) fn denied(why: Denied, user: &UserId) -> String {
+    match why {
+        Denied::User => format!(
+            "You are not on the list of people I listen to. Ask whoever runs me to add `{user}` to `access.users` in my configuration."
+        ),
+        Denied::Channel => "I may not work in this channel. Whoever runs me can add it to `access.channels`.".to_owned(),
+        Denied::External | Denied::Bot => {
+            "I only listen to people of my own workspace, unless `access.external_users` and `access.users` say otherwise.".to_owned()
+        }
+    }
+}
+
+/// A click by somebody who may not decide.
+pub(super) fn not_yours(requester: &UserId) -> String {
+    format!("Only the person who asked ({requester}) or an admin can decide this.")
+}

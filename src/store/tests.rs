@@ -1,0 +1,184 @@
+use super::*;
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{OwedId, SessionId, TurnId};
+use crate::domain::inbound::{Author, ChannelKind, Inbound, Message, What};
+use crate::domain::outgoing::{Body, Op, Owed};
+use crate::domain::ports::{Intent, Keep};
+use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
+use tokio::sync::oneshot;
+
+fn open(dir: &Path) -> Store {
+    Store::open(dir, 1_000).unwrap()
+}
+
+fn message(ts: &str, event: &str) -> Inbound {
+    Inbound {
+        keys: vec![format!("event:{event}"), format!("message:C1:{ts}")],
+        team: "T1".into(),
+        channel: "C1".into(),
+        channel_kind: ChannelKind::Channel,
+        author: Author { user: "U1".into(), team: None, bot: None },
+        what: What::Message(Message {
+            ts: ts.into(),
+            thread: Some("1.0".into()),
+            text: "hi".into(),
+            mention: true,
+            files: 0,
+        }),
+    }
+}
+
+fn record() -> SessionRecord {
+    SessionRecord {
+        id: SessionId::new(),
+        conversation: key(),
+        backend: "echo".into(),
+        backend_ref: None,
+        working_dir: "/tmp".into(),
+        description: "hi".into(),
+        creator: "U1".into(),
+        created_ms: 1,
+        last_active_ms: 1,
+        status: SessionStatus::Active,
+    }
+}
+
+fn key() -> ConversationKey {
+    ConversationKey { team: "T1".into(), channel: "C1".into(), thread: "1.0".into() }
+}
+
+async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accepted {
+    let (done, outcome) = oneshot::channel();
+    let accept = Accept { inbound, keep, queue_limit: 2, now_ms: 1_000 };
+    Store::accept(store.slot().await.unwrap(), accept, |_, outcome| done.send(outcome).unwrap());
+    outcome.await.unwrap().unwrap()
+}
+
+fn plain() -> Keep {
+    Keep::default()
+}
+
+fn intent(record: &SessionRecord) -> Intent {
+    Intent { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record.clone())) }
+}
+
+// holds: T-2
+#[tokio::test]
+async fn an_event_is_known_by_any_of_its_keys_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert!(matches!(accept(&store, message("1.1", "E1"), plain()).await, Accepted::Stored(_)));
+    assert_eq!(accept(&store, message("1.1", "E2"), plain()).await, Accepted::Duplicate);
+    store.close().await;
+    drop(store);
+    let store = open(dir.path());
+    // E2 was only ever seen as a twin, and is known all the same.
+    assert_eq!(accept(&store, message("1.2", "E2"), plain()).await, Accepted::Duplicate);
+    assert_eq!(store.queued(0, 10).await.unwrap().len(), 1);
+}
+
+// holds: M-1, M-3
+#[tokio::test]
+async fn a_followed_thread_is_exactly_that_thread_and_survives() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let follow = Keep { only_if_followed: true, ..Keep::default() };
+    assert_eq!(accept(&store, message("1.1", "E1"), follow.clone()).await, Accepted::NotFollowed);
+    let record = record();
+    let keep = Keep { intent: Some(intent(&record)), ..Keep::default() };
+    assert!(matches!(accept(&store, message("1.2", "E2"), keep).await, Accepted::Stored(_)));
+    assert!(matches!(accept(&store, message("1.3", "E3"), follow.clone()).await, Accepted::Stored(_)));
+    store.close().await;
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.session_in(&key()).await.unwrap(), Some(record.clone()));
+    let other = ConversationKey { thread: "2.0".into(), ..key() };
+    assert_eq!(store.session_in(&other).await.unwrap(), None);
+    store.end_session(record.id).await.unwrap();
+    assert_eq!(store.session_in(&key()).await.unwrap(), None);
+    assert_eq!(accept(&store, message("1.4", "E4"), follow).await, Accepted::NotFollowed);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_a_message_is_stored_as_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for ts in ["1.1", "1.2"] {
+        assert!(matches!(accept(&store, message(ts, ts), plain()).await, Accepted::Stored(_)));
+    }
+    assert!(matches!(accept(&store, message("1.3", "1.3"), plain()).await, Accepted::Refused(_)));
+    assert_eq!(accept(&store, message("1.3", "1.3"), plain()).await, Accepted::Duplicate);
+}
+
+#[tokio::test]
+async fn a_turn_is_open_from_its_intent_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let record = record();
+    let intent = intent(&record);
+    let keep = Keep { intent: Some(intent.clone()), ..Keep::default() };
+    let Accepted::Stored(seq) = accept(&store, message("1.1", "E1"), keep).await else { panic!("not stored") };
+    let open_turns = store.interrupted_turns().await.unwrap();
+    assert_eq!((open_turns[0].turn, open_turns[0].seq), (intent.turn, seq));
+    let owed = Owed {
+        id: OwedId::new(),
+        conversation: key(),
+        turn: Some(intent.turn),
+        op: Op::Post(Body::Text("hello".into())),
+    };
+    let end = TurnEnd {
+        turn: intent.turn,
+        seq,
+        session: record.id,
+        outcome: "completed",
+        backend_ref: Some(BackendRef("b1".into())),
+        session_ended: false,
+        owed: vec![owed.clone()],
+        now_ms: 2_000,
+    };
+    store.finish_turn(end).await.unwrap();
+    assert!(store.interrupted_turns().await.unwrap().is_empty());
+    assert!(store.queued(0, 10).await.unwrap().is_empty());
+    assert_eq!(store.owed().await.unwrap(), vec![owed.clone()]);
+    let kept = store.session_in(&key()).await.unwrap().unwrap();
+    assert_eq!((kept.backend_ref, kept.last_active_ms), (Some(BackendRef("b1".into())), 2_000));
+    store.delivered(owed.id, Some("9.9".into())).await.unwrap();
+    store.end_session(record.id).await.unwrap();
+    assert_eq!(store.delivered_as(owed.id).await.unwrap(), Some("9.9".into()));
+    assert!(store.owed().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_failing_change_takes_only_itself_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let record = record();
+    store.create_session(record.clone()).await.unwrap();
+    // The same id again violates the key; its neighbours in the group are not touched.
+    let (twice, ended) = tokio::join!(store.create_session(record.clone()), store.end_session(record.id));
+    assert!(matches!(twice, Err(StoreError::Failed(_))));
+    ended.unwrap();
+    assert_eq!(store.count_sessions().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_second_instance_is_refused_and_a_newer_schema_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert!(matches!(Store::open(dir.path(), 0), Err(OpenError::Locked { .. })));
+    store.close().await;
+    drop(store);
+    let connection = Connection::open(dir.path().join("hitchline.db")).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    assert!(matches!(Store::open(dir.path(), 0), Err(OpenError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.close().await;
+    store.close().await;
+    assert!(matches!(store.end_session(SessionId::new()).await, Err(StoreError::Closed)));
+}

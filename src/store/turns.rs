@@ -1,0 +1,104 @@
+//! Turns: the intent before the first byte, the outcome together with what is owed for it.
+
+use rusqlite::{Connection, Row, params};
+
+use super::{Store, StoreError, events, outbox, sessions};
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::outgoing::Owed;
+use crate::domain::ports::Intent;
+use crate::domain::session::BackendRef;
+
+/// The end of a turn, all of it in one commit.
+#[derive(Debug, Clone)]
+pub struct TurnEnd {
+    /// The turn.
+    pub turn: TurnId,
+    /// The event that started it.
+    pub seq: i64,
+    /// The session in which it ran.
+    pub session: SessionId,
+    /// How it ended, in one word.
+    pub outcome: &'static str,
+    /// What the backend calls the session, when that became known during the turn.
+    pub backend_ref: Option<BackendRef>,
+    /// Whether the session is gone for good.
+    pub session_ended: bool,
+    /// What is owed for it.
+    pub owed: Vec<Owed>,
+    /// When, in milliseconds since the Unix epoch.
+    pub now_ms: i64,
+}
+
+/// A turn that a crash cut off.
+#[derive(Debug, Clone)]
+pub struct Interrupted {
+    /// The turn.
+    pub turn: TurnId,
+    /// The event that started it.
+    pub seq: i64,
+    /// The session.
+    pub session: SessionId,
+    /// Where it answers.
+    pub conversation: ConversationKey,
+}
+
+impl Store {
+    /// Writes the intent of a turn whose event was stored before.
+    pub async fn begin_turn(&self, intent: Intent, seq: i64, now_ms: i64) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            events::start_event(connection, seq)?;
+            events::begin(connection, &intent, seq, now_ms)
+        })
+        .await
+    }
+
+    /// Writes the end of a turn and what is owed for it.
+    pub async fn finish_turn(&self, end: TurnEnd) -> Result<(), StoreError> {
+        self.write(move |connection| finish(connection, &end)).await
+    }
+
+    /// The turns that have an intent and no outcome: at start, those that a crash cut off.
+    pub async fn interrupted_turns(&self) -> Result<Vec<Interrupted>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT turn.id, turn.seq, session.id, team, channel, thread FROM turn \
+                       JOIN session ON session.id = turn.session WHERE outcome IS NULL ORDER BY turn.id";
+            connection.prepare(sql)?.query_map([], interrupted)?.collect()
+        })
+        .await
+    }
+}
+
+pub(super) fn insert(connection: &Connection, intent: &Intent, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO turn (id, session, seq, started_ms) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![intent.turn.to_string(), intent.session.to_string(), seq, now_ms])
+        .map(drop)
+}
+
+fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE turn SET outcome = ?2, ended_ms = ?3 WHERE id = ?1")?.execute(params![
+        end.turn.to_string(),
+        end.outcome,
+        end.now_ms
+    ])?;
+    events::finish_event(connection, end.seq)?;
+    sessions::touch(connection, end.session, end.now_ms)?;
+    if let Some(name) = &end.backend_ref {
+        connection
+            .prepare_cached("UPDATE session SET backend_ref = ?2 WHERE id = ?1")?
+            .execute(params![end.session.to_string(), name.0])?;
+    }
+    if end.session_ended {
+        sessions::end(connection, end.session)?;
+    }
+    outbox::insert(connection, &end.owed, end.now_ms)
+}
+
+fn interrupted(row: &Row<'_>) -> rusqlite::Result<Interrupted> {
+    let text = |column: usize| row.get::<_, String>(column);
+    let turn = TurnId::parse(&text(0)?).ok_or_else(|| outbox::unreadable(0, "not a turn id"))?;
+    let session = SessionId::parse(&text(2)?).ok_or_else(|| outbox::unreadable(2, "not a session id"))?;
+    let conversation = ConversationKey { team: text(3)?.into(), channel: text(4)?.into(), thread: text(5)?.into() };
+    Ok(Interrupted { turn, seq: row.get(1)?, session, conversation })
+}

@@ -1,0 +1,151 @@
+//! The one thread that writes, in groups.
+//!
+//! A job runs inside the group's transaction, under a savepoint of its own so that one that fails takes only itself back; what it
+//! leaves to be done runs after the commit, on this thread and in the order of the jobs.
+
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::lock::Lock;
+use super::{Store, StoreError};
+
+/// How many jobs one transaction takes at the most.
+const GROUP: usize = 256;
+/// How many jobs may wait. When it is full, whoever wants to write waits, and withholds its acknowledgement after its own deadline.
+const WAITING: usize = 1_024;
+
+/// What is left to do once the group's commit is known.
+type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// A change; it runs in the group's transaction.
+type Job = Box<dyn FnOnce(&Connection) -> (bool, Settle) + Send>;
+
+/// The writer thread's handle.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A place in the writer's queue, taken before a decision that must then be written.
+#[derive(Debug)]
+pub struct Slot(mpsc::OwnedPermit<Job>);
+
+impl Writer {
+    /// Starts the thread. It holds the directory's lock until the database is closed.
+    pub(super) fn start(connection: Connection, lock: Lock) -> std::io::Result<Self> {
+        let (sender, jobs) = mpsc::channel(WAITING);
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            // What a settled job wakes may spawn tasks.
+            let _runtime = runtime.enter();
+            write_groups(connection, jobs);
+            drop(lock);
+        })?;
+        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(super) async fn close(&self) {
+        let jobs = locked(&self.jobs).take();
+        drop(jobs);
+        let thread = locked(&self.thread).take();
+        if let Some(thread) = thread {
+            // Joining blocks for as long as the last commits take.
+            let _panicked = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    fn sender(&self) -> Result<mpsc::Sender<Job>, StoreError> {
+        locked(&self.jobs).clone().ok_or(StoreError::Closed)
+    }
+}
+
+impl Store {
+    /// Waits for a place in the writer's queue. Cancel safe.
+    pub async fn slot(&self) -> Result<Slot, StoreError> {
+        self.writer.sender()?.reserve_owned().await.map(Slot).map_err(|_closed| StoreError::Closed)
+    }
+
+    /// Runs `change` in the next group and `then` when it is committed, whether or not anybody still waits.
+    pub(super) fn write_in<T, C, D>(slot: Slot, change: C, then: D)
+    where
+        T: Send + 'static,
+        C: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(Result<T, StoreError>) + Send + 'static,
+    {
+        slot.0.send(Box::new(move |connection| {
+            let result = change(connection);
+            let succeeded = result.is_ok();
+            let settle: Settle = Box::new(move |commit| then(commit.and_then(|()| Ok(result?))));
+            (succeeded, settle)
+        }));
+    }
+
+    /// Runs `change` in the next group and returns its result when it is committed.
+    pub(super) async fn write<T, C>(&self, change: C) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        C: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let slot = self.slot().await?;
+        let (done, result) = oneshot::channel();
+        Self::write_in(slot, change, move |outcome| {
+            // Nobody waits any more: the change stands all the same.
+            let _unheard = done.send(outcome);
+        });
+        result.await.map_err(|_closed| StoreError::Closed)?
+    }
+}
+
+fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+        write_group(&connection, group.drain(..));
+    }
+    if let Err((_connection, error)) = connection.close() {
+        tracing::warn!(%error, "The database did not close cleanly; its log is replayed at the next start");
+    }
+}
+
+fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
+    let mut settles = Vec::with_capacity(GROUP);
+    let begun = run(connection, "BEGIN IMMEDIATE");
+    for job in jobs {
+        settles.push(run_job(connection, job));
+    }
+    let committed = begun.and_then(|()| run(connection, "COMMIT")).map_err(StoreError::from);
+    if let Err(error) = &committed {
+        tracing::error!(%error, jobs = settles.len(), "A group of changes was not committed");
+        metrics::counter!("hitchline_store_failures_total").increment(1);
+        // A failed COMMIT leaves the transaction open.
+        let _already_rolled_back = run(connection, "ROLLBACK");
+    }
+    for settle in settles {
+        settle(committed.clone());
+    }
+}
+
+fn run_job(connection: &Connection, job: Job) -> Settle {
+    let marked = run(connection, "SAVEPOINT job");
+    let (succeeded, settle) = job(connection);
+    let undone = if succeeded { Ok(()) } else { run(connection, "ROLLBACK TO job") };
+    match marked.and(undone).and_then(|()| run(connection, "RELEASE job")) {
+        Ok(()) => settle,
+        Err(error) => {
+            let failed = StoreError::from(error);
+            Box::new(move |commit| settle(commit.and(Err(failed))))
+        }
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// The lock's content; a panic while it was held leaves it usable, for it holds only whole values.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
