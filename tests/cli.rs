@@ -178,7 +178,7 @@ fn help_and_version_are_no_errors() {
     let home = Home::new();
     let help = home.run(&["--help"], &[]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for command in ["run", "simulator", "check", "healthcheck", "config", "completions", "man"] {
+    for command in ["run", "simulator", "check", "manifest", "healthcheck", "config", "completions", "man"] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
     }
     let version = home.run(&["--version"], &[]);
@@ -254,6 +254,19 @@ fn assert_described(node: &serde_json::Value, path: &str, described: &mut u32) {
         serde_json::Value::Array(items) => items.iter().for_each(|item| assert_described(item, path, described)),
         _ => {}
     }
+}
+
+#[test]
+fn the_manifest_needs_no_token_and_follows_the_configuration() {
+    let home = Home::new();
+    let file = home.write("slack.command = '/ask'\nslack.bot_token_file = 'not-there-yet'");
+    let json = home.run(&["manifest", "--config", &file], &[]);
+    let manifest: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(manifest["features"]["slash_commands"][0]["command"], "/ask");
+    let yaml = home.run(&["manifest", "--format", "yaml"], &[]);
+    assert!(yaml.code == 0 && yaml.stdout.contains("/hitch"), "{yaml:?}");
+    let url = home.run(&["manifest", "--format", "url"], &[]);
+    assert!(url.stdout.starts_with("https://api.slack.com/apps?new_app=1&manifest_"), "{url:?}");
 }
 
 #[test]

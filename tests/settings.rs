@@ -30,7 +30,10 @@ fn load_text(text: &str, environment: &Environment, flags: Flags) -> (Result<Loa
 }
 
 fn loaded(text: &str, environment: &Environment) -> Loaded {
-    load_text(text, environment, Flags::default()).0.unwrap()
+    let (read, _folder) = load_text(text, environment, Flags::default());
+    let mut loaded = read.unwrap();
+    loaded.read_secrets();
+    loaded
 }
 
 fn settings(text: &str, variables: Variables) -> Settings {

@@ -30,6 +30,8 @@ pub(super) enum Command {
     Simulator(Simulator),
     /// Report every problem of the configuration at once
     Check(ConfigFile),
+    /// Write the manifest of the Slack app that the configuration needs
+    Manifest(Manifest),
     /// Tell by the exit code whether the running daemon is well: 0 or 1
     Healthcheck(Healthcheck),
     /// Show the effective configuration, the commented default, or the JSON Schema
@@ -115,6 +117,27 @@ pub(super) struct Simulator {
     pub(super) listen: SocketAddr,
     #[command(flatten)]
     pub(super) log: Log,
+}
+
+/// Arguments of `manifest`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Manifest {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub(super) format: ManifestFormat,
+}
+
+/// The values of `manifest --format`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ManifestFormat {
+    /// To paste into Slack's form as JSON
+    Json,
+    /// To paste into Slack's form as YAML
+    Yaml,
+    /// An address that opens Slack's form with the manifest in it
+    Url,
 }
 
 /// Arguments of `healthcheck`.

@@ -4,6 +4,7 @@ mod arguments;
 mod check;
 mod config;
 mod healthcheck;
+mod manifest;
 mod output;
 mod pages;
 mod run;
@@ -110,6 +111,7 @@ async fn dispatch(command: Command, environment: &Environment) -> Result<Exit, F
         Command::Run(arguments) => run::daemon(&arguments, environment).await,
         Command::Simulator(arguments) => run::simulator(&arguments).await,
         Command::Check(arguments) => check::check(&arguments, environment),
+        Command::Manifest(arguments) => manifest::manifest(&arguments, environment),
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&arguments, environment).await,
         Command::Config(arguments) => config::config(&arguments.what, environment),
         Command::Completions { shell } => Ok(pages::completions(shell)),
@@ -123,6 +125,7 @@ fn load_and_check(flags: &Flags, environment: &Environment) -> Result<Loaded, Fa
     if loaded.file.is_none() && !flags.simulator {
         return Err(Failure::new(Exit::Configuration, nothing_found(environment)));
     }
+    loaded.read_secrets();
     check(&loaded.settings, flags.simulator, environment, &mut loaded.findings);
     Ok(loaded)
 }

@@ -33,6 +33,13 @@ pub struct Loaded {
     pub findings: Findings,
 }
 
+impl Loaded {
+    /// Reads the files of secrets into the settings. Not everybody who asks for a setting may read them, or needs to.
+    pub fn read_secrets(&mut self) {
+        secrets::read(&mut self.settings, &mut self.findings);
+    }
+}
+
 /// Why there are no settings at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -69,7 +76,7 @@ pub enum LoadError {
     Merge(#[from] config::ConfigError),
 }
 
-/// Reads every source.
+/// Reads every source but the files of secrets.
 ///
 /// # Errors
 /// Only when there is nothing to go on with; everything else is in [`Loaded::findings`].
@@ -96,8 +103,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, LoadErro
     let base = paths::Base { file: file.as_deref(), home: home(environment) };
     paths::resolve(base, &mut values, &mut findings);
     shape::conform(&mut values, &mut findings);
-    let mut settings = typed::settings(values, &mut findings);
-    secrets::read(&mut settings, &mut findings);
+    let settings = typed::settings(values, &mut findings);
     Ok(Loaded { settings, file, findings })
 }
 

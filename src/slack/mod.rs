@@ -1,3 +1,4 @@
 //! The protocol.
 
 pub mod config;
+pub mod manifest;
