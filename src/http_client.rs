@@ -4,7 +4,7 @@
 //! that proxies, certificates and time-outs are configured in one place. `reqwest::Client` is a counted handle of its own: only
 //! because every borrower holds our [`HttpClient`] and never the inner client can the owner prove that it was given back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ const POOL_IDLE: Duration = Duration::from_secs(20);
 /// `[http_client]` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "HttpClient")]
 pub struct Config {
     /// A PEM file of certificate authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -80,6 +81,15 @@ impl Owner {
             (Some(path), false) => builder.tls_certs_merge(certificates(path)?),
             (None, false) => builder,
         };
+        Ok(Self(Some(HttpClient(Arc::new(builder.build().map_err(BuildError::Tls)?)))))
+    }
+
+    /// Builds a client for one server behind a Unix socket; whatever host a URL names, this server is asked.
+    ///
+    /// # Errors
+    /// When the TLS stack does not start.
+    pub fn build_for_socket(path: &Path) -> Result<Self, BuildError> {
+        let builder = base().no_proxy().tls_certs_only([]).unix_socket(path);
         Ok(Self(Some(HttpClient(Arc::new(builder.build().map_err(BuildError::Tls)?)))))
     }
 

@@ -13,9 +13,12 @@ pub fn redact(text: &str) -> String {
     let mut rest = text;
     while let Some((start, keep)) = next_secret(rest) {
         out.push_str(&rest[..start + keep]);
-        out.push('…');
         let tail = &rest[start + keep..];
         let end = tail.find(|c: char| !is_token_char(c)).unwrap_or(tail.len());
+        // Only the beginning, as in a sentence about what tokens look like, is no secret.
+        if end > 0 {
+            out.push('…');
+        }
         rest = &tail[end..];
     }
     out.push_str(rest);
@@ -41,6 +44,7 @@ mod tests {
     fn tokens_tickets_and_bearers_are_taken_out() {
         let cases = [
             ("plain words", "plain words"),
+            ("a bot token (xoxb-…) is no xapp-, you see", "a bot token (xoxb-…) is no xapp-, you see"),
             ("bad xoxb-1-abc.", "bad xoxb-…"),
             ("wss://h/link/?ticket=abc&app_id=1", "wss://h/link/?ticket=…&app_id=1"),
             ("Authorization: Bearer abc.def, next", "Authorization: Bearer …, next"),

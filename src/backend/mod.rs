@@ -4,6 +4,7 @@
 //! the last is always, and exactly once, [`TurnEvent::End`]. Implementations never retry by themselves and never decide what an
 //! error means for a mapping: they report it by kind.
 
+pub mod config;
 pub mod error;
 
 use std::collections::BTreeMap;

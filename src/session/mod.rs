@@ -6,6 +6,7 @@
 
 mod approvals;
 mod commands;
+pub mod config;
 mod conversation;
 mod manager;
 pub mod policy;

@@ -6,3 +6,6 @@ mod link;
 pub mod text;
 pub mod wire;
 pub use link::LinkState;
+//! The protocol.
+pub mod config;
+pub mod manifest;

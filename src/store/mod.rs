@@ -3,6 +3,7 @@
 //! A method that writes returns when its change is on disk. Everything that waits when the writer is free goes into one transaction;
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
 
+pub mod config;
 mod events;
 mod lock;
 mod outbox;

@@ -1,0 +1,3 @@
+//! The operator's HTTP listener and the control socket.
+
+pub mod config;

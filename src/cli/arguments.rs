@@ -1,0 +1,179 @@
+//! The arguments as `clap` reads them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::settings::sources::Flags;
+use crate::telemetry::Format;
+
+/// Any free port of this machine, reachable from this machine only.
+const FREE_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Ties a Slack thread to an agent session.
+#[derive(Debug, Parser)]
+#[command(name = "hitchline", version, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What may be asked for.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon
+    Run(Run),
+    /// Run only the Slack-compatible server, for other bots and for tests
+    Simulator(Simulator),
+    /// Report every problem of the configuration at once
+    Check(ConfigFile),
+    /// Write the manifest of the Slack app that the configuration needs
+    Manifest(Manifest),
+    /// Tell by the exit code whether the running daemon is well: 0 or 1
+    Healthcheck(Healthcheck),
+    /// Show the effective configuration, the commented default, or the JSON Schema
+    Config(Config),
+    /// Write completions for a shell to stdout
+    Completions {
+        /// The shell to write them for
+        shell: Shell,
+    },
+    /// Write the man page to stdout
+    Man,
+}
+
+/// The configuration file.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ConfigFile {
+    /// Configuration file, instead of looking in the usual places
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// How log lines look, and which there are.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Log {
+    /// Log level or filter: error, warn, info, debug, trace, or `info,hitchline::slack=debug`
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+/// The values of `--log-format`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people
+    Pretty,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Pretty => Self::Pretty,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Start the built-in Slack server and its page, and connect to that; needs no configuration
+    #[arg(long)]
+    pub(super) simulator: bool,
+    /// Where the built-in server listens; port 0 is any free one
+    #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, requires = "simulator")]
+    pub(super) simulator_listen: SocketAddr,
+    #[command(flatten)]
+    pub(super) log: Log,
+}
+
+impl Run {
+    /// What of it concerns the settings.
+    pub(super) fn flags(&self) -> Flags {
+        Flags {
+            config: self.file.config.clone(),
+            simulator: self.simulator,
+            log_level: self.log.log_level.clone(),
+            log_format: self.log.log_format.map(Into::into),
+        }
+    }
+}
+
+/// Arguments of `simulator`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Simulator {
+    /// Where it listens; port 0 is any free one
+    #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT)]
+    pub(super) listen: SocketAddr,
+    #[command(flatten)]
+    pub(super) log: Log,
+}
+
+/// Arguments of `manifest`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Manifest {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub(super) format: ManifestFormat,
+}
+
+/// The values of `manifest --format`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ManifestFormat {
+    /// To paste into Slack's form as JSON
+    Json,
+    /// To paste into Slack's form as YAML
+    Yaml,
+    /// An address that opens Slack's form with the manifest in it
+    Url,
+}
+
+/// Arguments of `healthcheck`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Healthcheck {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Ask whether it is connected and takes messages, not only whether it lives
+    #[arg(long)]
+    pub(super) ready: bool,
+    /// Ask the daemon that runs with `--simulator`
+    #[arg(long)]
+    pub(super) simulator: bool,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    pub(super) what: ConfigWhat,
+}
+
+/// What `config` may show.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum ConfigWhat {
+    /// The effective configuration, with secrets hidden
+    Show(ConfigFile),
+    /// The default configuration, with every key explained
+    Default,
+    /// The JSON Schema of the configuration
+    Schema,
+}
+
+impl ConfigFile {
+    /// What of it concerns the settings.
+    pub(super) fn flags(&self) -> Flags {
+        Flags { config: self.config.clone(), ..Flags::default() }
+    }
+}

@@ -1,0 +1,77 @@
+//! `hitchline completions` and `hitchline man`.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::arguments::Arguments;
+use super::{Exit, Failure, output};
+
+/// What the arguments alone don't tell, as the man page has it.
+const REST: &str = include_str!("hitchline.1.roff");
+
+/// Writes the completions for a shell.
+pub(super) fn completions(shell: Shell) -> Exit {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "hitchline", &mut text);
+    output::print(&String::from_utf8_lossy(&text));
+    Exit::Done
+}
+
+/// Writes the man page.
+pub(super) fn man() -> Result<Exit, Failure> {
+    let page = render().map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+    output::print(&String::from_utf8_lossy(&page));
+    Ok(Exit::Done)
+}
+
+/// One page for everything, rather than one that refers to a page for each command.
+fn render() -> io::Result<Vec<u8>> {
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    command.build();
+    let mut page = Vec::new();
+    let whole = Man::new(command.clone());
+    whole.render_title(&mut page)?;
+    whole.render_name_section(&mut page)?;
+    whole.render_synopsis_section(&mut page)?;
+    writeln!(page, ".SH COMMANDS")?;
+    render_commands(&command, &mut page)?;
+    page.write_all(REST.as_bytes())?;
+    Ok(page)
+}
+
+fn render_commands(parent: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+    for command in parent.get_subcommands() {
+        if command.has_subcommands() {
+            render_commands(command, page)?;
+            continue;
+        }
+        let name = command.get_bin_name().unwrap_or_default();
+        writeln!(page, ".SS {name}\n{}.", command.get_about().map(ToString::to_string).unwrap_or_default())?;
+        let mut options = Vec::new();
+        Man::new(command.clone()).render_options_section(&mut options)?;
+        let text = String::from_utf8_lossy(&options);
+        // The section's own heading and preamble belong to a page of its own.
+        page.write_all(text.split_once(".SH OPTIONS\n").map_or("", |(_, options)| options).as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_explains_every_command_and_every_exit_code() {
+        let page = String::from_utf8(render().unwrap()).unwrap();
+        for command in ["run", "simulator", "check", "healthcheck", "config show", "config schema", "man"] {
+            assert!(page.contains(&format!("\n.SS hitchline {command}\n")), "{command}: {page}");
+        }
+        for code in [Exit::Done, Exit::Usage, Exit::Internal, Exit::Occupied, Exit::Configuration, Exit::Terminated] {
+            assert!(page.contains(&format!("\n.B {}\n", code.code())), "{code:?}");
+        }
+        assert!(page.contains("simulator\\-listen"), "{page}");
+    }
+}

@@ -1,0 +1,128 @@
+use super::*;
+
+fn findings(change: impl FnOnce(&mut Settings)) -> Findings {
+    let mut settings = Settings::default();
+    settings.slack.bot_token = Some("xoxb-1-a".to_owned().into());
+    settings.slack.app_token = Some("xapp-1-a".to_owned().into());
+    settings.access.users = vec!["*".to_owned()];
+    settings.store.dir = "/nowhere/hitchline".into();
+    change(&mut settings);
+    let mut findings = Findings::default();
+    let environment = Environment::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+    check(&settings, false, &environment, &mut findings);
+    findings
+}
+
+/// The one problem that a change makes.
+fn problem(change: impl FnOnce(&mut Settings)) -> String {
+    let found = findings(change);
+    assert_eq!(found.problems.len(), 1, "{found:?}");
+    found.problems[0].to_string()
+}
+
+fn list(items: &[&str]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn good_settings_have_neither_problems_nor_warnings() {
+    assert_eq!(findings(|_| {}), Findings::default());
+}
+
+#[test]
+fn tokens_have_their_shape() {
+    let secret = |text: &str| Some(text.to_owned().into());
+    assert!(problem(|s| s.slack.bot_token = None).starts_with("slack.bot_token: is missing; set it"));
+    for wrong in ["", "xoxb-", "xapp-1", "xoxb-1 2", "xoxb-1\n", "\"xoxb-1\""] {
+        let text = problem(|s| s.slack.bot_token = secret(wrong));
+        assert!(text.starts_with("slack.bot_token: is no bot token: one begins with xoxb-"), "{wrong:?}: {text}");
+    }
+    assert!(problem(|s| s.slack.app_token = secret("xoxb-1")).contains("is no app-level token"));
+}
+
+#[test]
+fn the_simulator_asks_for_no_token() {
+    let mut findings = Findings::default();
+    let mut settings = Settings::default();
+    settings.store.dir = "/nowhere".into();
+    check(&settings, true, &Environment::new(), &mut findings);
+    assert_eq!(findings.problems, []);
+}
+
+#[test]
+fn only_this_machine_is_spoken_to_in_the_clear() {
+    for good in ["https://slack.com/api/", "http://127.0.0.1:8080/api/", "http://[::1]/", "http://localhost/api/"] {
+        assert_eq!(api_url(good), Ok(()), "{good}");
+    }
+    for bad in ["http://slack.com/api/", "http://127.0.0.1.example.com/", "ftp://slack.com", "slack.com", ""] {
+        assert!(api_url(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn ids_look_like_ids() {
+    let wrong_people = ["@ann", "ann", "u123", "C1", "U", "U1 ", "t:U1", "*U1"];
+    for id in wrong_people {
+        assert!(problem(|s| s.access.users = list(&[id])).starts_with("access.users[0]: "), "{id}");
+    }
+    assert_eq!(findings(|s| s.access.users = list(&["U1", "W0AB"])).problems, []);
+    // Everybody as an admin, or every bot, can't be meant.
+    assert!(problem(|s| s.access.admins = list(&["*"])).starts_with("access.admins[0]"));
+    assert!(problem(|s| s.access.bots = list(&["B1", "*"])).starts_with("access.bots[1]"));
+    assert!(problem(|s| s.access.channels = list(&["#general"])).contains("`#general` is not a channel id"));
+}
+
+#[test]
+fn names_lead_somewhere() {
+    let route = |channel: &str, backend: Option<&str>, dir: Option<&str>| Route {
+        channel: channel.to_owned(),
+        backend: backend.map(str::to_owned),
+        working_dir: dir.map(Into::into),
+    };
+    let text = problem(|s| s.sessions.backend = "claude".to_owned());
+    assert_eq!(text, "sessions.backend: no backend is called `claude`; there are: echo; or add [backends.claude]");
+    assert!(problem(|s| s.routes = vec![route("C1", Some("x"), None)]).starts_with("routes[0].backend: no backend"));
+    assert!(
+        problem(|s| s.routes = vec![route("C1", None, Some("/nowhere"))])
+            .starts_with("routes[0].working_dir: /nowhere")
+    );
+    let twice = vec![route("C1", None, None), route("C1", None, None)];
+    assert!(problem(|s| s.routes = twice).starts_with("routes[1].channel: `C1` has a route already"));
+    assert!(problem(|s| s.access.roots = vec!["/nowhere".into()]).starts_with("access.roots[0]: /nowhere"));
+}
+
+#[test]
+fn limits_make_sense() {
+    assert!(problem(|s| s.slack.sockets = 5).starts_with("slack.sockets: is 5; hold 1 to 4"));
+    assert!(problem(|s| s.sessions.turn_timeout = Duration::ZERO).starts_with("sessions.turn_timeout: is 0"));
+    assert_eq!(findings(|s| s.sessions.idle_expiry = Duration::ZERO).problems, []);
+    let text = problem(|s| s.shutdown.turn_grace = s.shutdown.total);
+    assert!(text.starts_with("shutdown.turn_grace: must be shorter"), "{text}");
+    assert!(problem(|s| s.log.level = "loud".to_owned()).starts_with("log.level: `loud` is no log level"));
+    assert!(problem(|s| s.slack.command = "hitch".to_owned()).starts_with("slack.command: is no slash command"));
+}
+
+#[test]
+fn what_can_be_lived_with_is_a_warning() {
+    let closed = findings(|s| s.access.users.clear());
+    assert!(closed.is_ok() && closed.warnings[0].sentence.contains("nobody may prompt yet"));
+    let silent = findings(|s| s.access.channels.clear());
+    assert_eq!(silent.warnings[0].key, "access.channels");
+    let kept_out = findings(|s| s.access.users = list(&["T1:U1"]));
+    assert_eq!(kept_out.warnings[0].key, "access.external_users");
+}
+
+#[test]
+fn a_program_is_found_by_name_or_by_path() {
+    for (program, search, found) in [
+        ("sh", "/usr/bin:/bin", true),
+        ("/bin/sh", "", true),
+        ("sh", "", false),
+        ("no-such-agent", "/usr/bin:/bin", false),
+        ("/bin", "", false),
+        ("/etc/passwd", "", false),
+        ("", "/bin", false),
+    ] {
+        assert_eq!(is_found(program, search), found, "{program:?} in {search:?}");
+    }
+}

@@ -1,0 +1,293 @@
+//! The built binary: what it says to mistakes, and with which exit code.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test that called it")]
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const GOOD_TOKENS: [(&str, &str); 2] = [("SLACK_BOT_TOKEN", "xoxb-1-good"), ("SLACK_APP_TOKEN", "xapp-1-good")];
+
+/// Names and values of environment variables.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
+/// A HOME of its own, so that nobody's configuration plays a part.
+struct Home(TempDir);
+
+/// What one run of the binary left.
+#[derive(Debug)]
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a configuration file and returns its path.
+    fn write(&self, text: &str) -> String {
+        let path = self.path("hitchline.toml");
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, arguments: &[&str], variables: Variables) -> Run {
+        let mut command = Command::cargo_bin("hitchline").unwrap();
+        command.env_clear().env("HOME", self.0.path()).env("PATH", "/usr/bin:/bin");
+        let output = command.args(arguments).envs(variables.iter().copied()).output().unwrap();
+        Run {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs `check` and `run` on a configuration: both must refuse it in the same words, before anything is started.
+    fn refused(&self, text: &str, variables: Variables) -> String {
+        let file = self.write(text);
+        let checked = self.run(&["check", "--config", &file], variables);
+        let ran = self.run(&["run", "--config", &file], variables);
+        assert_eq!((checked.code, ran.code), (78, 78), "{checked:?} {ran:?}");
+        assert_eq!((checked.stdout.as_str(), ran.stdout.as_str()), ("", ""));
+        assert!(!self.path(".local").exists(), "nothing may be made before the configuration is good");
+        let said = checked.stderr.lines().filter(|line| !line.starts_with("hitchline: warning: "));
+        let said: Vec<&str> = said.collect();
+        assert_eq!(said, ran.stderr.lines().collect::<Vec<_>>());
+        said.join("\n").replace(&file, "FILE")
+    }
+}
+
+#[test]
+fn each_mistake_gets_one_sentence() {
+    let cases: [(&str, Variables, &str); 7] = [
+        (
+            "",
+            &[("SLACK_APP_TOKEN", "xapp-1")],
+            "hitchline: slack.bot_token: is missing; set it, slack.bot_token_file or SLACK_BOT_TOKEN to the bot token \
+             (xoxb-…) from your app's page “OAuth & Permissions”",
+        ),
+        (
+            "",
+            &[("SLACK_BOT_TOKEN", "xoxb-1"), ("SLACK_APP_TOKEN", "xoxb-2")],
+            "hitchline: slack.app_token: is no app-level token: one begins with xapp-, then letters, digits and dashes; \
+             copy it from your app's page “Basic Information, App-Level Tokens”",
+        ),
+        (
+            "[slack]\nsokets = 2",
+            &GOOD_TOKENS,
+            "hitchline: slack.sokets: unknown key (in FILE); did you mean `sockets`?",
+        ),
+        (
+            "[http]\ntoken = 'a'\ntoken_file = 'b'",
+            &GOOD_TOKENS,
+            "hitchline: http.token: stands beside http.token_file (in FILE); keep one of the two",
+        ),
+        (
+            "[backends.claude]\nkind = 'acp'\ncommand = ['no-such-agent', '--acp']",
+            &GOOD_TOKENS,
+            "hitchline: backends.claude.command: `no-such-agent` is not found or can't be executed; install it, or write \
+             its whole path",
+        ),
+        (
+            "[slack]\nbot_token_file = '/nowhere/bot'",
+            &[("SLACK_APP_TOKEN", "xapp-1")],
+            "hitchline: slack.bot_token_file: /nowhere/bot can't be read: No such file or directory (os error 2); name a \
+             file that this user may read",
+        ),
+        (
+            "[slack]\nsockets =",
+            &GOOD_TOKENS,
+            "hitchline: FILE, line 2: string values must be quoted, expected literal string",
+        ),
+    ];
+    for (text, variables, expected) in cases {
+        assert_eq!(Home::new().refused(text, variables), expected, "{text}");
+    }
+}
+
+#[test]
+fn no_token_is_ever_repeated() {
+    let home = Home::new();
+    let text = "[slack]\nbot_token = 'xoxp-canary-1'\napp_token = 'canary 2'\nsockets = 'xoxb-canary-3'\n[log]\nlevel = 'xapp-canary-4'";
+    let said = home.refused(text, &[]);
+    assert!(!said.contains("canary") && said.lines().count() == 4, "{said}");
+    let broken = home.refused("[slack]\nbot_token = 'xoxb-canary", &[]);
+    assert!(!broken.contains("canary"), "{broken}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let run = Home::new().run(&["check", "--config", "/nowhere/h.toml"], &GOOD_TOKENS);
+    let expected = "hitchline: /nowhere/h.toml can't be read: No such file or directory (os error 2); name a file that this user may read\n";
+    assert_eq!((run.code, run.stderr.as_str()), (78, expected));
+}
+
+#[test]
+fn without_any_configuration_it_says_what_to_write() {
+    let home = Home::new();
+    for command in ["run", "check"] {
+        let run = home.run(&[command], &[]);
+        let file = home.path(".config/hitchline/hitchline.toml");
+        assert_eq!(run.code, 78);
+        assert!(run.stderr.starts_with("hitchline: no configuration: there is no "), "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("`hitchline config default > {}`", file.display())), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_simulator_refuses_real_tokens() {
+    let run = Home::new().run(&["run", "--simulator"], &GOOD_TOKENS);
+    let expected = "hitchline: slack.bot_token is set (in SLACK_BOT_TOKEN), but `--simulator` talks to no real Slack; take the \
+                    token away, or `--simulator`\n";
+    assert_eq!((run.code, run.stderr.as_str()), (64, expected));
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_a_usage_error() {
+    let home = Home::new();
+    let wrong: [&[&str]; 6] = [
+        &[],
+        &["frobnicate"],
+        &["run", "--simulater"],
+        &["run", "--simulator-listen", "127.0.0.1:0"],
+        &["simulator", "--listen", "here"],
+        &["check", "--config"],
+    ];
+    for arguments in wrong {
+        let run = home.run(arguments, &[]);
+        assert_eq!((run.code, run.stdout.as_str()), (64, ""), "{arguments:?}");
+        let helped = run.stderr.contains("Usage: hitchline") || run.stderr.contains("try '--help'");
+        assert!(helped, "{}", run.stderr);
+    }
+    let unknown = home.run(&["frobnicate"], &[]);
+    assert!(unknown.stderr.starts_with("error: unrecognized subcommand 'frobnicate'"), "{}", unknown.stderr);
+    let level = home.run(&["simulator", "--log-level", "lo ud"], &[]);
+    assert_eq!(level.code, 64, "{}", level.stderr);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let home = Home::new();
+    let help = home.run(&["--help"], &[]);
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    for command in ["run", "simulator", "check", "manifest", "healthcheck", "config", "completions", "man"] {
+        assert!(help.stdout.contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
+    }
+    let version = home.run(&["--version"], &[]);
+    assert_eq!((version.code, version.stdout), (0, format!("hitchline {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_effective_configuration_hides_what_is_secret() {
+    let home = Home::new();
+    let file = home.write(
+        "[slack]\nbot_token = 'xoxb-canary'\nsockets = 2\n[http]\ntoken = 'canary'\n[backends.a]\nkind = 'acp'\ncommand = ['sh']\nenv = { KEY = 'canary' }",
+    );
+    let run = home.run(&["config", "show", "--config", &file], &[("SLACK_APP_TOKEN", "xapp-canary")]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stdout.contains("canary"), "{}", run.stdout);
+    let shown: toml::Table = toml::from_str(&run.stdout).unwrap();
+    let hidden = [
+        &shown["slack"]["bot_token"],
+        &shown["slack"]["app_token"],
+        &shown["http"]["token"],
+        &shown["backends"]["a"]["env"]["KEY"],
+    ];
+    assert!(hidden.iter().all(|value| value.as_str() == Some("(hidden)")), "{}", run.stdout);
+    assert_eq!(shown["slack"]["sockets"].as_integer(), Some(2));
+}
+
+#[test]
+fn the_printed_default_is_a_good_configuration() {
+    let home = Home::new();
+    let printed = home.run(&["config", "default"], &[]);
+    let file = home.write(&printed.stdout);
+    let checked = home.run(&["check", "--config", &file], &GOOD_TOKENS);
+    assert_eq!((printed.code, checked.code), (0, 0), "{}", checked.stderr);
+    assert_eq!(checked.stdout, format!("{file} is good\n"));
+    // Nobody may prompt yet, which is worth a word.
+    assert!(checked.stderr.starts_with("hitchline: warning: access.users: is empty"), "{}", checked.stderr);
+}
+
+#[test]
+fn every_shipped_configuration_is_good() {
+    let home = Home::new();
+    let secret = home.path("secret");
+    std::fs::write(&secret, "xoxb-1").unwrap();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        let run = home.run(&["check", "--config", path.to_str().unwrap()], &GOOD_TOKENS);
+        assert_eq!(run.code, 0, "{}: {}", path.display(), run.stderr);
+        seen += 1;
+    }
+    assert!(seen >= 1);
+}
+
+#[test]
+fn the_schema_describes_every_key() {
+    let run = Home::new().run(&["config", "schema"], &[]);
+    let schema: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let mut described = 0;
+    assert_described(&schema, "", &mut described);
+    assert!(described > 50, "{described}");
+}
+
+fn assert_described(node: &serde_json::Value, path: &str, described: &mut u32) {
+    for (name, property) in node["properties"].as_object().into_iter().flatten() {
+        let text = property["description"].as_str().unwrap_or_default();
+        assert!(!text.is_empty(), "{path}/{name} has no description");
+        *described += 1;
+    }
+    match node {
+        serde_json::Value::Object(table) => {
+            table.iter().for_each(|(name, child)| assert_described(child, &format!("{path}/{name}"), described));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| assert_described(item, path, described)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_manifest_needs_no_token_and_follows_the_configuration() {
+    let home = Home::new();
+    let file = home.write("slack.command = '/ask'\nslack.bot_token_file = 'not-there-yet'");
+    let json = home.run(&["manifest", "--config", &file], &[]);
+    let manifest: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(manifest["features"]["slash_commands"][0]["command"], "/ask");
+    let yaml = home.run(&["manifest", "--format", "yaml"], &[]);
+    assert!(yaml.code == 0 && yaml.stdout.contains("/hitch"), "{yaml:?}");
+    let url = home.run(&["manifest", "--format", "url"], &[]);
+    assert!(url.stdout.starts_with("https://api.slack.com/apps?new_app=1&manifest_"), "{url:?}");
+}
+
+#[test]
+fn completions_and_the_man_page_know_the_commands() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let run = home.run(&["completions", shell], &[]);
+        assert!(run.code == 0 && run.stdout.contains("healthcheck"), "{shell}: {run:?}");
+    }
+    let man = home.run(&["man"], &[]);
+    assert!(man.code == 0 && man.stdout.contains(".TH hitchline") && man.stdout.contains("healthcheck"), "{man:?}");
+}
+
+#[test]
+fn a_healthcheck_without_a_daemon_fails_with_a_sentence() {
+    let home = Home::new();
+    let run = home.run(&["healthcheck"], &[]);
+    let socket = home.path(".local/state/hitchline/ctl.sock");
+    let expected = format!(
+        "hitchline: no daemon listens on {}; is it running, with this state directory, as this user?\n",
+        socket.display()
+    );
+    assert_eq!((run.code, run.stderr), (1, expected));
+}
