@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use hitchline::cli;
 use hitchline::settings::Environment;
@@ -9,12 +10,17 @@ use tokio::runtime::{Builder, Runtime};
 
 /// The work is waiting: more threads than this only cost memory.
 const MOST_WORKERS: usize = 4;
+/// How long the dropping of what did not end by itself may take.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let exit = match runtime() {
-        Ok(runtime) => runtime.block_on(cli::run(std::env::args_os(), environment())),
-        Err(error) => cli::cannot_start(&error),
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return ExitCode::from(cli::cannot_start(&error).code()),
     };
+    let exit = runtime.block_on(cli::run(std::env::args_os(), environment()));
+    // What still runs now was told to end and did not; what it owns, processes above all, goes with it.
+    runtime.shutdown_timeout(LAST_MOMENT);
     ExitCode::from(exit.code())
 }
 

@@ -1,0 +1,229 @@
+//! The I/O of one Socket Mode link: carries out what the [`link`](super::link) decides, and reads its connections.
+//!
+//! The connection is opened through the one HTTP client: the handshake is an ordinary request whose `101` answer is upgraded, so that
+//! proxies, certificates and time-outs are those of everything else.
+
+mod connection;
+mod dial;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::events::Identity;
+use super::link::{Action, Conn, Input, Link, LinkState, Loss};
+use crate::clock::Clock;
+use crate::domain::ports::Deliver;
+use crate::http_client::HttpClient;
+use crate::secret::SecretString;
+use connection::{Connection, Order};
+
+/// How many reports of connections may wait for the link. When it is full they wait: each connection sends only a handful.
+const REPORTS: usize = 64;
+/// How many orders may wait for a connection; the link gives one every few seconds. A further ping is not missed.
+const ORDERS: usize = 8;
+/// How long all connections may take to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(1_500);
+
+/// What a link works with.
+#[derive(Clone)]
+pub struct SocketParts {
+    /// The borrowed client.
+    pub http: HttpClient,
+    /// The Web API's base, ending in `/api/`.
+    pub api_url: Url,
+    /// The app-level token.
+    pub app_token: SecretString,
+    /// Who we are.
+    pub identity: Identity,
+    /// Where deliveries go.
+    pub deliver: Arc<dyn Deliver>,
+    /// Time.
+    pub clock: Clock,
+    /// The seed of the back-off's jitter.
+    pub seed: u64,
+}
+
+/// How a link stands, for the supervisor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Connected or not, and why not.
+    pub state: LinkState,
+    /// Slack's word for an app token that it does not take, while it does not.
+    pub auth_refused: Option<String>,
+}
+
+impl fmt::Debug for SocketParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketParts").field("api_url", &self.api_url.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// What a connection tells its link.
+#[derive(Debug)]
+struct Report {
+    conn: Conn,
+    news: News,
+}
+
+#[derive(Debug)]
+enum News {
+    /// A greeting; how many connections the app has by Slack's count.
+    Greeted { connections: u32, host: String },
+    Disconnect(super::wire::Reason),
+    Lost(Loss, String),
+}
+
+/// A connection as its link sees it.
+#[derive(Debug)]
+struct Handle {
+    orders: mpsc::Sender<Order>,
+    heard: Arc<Mutex<Instant>>,
+    opened: Instant,
+}
+
+/// One link and its connections.
+struct Socket {
+    parts: SocketParts,
+    link: Link,
+    status: watch::Sender<LinkStatus>,
+    reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
+    handles: BTreeMap<Conn, Handle>,
+    tasks: JoinSet<()>,
+}
+
+/// Keeps a link connected until `close`; then says goodbye on each connection and returns. Until that moment everything that is
+/// received is delivered and acknowledged.
+pub async fn run(parts: SocketParts, status: watch::Sender<LinkStatus>, close: CancellationToken) {
+    let link = Link::new(parts.clock.now(), parts.seed);
+    let reports = mpsc::channel(REPORTS);
+    let mut socket = Socket { parts, link, status, reports, handles: BTreeMap::new(), tasks: JoinSet::new() };
+    loop {
+        let timer = socket.link.next_timer();
+        let clock = socket.parts.clock.clone();
+        tokio::select! {
+            biased;
+            () = close.cancelled() => break,
+            Some(report) = socket.reports.1.recv() => socket.on_report(report),
+            Some(_ended) = socket.tasks.join_next() => {}
+            () = sleep_until(&clock, timer) => socket.on_timer(),
+        }
+    }
+    socket.say_goodbye().await;
+}
+
+async fn sleep_until(clock: &Clock, timer: Option<Instant>) {
+    match timer {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Socket {
+    fn on_timer(&mut self) {
+        let now = self.parts.clock.now();
+        for (conn, handle) in &self.handles {
+            let heard = *handle.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let _nothing_to_do = self.link.on(Input::Heard(*conn, heard), now);
+        }
+        self.tell(Input::Timer);
+    }
+
+    fn on_report(&mut self, report: Report) {
+        let Report { conn, news } = report;
+        match news {
+            News::Greeted { connections, host } => {
+                tracing::info!(connection = conn, connections, host, "Slack greeted a connection");
+                self.tell(Input::Greeted(conn));
+                self.warn_of_others(connections);
+            }
+            News::Disconnect(reason) => {
+                tracing::info!(connection = conn, ?reason, age_s = self.age_s(conn), "Slack asks a connection to leave");
+                metrics::counter!("hitchline_socket_disconnects_total", "reason" => format!("{reason:?}")).increment(1);
+                self.tell(Input::Disconnect(conn, reason));
+            }
+            News::Lost(loss, why) => {
+                if self.handles.contains_key(&conn) {
+                    tracing::info!(connection = conn, why, age_s = self.age_s(conn), "A connection to Slack is gone");
+                }
+                self.handles.remove(&conn);
+                self.tell(Input::Lost(conn, loss));
+            }
+        }
+    }
+
+    /// Somebody else may hold connections of the same app, and then gets a share of the messages.
+    fn warn_of_others(&self, connections: u32) {
+        let ours = u32::try_from(self.handles.len()).unwrap_or(u32::MAX);
+        if connections > ours {
+            tracing::warn!(connections, ours, "Slack counts more connections of this app than this link has; another process may get some of its messages");
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let actions = self.link.on(input, self.parts.clock.now());
+        for action in actions {
+            self.carry_out(action);
+        }
+        let status = LinkStatus { state: self.link.state(), auth_refused: self.link.refused().map(ToOwned::to_owned) };
+        self.status.send_if_modified(|before| {
+            let changed = *before != status;
+            *before = status;
+            changed
+        });
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Dial(conn) => self.dial(conn),
+            Action::Ping(conn) => self.order(conn, Order::Ping),
+            Action::Close(conn) => {
+                self.order(conn, Order::Close);
+                self.handles.remove(&conn);
+            }
+        }
+    }
+
+    fn order(&self, conn: Conn, order: Order) {
+        if let Some(handle) = self.handles.get(&conn) {
+            // Full means that it does not even take pings: dropping the handle ends it.
+            let _stuck = handle.orders.try_send(order);
+        }
+    }
+
+    fn dial(&mut self, conn: Conn) {
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let now = self.parts.clock.now();
+        let heard = Arc::new(Mutex::new(now));
+        self.handles.insert(conn, Handle { orders, heard: heard.clone(), opened: now });
+        let connection = Connection::new(conn, self.parts.clone(), self.reports.0.clone(), heard);
+        self.tasks.spawn(connection.run(inbox));
+    }
+
+    fn age_s(&self, conn: Conn) -> u64 {
+        let now = self.parts.clock.now();
+        self.handles.get(&conn).map_or(0, |handle| now.saturating_duration_since(handle.opened).as_secs())
+    }
+
+    async fn say_goodbye(&mut self) {
+        self.tell(Input::Finish);
+        let clock = self.parts.clock.clone();
+        let all_gone = async {
+            loop {
+                tokio::select! {
+                    // They may still have something to report; nobody needs it.
+                    Some(_late) = self.reports.1.recv() => {}
+                    ended = self.tasks.join_next() => if ended.is_none() { return },
+                }
+            }
+        };
+        let _too_slow = clock.timeout(GOODBYE, all_gone).await;
+        self.tasks.abort_all();
+    }
+}

@@ -1,0 +1,289 @@
+//! From settings to a running daemon, part by part.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Probes, Readiness};
+use crate::backend::{self, Backends};
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::domain::access::Gate;
+use crate::domain::ports::{Render, SlackWrite};
+use crate::http_client;
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
+use crate::scope::{OnCrash, Scope};
+use crate::secret::SecretString;
+use crate::session::policy::{BackendPolicy, Policy, Route};
+use crate::session::{Manager, Parts};
+use crate::settings::Settings;
+use crate::simulator::{self, Simulator};
+use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, sockets};
+use crate::store::Store;
+
+use super::link;
+use super::shutdown::Pace;
+use super::signals::Signals;
+use super::{Options, Reason, RunError, notify};
+
+/// The delays between attempts to reach Slack for the first time.
+const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
+    (std::time::Duration::from_secs(1), std::time::Duration::from_secs(60));
+
+/// What a daemon stands on and, once it is built, what stands on that. Fields are let go in the order in which [`Foundation::stop`]
+/// names them.
+pub(super) struct Foundation {
+    settings: Settings,
+    environment: Arc<BTreeMap<String, String>>,
+    clock: Clock,
+    announce: fn(&str),
+    scope: Scope,
+    simulator: Option<Simulator>,
+    store: Store,
+    readiness: watch::Sender<Readiness>,
+    close_listeners: CancellationToken,
+    close_sockets: CancellationToken,
+    sockets: Vec<(watch::Receiver<LinkStatus>, JoinHandle<()>)>,
+    outbox: Option<Outbox>,
+    manager: Option<Manager>,
+    http: http_client::Owner,
+}
+
+impl Foundation {
+    /// Lays everything that does not need Slack: client, store, simulator, listeners.
+    pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
+        let Options { mut settings, simulator, environment, clock, announce } = options;
+        let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
+        let store = Store::open(&settings.store.dir, clock.wall_ms())?;
+        let simulator = match simulator {
+            Some(listen) => Some(start_simulator(listen, &mut settings, announce).await?),
+            None => None,
+        };
+        let (readiness, probed) = watch::channel(Readiness::default());
+        let scope = Scope::new();
+        let close_listeners = CancellationToken::new();
+        let probes = Probes { readiness: probed, store: store.clone() };
+        admin::serve_control(&settings.store.dir, probes.clone(), &scope, close_listeners.clone())?;
+        if let Some(listen) = settings.http.listen {
+            let address = admin::serve_http(listen, probes, &scope, close_listeners.clone()).await?;
+            announce(&format!("http: http://{address}"));
+        }
+        Ok(Self {
+            settings,
+            environment: Arc::new(environment),
+            clock,
+            announce,
+            scope,
+            simulator,
+            store,
+            readiness,
+            close_listeners,
+            close_sockets: CancellationToken::new(),
+            sockets: Vec::new(),
+            outbox: None,
+            manager: None,
+            http,
+        })
+    }
+
+    /// Builds what needs Slack. However long that takes: a network that is away is no reason to give up.
+    pub(super) async fn build(&mut self) -> Result<(), RunError> {
+        let bot_token = token(self.settings.slack.bot_token.as_ref(), "slack.bot_token")?;
+        let app_token = token(self.settings.slack.app_token.as_ref(), "slack.app_token")?;
+        let api = Arc::new(Api::new(self.http.lend(), &self.settings.slack, bot_token, self.clock.clone()));
+        let me = self.first_contact(&api).await?;
+        let surface = Arc::new(Surface::new(api, &me));
+        let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
+        outbox.recover().await?;
+        let manager = Manager::new(self.manager_parts(&me, &outbox, surface.clone(), surface));
+        manager.recover().await?;
+        let queue_limit = self.settings.sessions.queue_limit as usize;
+        let inbox = Inbox::new(self.store.clone(), Arc::new(manager.clone()), self.clock.clone(), queue_limit);
+        self.outbox = Some(outbox);
+        self.manager = Some(manager);
+        self.open_sockets(&me, &app_token, &Arc::new(inbox));
+        Ok(())
+    }
+
+    /// Asks Slack who we are, until it answers.
+    async fn first_contact(&self, api: &Api) -> Result<AuthTest, RunError> {
+        let mut backoff = Backoff::new(FIRST_CONTACT.0, FIRST_CONTACT.1);
+        let mut chance = fastrand::Rng::new();
+        loop {
+            let error = match api.auth_test().await {
+                Ok(me) => return Ok(me),
+                Err(error) => error,
+            };
+            if error.kind == ApiErrorKind::Auth {
+                return Err(RunError::TokenRefused { key: "slack.bot_token", code: error.code });
+            }
+            let delay = backoff.next(&mut chance);
+            tracing::warn!(%error, delay_s = delay.as_secs(), "Slack does not answer yet; trying again");
+            self.clock.sleep(delay).await;
+        }
+    }
+
+    fn manager_parts(
+        &self,
+        me: &AuthTest,
+        outbox: &Outbox,
+        slack: Arc<dyn SlackWrite>,
+        render: Arc<dyn Render>,
+    ) -> Parts {
+        let gate = Gate::new(self.settings.access.rules(), me.team.clone());
+        if gate.is_closed() {
+            tracing::warn!("Nobody may prompt yet: put user ids into access.users, or \"*\" for everybody of the workspace");
+        }
+        Parts {
+            policy: policy(&self.settings, &self.environment),
+            gate,
+            store: self.store.clone(),
+            outbox: outbox.clone(),
+            slack,
+            render,
+            backends: self.backends(),
+            clock: self.clock.clone(),
+            scope: self.scope.clone(),
+        }
+    }
+
+    fn backends(&self) -> Backends {
+        let parts = backend::BackendParts {
+            clock: self.clock.clone(),
+            scope: self.scope.clone(),
+            environment: self.environment.clone(),
+            run_id: uuid::Uuid::new_v4().simple().to_string(),
+        };
+        let build = |(name, config): (&String, &backend::config::Config)| (name.clone(), backend::build(name, config, &parts));
+        self.settings.backends.iter().map(build).collect()
+    }
+
+    fn open_sockets(&mut self, me: &AuthTest, app_token: &SecretString, inbox: &Arc<Inbox>) {
+        for _ in 0..self.settings.slack.sockets {
+            let (status, seen) = watch::channel(LinkStatus::default());
+            let parts = SocketParts {
+                http: self.http.lend(),
+                api_url: self.settings.slack.api_url.clone(),
+                app_token: app_token.clone(),
+                identity: me.identity(),
+                deliver: inbox.clone(),
+                clock: self.clock.clone(),
+                seed: fastrand::u64(..),
+            };
+            let task = sockets::run(parts, status, self.close_sockets.clone());
+            self.sockets.push((seen, self.scope.spawn("socket", OnCrash::Stop, task)));
+        }
+    }
+
+    /// Watches the daemon until there is a reason to stop.
+    pub(super) async fn watch(&mut self, signals: &mut Signals, announce: fn(&str)) -> Result<Reason, RunError> {
+        let mut links: Vec<_> = self.sockets.iter().map(|(seen, _)| seen.clone()).collect();
+        let mut greeted = false;
+        loop {
+            let view = link::view(&links);
+            if let (false, Some(code)) = (greeted, view.refused) {
+                return Err(RunError::TokenRefused { key: "slack.app_token", code });
+            }
+            if view.sockets > 0 && !greeted {
+                greeted = true;
+                notify::ready();
+                announce("ready");
+            }
+            self.readiness.send_if_modified(|readiness| link::update(readiness, view.sockets, view.trouble));
+            tokio::select! {
+                biased;
+                signal = signals.next() => return Ok(Reason::Signal(signal)),
+                () = self.scope.finish().cancelled() => return Ok(Reason::Crash),
+                () = link::changed(&mut links) => {}
+            }
+        }
+    }
+
+    /// Stops in order. Each stage is safe to be left in the middle and begun again.
+    pub(super) async fn stop(&mut self, pace: &Pace) {
+        self.readiness.send_modify(|readiness| readiness.draining = true);
+        self.scope.finish().cancel();
+        if let Some(manager) = &self.manager {
+            manager.drain(pace.turns, pace.cancelled).await;
+        }
+        self.close_sockets.cancel();
+        for (_, socket) in &mut self.sockets {
+            let _crashed_or_late = self.clock.timeout_at(pace.outbox, socket).await;
+        }
+        self.sockets.clear();
+        tracing::info!("sockets closed");
+        if let Some(outbox) = &self.outbox {
+            let owed = outbox.flush(pace.outbox).await;
+            tracing::info!(conversations_left = owed, "outbox flushed");
+        }
+        if let Some(manager) = &self.manager {
+            let failed = manager.release(pace.sessions).await;
+            tracing::info!(failed, "sessions released");
+        }
+        self.scope.stop().cancel();
+        self.close_listeners.cancel();
+        if self.clock.timeout_at(pace.end, self.scope.wait()).await.is_err() {
+            tracing::warn!(tasks = self.scope.running(), "Some tasks did not end in time and are dropped");
+        }
+        self.manager = None;
+        self.outbox = None;
+        self.store.close().await;
+        tracing::info!("store closed");
+        if let Some(simulator) = self.simulator.take() {
+            simulator.stop().await;
+            tracing::info!("simulator stopped");
+        }
+        self.http.release();
+    }
+}
+
+async fn start_simulator(
+    listen: std::net::SocketAddr,
+    settings: &mut Settings,
+    announce: fn(&str),
+) -> Result<Simulator, RunError> {
+    let simulator = Simulator::start(simulator::Config { listen, ..simulator::Config::default() }).await?;
+    settings.slack.api_url = format!("{}/api/", simulator.base_url());
+    settings.slack.bot_token = Some(simulator::BOT_TOKEN.into());
+    settings.slack.app_token = Some(simulator::APP_TOKEN.into());
+    announce(&format!("simulator: {}", simulator.base_url()));
+    Ok(simulator)
+}
+
+fn token(token: Option<&SecretString>, key: &str) -> Result<SecretString, RunError> {
+    token.cloned().ok_or_else(|| RunError::Settings(format!("{key}: there is no token; see `hitchline config default`")))
+}
+
+/// The rules of the session room, from the configuration.
+fn policy(settings: &Settings, environment: &BTreeMap<String, String>) -> Policy {
+    let sessions = &settings.sessions;
+    let home = environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    let backend = |(name, config): (&String, &backend::config::Config)| {
+        let settings = BackendPolicy {
+            working_dir: config.working_dir().map_or_else(|| home.clone(), Into::into),
+            create_timeout: config.create_timeout().unwrap_or(sessions.create_timeout),
+        };
+        (name.clone(), settings)
+    };
+    let route = |route: &crate::session::config::Route| {
+        let choice = Route { backend: route.backend.clone(), working_dir: route.working_dir.clone() };
+        (route.channel.as_str().into(), choice)
+    };
+    Policy {
+        backend: sessions.backend.clone(),
+        auto_session: sessions.auto_session,
+        require_mention: sessions.require_mention,
+        inactivity_timeout: sessions.inactivity_timeout,
+        turn_timeout: sessions.turn_timeout,
+        approval_timeout: sessions.approval_timeout,
+        command: settings.slack.command.clone(),
+        backends: settings.backends.iter().map(backend).collect(),
+        routes: settings.routes.iter().map(route).collect(),
+        roots: settings.access.roots.clone(),
+    }
+}

@@ -1,0 +1,155 @@
+//! Builds everything in order, owns it, watches for the reasons to stop, and lets go of it in the reverse order.
+
+mod build;
+pub mod config;
+mod link;
+mod notify;
+mod shutdown;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::admin::ListenError;
+use crate::clock::Clock;
+use crate::http_client::BuildError;
+use crate::settings::Settings;
+use crate::simulator::StartError;
+use crate::store::OpenError;
+use signals::{Signal, Signals};
+
+pub use signals::Signal as StopSignal;
+
+/// What a daemon is started with.
+pub struct Options {
+    /// The checked configuration.
+    pub settings: Settings,
+    /// Where the built-in Slack listens, when it is to be used instead of the real one.
+    pub simulator: Option<SocketAddr>,
+    /// The process's environment; agents get what their configuration passes on.
+    pub environment: BTreeMap<String, String>,
+    /// Time.
+    pub clock: Clock,
+    /// Is told each line of stdout when it has become true.
+    pub announce: fn(&str),
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("simulator", &self.simulator).finish_non_exhaustive()
+    }
+}
+
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// In order, because a signal asked for it.
+    Stopped,
+    /// In order, because a core task had crashed.
+    Crashed,
+    /// At once, at the third signal.
+    Aborted(Signal),
+}
+
+/// Why a daemon did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store needs a person, or another instance has it.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A row of the store can't be read or written.
+    #[error("the store failed at start: {0}")]
+    Recovery(#[from] crate::store::StoreError),
+    /// The HTTP client can't be built.
+    #[error(transparent)]
+    HttpClient(#[from] BuildError),
+    /// The simulator did not start.
+    #[error(transparent)]
+    Simulator(#[from] StartError),
+    /// A listener can't be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A value that should have been found by the check.
+    #[error("{0}")]
+    Settings(String),
+    /// Slack refused a token before the first hello.
+    #[error("{key}: Slack refused it ({code}); put a valid token there, then start again")]
+    TokenRefused {
+        /// The key of the token.
+        key: &'static str,
+        /// Slack's word for it.
+        code: String,
+    },
+    /// The system gives us no signals.
+    #[error("signals can't be watched: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// Runs a daemon until it is stopped.
+///
+/// # Errors
+/// When it can't start; nothing is left running then.
+pub async fn run(options: Options) -> Result<Ended, RunError> {
+    let mut signals = Signals::watch()?;
+    let timing = options.settings.shutdown.clone();
+    let clock = options.clock.clone();
+    let announce = options.announce;
+    let mut daemon = build::Foundation::lay(options).await?;
+    let built = tokio::select! {
+        biased;
+        signal = signals.next() => Err(signal),
+        built = daemon.build() => Ok(built),
+    };
+    let why = match built {
+        Err(signal) => Reason::Signal(signal),
+        Ok(Err(error)) => {
+            daemon.stop(&shutdown::Pace::hurried(&clock)).await;
+            return Err(error);
+        }
+        Ok(Ok(())) => match daemon.watch(&mut signals, announce).await {
+            Ok(reason) => reason,
+            Err(error) => {
+                daemon.stop(&shutdown::Pace::hurried(&clock)).await;
+                return Err(error);
+            }
+        },
+    };
+    Ok(stop(&mut daemon, why, &mut signals, &clock, &timing).await)
+}
+
+/// Why a daemon stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Signal(Signal),
+    Crash,
+}
+
+/// Stops in order; a second signal hurries, a third one ends everything at once.
+async fn stop(
+    daemon: &mut build::Foundation,
+    why: Reason,
+    signals: &mut Signals,
+    clock: &Clock,
+    timing: &config::Config,
+) -> Ended {
+    tracing::info!(?why, "Stopping");
+    notify::stopping();
+    let ended = if why == Reason::Crash { Ended::Crashed } else { Ended::Stopped };
+    let orderly = shutdown::Pace::orderly(clock, timing);
+    tokio::select! {
+        biased;
+        _second = signals.next() => {}
+        () = daemon.stop(&orderly) => return ended,
+    }
+    tracing::warn!("A second signal: cancelling every turn, and stopping within 2 s");
+    let hurried = shutdown::Pace::hurried(clock);
+    // Each stage is safe to be left and begun again.
+    tokio::select! {
+        biased;
+        third = signals.next() => {
+            tracing::error!("A third signal: ending at once");
+            Ended::Aborted(third)
+        }
+        () = daemon.stop(&hurried) => ended,
+    }
+}

@@ -1,0 +1,46 @@
+//! The signals that stop us, as a stream.
+
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::{Handle, SignalsInfo};
+
+/// A signal that asks us to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// From a person at the terminal.
+    Interrupt,
+    /// From a service manager.
+    Terminate,
+}
+
+/// Watches for them until it is dropped.
+pub(super) struct Signals {
+    stream: SignalsInfo,
+    handle: Handle,
+}
+
+impl Signals {
+    pub(super) fn watch() -> std::io::Result<Self> {
+        let stream = signal_hook_tokio::Signals::new([SIGTERM, SIGINT])?;
+        let handle = stream.handle();
+        Ok(Self { stream, handle })
+    }
+
+    /// The next signal. Cancel safe.
+    pub(super) async fn next(&mut self) -> Signal {
+        loop {
+            match self.stream.next().await {
+                Some(SIGINT) => return Signal::Interrupt,
+                Some(SIGTERM) => return Signal::Terminate,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.handle.close();
+    }
+}

@@ -1,0 +1,333 @@
+//! A simulator and daemons on free ports, and everything a test waits for with a deadline.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// How long anything may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A process of the binary, its stdout line by line and its log so far.
+struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hitchline"))
+            .args(arguments)
+            .env_clear()
+            .envs(std::env::var("PATH").map(|path| ("PATH", path)))
+            .env("HOME", std::env::temp_dir())
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (send, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| send.send(line).is_ok()));
+        let log = Arc::new(Mutex::new(String::new()));
+        let (written, err) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
+        std::thread::spawn(move || {
+            for line in err.lines().map_while(Result::ok) {
+                let mut log = written.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, lines, log }
+    }
+
+    /// Waits for a line of stdout that begins so; returns the rest of it.
+    fn line(&self, start: &str) -> String {
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(DEADLINE)
+                .unwrap_or_else(|_| panic!("no line `{start}`; the log:\n{}", self.log()));
+            if let Some(rest) = line.strip_prefix(start) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn ended(&mut self, within: Duration) -> (i32, String) {
+        let ended = eventually(within, || self.child.try_wait().unwrap());
+        let status = ended.unwrap_or_else(|| panic!("still running; the log:\n{}", self.log()));
+        (status.code().unwrap_or(-1), self.log())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_none() {
+            let _gone = self.child.kill();
+            let _reaped = self.child.wait();
+        }
+        if std::thread::panicking() {
+            println!("the log:\n{}", self.log());
+        }
+    }
+}
+
+/// A simulator in a process of its own, which outlives the daemons that connect to it.
+pub struct Slack {
+    api: Api,
+    _process: Process,
+}
+
+impl Slack {
+    pub fn start() -> Self {
+        let process = Process::start(&["simulator", "--listen", "127.0.0.1:0"], &[]);
+        let base = process.line("simulator: http://");
+        Self { api: Api(base), _process: process }
+    }
+
+    /// A daemon connected to it, with its state in `dir`.
+    pub fn daemon(&self, dir: &str) -> Running {
+        let config = std::path::Path::new(dir).join("hitchline.toml");
+        std::fs::write(&config, self.config(dir)).unwrap();
+        let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
+        process.line("ready");
+        Running { process }
+    }
+
+    fn config(&self, dir: &str) -> String {
+        let base = &self.api.0;
+        format!(
+            "[slack]\napi_url = \"http://{base}/api/\"\nbot_token = \"xoxb-simulator\"\napp_token = \"xapp-simulator\"\npacing = \"off\"\n\
+             [access]\nusers = [\"*\"]\n[store]\ndir = \"{dir}/state\"\n[http]\nlisten = \"\"\n"
+        )
+    }
+}
+
+impl std::ops::Deref for Slack {
+    type Target = Api;
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+/// A daemon beside a simulator of its own process.
+pub struct Running {
+    process: Process,
+}
+
+impl Running {
+    /// Stops it in order; returns its exit code.
+    pub fn stop(mut self) -> i32 {
+        self.process.signal("TERM");
+        self.process.ended(DEADLINE).0
+    }
+}
+
+/// `hitchline run --simulator`.
+pub struct Daemon {
+    process: Mutex<Process>,
+    api: Api,
+    _state: tempfile::TempDir,
+}
+
+impl Daemon {
+    pub fn start(environment: &[(&str, &str)]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let dir = state.path().join("state");
+        let mut all = environment.to_vec();
+        all.retain(|(name, _)| *name != "HITCHLINE__STORE__DIR");
+        all.push(("HITCHLINE__STORE__DIR", dir.to_str().unwrap()));
+        let process = Process::start(&["run", "--simulator", "--simulator-listen", "127.0.0.1:0"], &all);
+        let base = process.line("simulator: http://");
+        process.line("ready");
+        Self { process: Mutex::new(process), api: Api(base), _state: state }
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.process.lock().unwrap().signal(name);
+    }
+
+    /// Stops it in order; returns its exit code.
+    pub fn stop(self) -> i32 {
+        self.signal("TERM");
+        self.ended().0
+    }
+
+    pub fn ended(&self) -> (i32, String) {
+        self.ended_within(DEADLINE)
+    }
+
+    pub fn ended_within(&self, within: Duration) -> (i32, String) {
+        self.process.lock().unwrap().ended(within)
+    }
+
+    pub fn wait_for_log(&self, text: &str) {
+        let seen = eventually(DEADLINE, || self.process.lock().unwrap().log().contains(text).then_some(()));
+        assert!(seen.is_some(), "never logged: {text}");
+    }
+}
+
+impl std::ops::Deref for Daemon {
+    type Target = Api;
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+/// The simulator's control API.
+pub struct Api(String);
+
+impl Api {
+    /// Writes as a person; returns the message's time stamp.
+    pub fn say(&self, user: &str, channel: &str, thread: Option<&str>, text: &str) -> String {
+        let said =
+            self.post("/sim/messages", &json!({"user": user, "channel": channel, "thread_ts": thread, "text": text}));
+        said["ts"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
+    }
+
+    /// Waits for a message that matches; returns the newest one.
+    pub fn wait(&self, filters: &[(&str, &str)]) -> Value {
+        let found = self.get("/sim/wait", filters);
+        let newest = found["messages"].as_array().and_then(|messages| messages.last());
+        newest.unwrap_or_else(|| panic!("{filters:?}: {found:#}")).clone()
+    }
+
+    /// Waits until the agent is seen to work in a thread.
+    pub fn wait_for_turn(&self, channel: &str, ts: &str) {
+        let working = eventually(DEADLINE, || {
+            let calls = self.calls("assistant.threads.setStatus");
+            let ours = |call: &Value| call["args"]["channel_id"] == channel && call["args"]["thread_ts"] == ts;
+            calls.iter().any(ours).then_some(())
+        });
+        assert!(working.is_some(), "no turn began");
+    }
+
+    /// The bot's messages in a thread.
+    pub fn replies(&self, channel: &str, thread: &str) -> Vec<Value> {
+        let all = self.get("/sim/messages", &[("channel", channel), ("thread_ts", thread)]);
+        let messages = all["messages"].as_array().unwrap().iter();
+        messages.filter(|message| message["user"] == "U0BOT" && message["deleted"] != true).cloned().collect()
+    }
+
+    /// Waits for a message with buttons in a thread; returns its time stamp.
+    pub fn wait_for_buttons(&self, channel: &str, thread: &str) -> String {
+        let card = eventually(DEADLINE, || {
+            let with_buttons = |message: &Value| !buttons_of(message).is_empty();
+            self.replies(channel, thread).into_iter().find(with_buttons)
+        });
+        card.expect("no buttons appeared")["ts"].as_str().unwrap().to_owned()
+    }
+
+    /// The buttons of a message.
+    pub fn buttons(&self, channel: &str, ts: &str) -> Vec<Value> {
+        let calls = self.get("/sim/messages", &[("channel", channel), ("ts", ts)]);
+        let message = calls["messages"].as_array().unwrap().iter().find(|message| message["ts"] == ts).cloned();
+        message.map(|message| buttons_of(&message)).unwrap_or_default()
+    }
+
+    /// Presses a button of a message, by its place.
+    pub fn click(&self, user: &str, channel: &str, ts: &str, option: usize) {
+        let action = format!("hitchline.approval.{option}");
+        let clicked =
+            self.post("/sim/click", &json!({"user": user, "channel": channel, "ts": ts, "action_id": action}));
+        assert_eq!(clicked["acked"], true, "{clicked}");
+    }
+
+    pub fn calls(&self, method: &str) -> Vec<Value> {
+        self.get("/sim/calls", &[("method", method)])["calls"].as_array().unwrap().clone()
+    }
+
+    pub fn fault(&self, fault: &Value) {
+        let set = self.post("/sim/faults", fault);
+        assert!(set.get("id").is_some(), "{set}");
+    }
+
+    fn get(&self, path: &str, query: &[(&str, &str)]) -> Value {
+        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        self.request(&format!("GET {path}?{}", query.join("&")), "")
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        self.request(&format!("POST {path}"), &body.to_string())
+    }
+
+    /// One HTTP exchange, as plain as it gets, so that the tests share no client with what they test.
+    fn request(&self, line: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.0).unwrap();
+        stream.set_read_timeout(Some(DEADLINE * 2)).unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            self.0,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, content) = answer.split_once("\r\n\r\n").unwrap();
+        let content = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+            unchunk(content)
+        } else {
+            content.to_owned()
+        };
+        serde_json::from_str(&content).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
+    }
+}
+
+/// What a message says.
+pub fn text(message: &Value) -> String {
+    message["text"].as_str().unwrap_or_default().to_owned()
+}
+
+fn buttons_of(message: &Value) -> Vec<Value> {
+    let blocks = message["blocks"].as_array().into_iter().flatten();
+    let elements = blocks.filter(|block| block["type"] == "actions").filter_map(|block| block["elements"].as_array());
+    elements.flatten().cloned().collect()
+}
+
+fn encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn unchunk(mut content: &str) -> String {
+    let mut whole = String::new();
+    while let Some((size, rest)) = content.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        whole.push_str(&rest[..size]);
+        content = &rest[size + 2..];
+    }
+    whole
+}
+
+/// Looks again and again until there is something, by the deadline.
+fn eventually<T>(within: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    // A short park between looks: this waits for a condition, not for time to pass.
+    let rounds = within.as_millis() / 10;
+    for _ in 0..rounds {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    None
+}
