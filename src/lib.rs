@@ -4,6 +4,7 @@ pub mod backend;
 pub mod backoff;
 pub mod clock;
 pub mod domain;
+pub mod duration;
 pub mod http_client;
 pub mod inbox;
 pub mod outbox;

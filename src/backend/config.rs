@@ -1,0 +1,105 @@
+//! `[backends.NAME]` of the configuration.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One of `[backends.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Config {
+    /// The echo backend.
+    Echo(Echo),
+    /// An agent that speaks ACP.
+    Acp(Acp),
+}
+
+/// `kind = "echo"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Echo {}
+
+/// `kind = "acp"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Acp {
+    /// The agent's program and arguments.
+    pub command: Vec<String>,
+    /// Directory in which it works.
+    pub working_dir: Option<PathBuf>,
+    /// Variables that it gets.
+    pub env: BTreeMap<String, String>,
+    /// Names of our own variables that it gets too.
+    pub env_pass: Vec<String>,
+    /// File of `KEY=value` lines.
+    pub env_file: Option<PathBuf>,
+    /// For agents that want `authenticate`.
+    pub auth_method: Option<String>,
+    /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
+    #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub create_timeout: Option<Duration>,
+}
+
+impl Config {
+    /// The directory in which its agent works, where one is set.
+    pub fn working_dir(&self) -> Option<&Path> {
+        match self {
+            Self::Echo(Echo {}) => None,
+            Self::Acp(acp) => acp.working_dir.as_deref(),
+        }
+    }
+
+    /// How long it may take to start a session, where that is set.
+    pub fn create_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Echo(Echo {}) => None,
+            Self::Acp(acp) => acp.create_timeout,
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde calls")]
+fn write_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => crate::duration::serialize(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    crate::duration::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn the_kind_decides_which_keys_there_are() {
+        assert_eq!(read(r#"kind = "echo""#).unwrap(), Config::Echo(Echo {}));
+        let acp =
+            read("kind = 'acp'\ncommand = ['agent', '--acp']\nworking_dir = '/work'\ncreate_timeout = '2m'").unwrap();
+        assert_eq!(acp.working_dir(), Some(Path::new("/work")));
+        assert_eq!(acp.create_timeout(), Some(Duration::from_secs(120)));
+        for wrong in ["kind = 'echo'\ncommand = []", "kind = 'acp'\ncommnd = []", "kind = 'other'", ""] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for timeout in [None, Some(Duration::from_secs(5))] {
+            let config = Config::Acp(Acp { create_timeout: timeout, ..Acp::default() });
+            assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+        }
+    }
+}

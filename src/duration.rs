@@ -1,0 +1,104 @@
+//! Durations as people write them in the configuration: `30s`, `5m`, `1h`, and a plain `0`.
+//!
+//! For `#[serde(with = "crate::duration")]` on a [`Duration`].
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::fmt::friendly::{SpanParser, SpanPrinter};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserializer, Serializer};
+
+/// Reads a duration: a number with a unit, or a plain `0`.
+pub fn parse(text: &str) -> Option<Duration> {
+    match text.trim() {
+        "0" => Some(Duration::ZERO),
+        text => SpanParser::new().parse_unsigned_duration(text).ok(),
+    }
+}
+
+/// Writes a duration so that [`parse`] reads it back: `1h 30m`.
+pub fn format(duration: &Duration) -> String {
+    SpanPrinter::new().unsigned_duration_to_string(duration)
+}
+
+/// Writes a duration as text.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format(duration))
+}
+
+/// Reads a duration from text, or from the number zero.
+///
+/// # Errors
+/// When it has no unit, or a unit that is not one of time.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    deserializer.deserialize_any(Text)
+}
+
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as 30s, 5m or 1h, or 0")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Duration, E> {
+        if number == 0 { Ok(Duration::ZERO) } else { Err(E::invalid_value(Unexpected::Signed(number), &self)) }
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Duration, E> {
+        if number == 0 { Ok(Duration::ZERO) } else { Err(E::invalid_value(Unexpected::Unsigned(number), &self)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn people_write_a_number_and_a_unit() {
+        let cases = [
+            ("30s", Some(30_000)),
+            ("250ms", Some(250)),
+            ("5m", Some(300_000)),
+            ("1h", Some(3_600_000)),
+            ("1h 30m", Some(5_400_000)),
+            (" 10m ", Some(600_000)),
+            ("0", Some(0)),
+            ("0s", Some(0)),
+            ("30", None),
+            ("-5s", None),
+            ("", None),
+            ("soon", None),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(parse(text), ms.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn they_are_written_briefly() {
+        assert_eq!(format(&Duration::from_secs(30)), "30s");
+        assert_eq!(format(&Duration::from_secs(600)), "10m");
+        assert_eq!(format(&Duration::ZERO), "0s");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(ms in 0_u64..10_000_000_000) {
+            let duration = Duration::from_millis(ms);
+            prop_assert_eq!(parse(&format(&duration)), Some(duration));
+        }
+    }
+}
