@@ -1,10 +1,11 @@
 //! `[backends.NAME]` of the configuration.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One of `[backends.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,4 +38,90 @@ pub struct Acp {
     pub env_file: Option<PathBuf>,
     /// For agents that want `authenticate`.
     pub auth_method: Option<String>,
+    /// Whether each session gets a process of its own.
+    pub process: Process,
+    /// What happens to its sessions when Hitchline stops.
+    pub on_shutdown: OnShutdown,
+    /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
+    #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub create_timeout: Option<Duration>,
+}
+
+/// How agents' processes are shared out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Process {
+    /// One for each session: a crash hits one conversation, and ending a session ends its process.
+    #[default]
+    PerSession,
+}
+
+/// What becomes of sessions at our own stop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnShutdown {
+    /// They are closed; the next message resumes them where the agent can.
+    #[default]
+    End,
+}
+
+impl Config {
+    /// The directory in which its agent works, where one is set.
+    pub fn working_dir(&self) -> Option<&Path> {
+        match self {
+            Self::Echo(Echo {}) => None,
+            Self::Acp(acp) => acp.working_dir.as_deref(),
+        }
+    }
+
+    /// How long it may take to start a session, where that is set.
+    pub fn create_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Echo(Echo {}) => None,
+            Self::Acp(acp) => acp.create_timeout,
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde calls")]
+fn write_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => crate::duration::serialize(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    crate::duration::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn the_kind_decides_which_keys_there_are() {
+        assert_eq!(read(r#"kind = "echo""#).unwrap(), Config::Echo(Echo {}));
+        let acp =
+            read("kind = 'acp'\ncommand = ['agent', '--acp']\nworking_dir = '/work'\ncreate_timeout = '2m'").unwrap();
+        assert_eq!(acp.working_dir(), Some(Path::new("/work")));
+        assert_eq!(acp.create_timeout(), Some(Duration::from_secs(120)));
+        for wrong in ["kind = 'echo'\ncommand = []", "kind = 'acp'\ncommnd = []", "kind = 'other'", ""] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for timeout in [None, Some(Duration::from_secs(5))] {
+            let config = Config::Acp(Acp { create_timeout: timeout, ..Acp::default() });
+            assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! error means for a mapping: they report it by kind.
 
 pub mod config;
+pub mod echo;
 pub mod error;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use crate::clock::Clock;
 use crate::domain::agent::{AgentEvent, Decision, Prompt};
 use crate::domain::ids::{RequestId, SessionId};
 use crate::domain::session::BackendRef;
+use crate::scope::Scope;
 use error::BackendError;
 
 /// How many events of a turn may wait for their reader. When it is full the session waits, and with it, through the gate on its
@@ -142,3 +145,25 @@ fn lost() -> BackendError {
 
 /// The configured backends, by name.
 pub type Backends = BTreeMap<String, Arc<dyn Backend>>;
+
+/// What backends are built with.
+#[derive(Debug, Clone)]
+pub struct BackendParts {
+    /// The time.
+    pub clock: Clock,
+    /// The owner of their tasks.
+    pub scope: Scope,
+    /// Our own environment, of which agents get an allow-listed part.
+    pub environment: Arc<BTreeMap<String, String>>,
+    /// Names this run of the daemon; what belongs to it can be found by it.
+    pub run_id: String,
+}
+
+/// Builds the backend that is configured as `[backends.NAME]`. It starts nothing yet.
+pub fn build(name: &str, config: &config::Config, parts: &BackendParts) -> Arc<dyn Backend> {
+    tracing::debug!(backend = name, "A backend is configured");
+    match config {
+        config::Config::Echo(config::Echo {}) => Arc::new(echo::EchoBackend::new(parts)),
+        config::Config::Acp(_) => Arc::new(echo::EchoBackend::new(parts)),
+    }
+}

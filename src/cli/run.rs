@@ -1,8 +1,13 @@
 //! `hitchline run` and `hitchline simulator`.
 
 use super::arguments::{Run, Simulator};
-use super::{Exit, Failure, load_and_check};
-use crate::settings::Environment;
+use std::net::SocketAddr;
+
+use super::{Exit, Failure, load_and_check, output};
+use crate::clock::Clock;
+use crate::settings::{Environment, Settings};
+use crate::store::OpenError;
+use crate::supervisor::{self, Ended, RunError, StopSignal};
 use crate::telemetry;
 
 /// Runs the daemon until it is stopped.
@@ -19,7 +24,7 @@ pub(super) async fn daemon(arguments: &Run, environment: &Environment) -> Result
         tracing::warn!(key = warning.key, "{warning}");
     }
     let simulator = arguments.simulator.then_some(arguments.simulator_listen);
-    start(loaded.settings, simulator).await
+    start(loaded.settings, simulator, environment).await
 }
 
 /// Runs only the Slack-compatible server until it is stopped.
@@ -34,17 +39,38 @@ pub(super) async fn simulator(arguments: &Simulator) -> Result<Exit, Failure> {
     serve(arguments.listen).await
 }
 
-/// Where the supervisor is called.
-#[expect(clippy::unused_async, reason = "the supervisor is awaited here")]
-async fn start(
-    _settings: crate::settings::Settings,
-    _simulator: Option<std::net::SocketAddr>,
-) -> Result<Exit, Failure> {
-    Err(Failure::new(Exit::Internal, "the daemon is not connected to the command line"))
+async fn start(settings: Settings, simulator: Option<SocketAddr>, environment: &Environment) -> Result<Exit, Failure> {
+    let options = supervisor::Options {
+        settings,
+        simulator,
+        environment: environment.clone(),
+        clock: Clock::system(),
+        announce: output::print,
+    };
+    match supervisor::run(options).await {
+        Ok(Ended::Stopped) => Ok(Exit::Done),
+        Ok(Ended::Crashed) => Err(Failure::new(Exit::Internal, "a part of the daemon crashed, so it stopped; the log says which")),
+        Ok(Ended::Aborted(StopSignal::Interrupt)) => Ok(Exit::Interrupted),
+        Ok(Ended::Aborted(StopSignal::Terminate)) => Ok(Exit::Terminated),
+        Err(error) => Err(Failure::new(exit_for(&error), error)),
+    }
 }
 
-/// Where the simulator is called.
-#[expect(clippy::unused_async, reason = "the simulator is awaited here")]
-async fn serve(_listen: std::net::SocketAddr) -> Result<Exit, Failure> {
-    Err(Failure::new(Exit::Internal, "the simulator is not connected to the command line"))
+/// With which code a daemon that could not start ends.
+fn exit_for(error: &RunError) -> Exit {
+    match error {
+        RunError::Store(OpenError::Locked { .. }) => Exit::Occupied,
+        RunError::Store(_)
+        | RunError::HttpClient(_)
+        | RunError::Listen(_)
+        | RunError::Settings(_)
+        | RunError::TokenRefused { .. } => Exit::Configuration,
+        RunError::Simulator(_) => Exit::Usage,
+        RunError::Recovery(_) | RunError::Signals(_) => Exit::Internal,
+    }
+}
+
+async fn serve(listen: SocketAddr) -> Result<Exit, Failure> {
+    supervisor::run_simulator(listen, output::print).await.map_err(|error| Failure::new(exit_for(&error), error))?;
+    Ok(Exit::Done)
 }

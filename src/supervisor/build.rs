@@ -247,7 +247,7 @@ async fn start_simulator(
     settings: &mut Settings,
     announce: fn(&str),
 ) -> Result<Simulator, RunError> {
-    let simulator = Simulator::start(simulator::Config { listen, ..simulator::Config::default() }).await?;
+    let simulator = simulator::start(simulator::Config { listen, ..simulator::Config::default() }).await?;
     settings.slack.api_url = format!("{}/api/", simulator.base_url());
     settings.slack.bot_token = Some(simulator::BOT_TOKEN.into());
     settings.slack.app_token = Some(simulator::APP_TOKEN.into());

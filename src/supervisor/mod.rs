@@ -1,7 +1,6 @@
 //! Builds everything in order, owns it, watches for the reasons to stop, and lets go of it in the reverse order.
 
 mod build;
-pub mod config;
 mod link;
 mod notify;
 mod shutdown;
@@ -13,8 +12,8 @@ use std::net::SocketAddr;
 use crate::admin::ListenError;
 use crate::clock::Clock;
 use crate::http_client::BuildError;
-use crate::settings::Settings;
-use crate::simulator::StartError;
+use crate::settings::{Settings, shutdown as timing};
+use crate::simulator::{self, StartError};
 use crate::store::OpenError;
 use signals::{Signal, Signals};
 
@@ -38,6 +37,21 @@ impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options").field("simulator", &self.simulator).finish_non_exhaustive()
     }
+}
+
+/// Runs only the built-in Slack, for other people's bots and tests, until a signal comes.
+///
+/// # Errors
+/// When it can't start.
+pub async fn run_simulator(listen: SocketAddr, announce: fn(&str)) -> Result<(), RunError> {
+    let mut signals = Signals::watch()?;
+    let simulator = simulator::start(simulator::Config { listen, ..simulator::Config::default() }).await?;
+    announce(&format!("simulator: {}", simulator.base_url()));
+    announce("ready");
+    let signal = signals.next().await;
+    tracing::info!(?signal, "Stopping");
+    simulator.stop().await;
+    Ok(())
 }
 
 /// How a daemon ended.
@@ -130,7 +144,7 @@ async fn stop(
     why: Reason,
     signals: &mut Signals,
     clock: &Clock,
-    timing: &config::Config,
+    timing: &timing::Config,
 ) -> Ended {
     tracing::info!(?why, "Stopping");
     notify::stopping();

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
-
-use super::config::Config;
+use crate::settings::shutdown::Config;
 
 /// What a second signal leaves for everything.
 const HURRIED: Duration = Duration::from_secs(2);

@@ -1,0 +1,253 @@
+//! What the echo agent does for a prompt, decided from its text alone.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::backend::Outcome;
+use crate::backend::error::BackendError;
+use crate::domain::agent::{AgentEvent, OptionKind, PermissionOption, PlanEntry, Progress, ToolCall};
+
+/// The pause between two chunks of `!stream`.
+const CHUNK_PAUSE: Duration = Duration::from_millis(50);
+/// The most chunks of `!stream`.
+const MOST_CHUNKS: u32 = 10_000;
+/// The most characters of `!long`.
+const MOST_CHARACTERS: usize = 1_000_000;
+/// The longest `!sleep`, in seconds.
+const LONGEST_SLEEP: u64 = 24 * 60 * 60;
+
+/// All that a turn does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Script {
+    /// One after the other.
+    pub(super) steps: Vec<Step>,
+    /// How the turn ends, unless it is cancelled.
+    pub(super) end: Outcome,
+    /// What becomes of the session then.
+    pub(super) then: Then,
+}
+
+/// One thing that a turn does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Says or does something.
+    Do(AgentEvent),
+    /// Lets time pass.
+    Wait(Duration),
+    /// Asks for a decision and answers with it.
+    Ask,
+}
+
+/// What becomes of the session after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It takes the next prompt.
+    Stays,
+    /// Its process is gone; it can be restored.
+    Crashes,
+    /// It is gone for good, and nobody is told.
+    Vanishes,
+}
+
+impl Script {
+    /// Reads a prompt. One that names no directive, or misuses one, is answered with itself.
+    pub(super) fn of(prompt: &str) -> Self {
+        let (word, rest) = prompt.trim().split_once(char::is_whitespace).unwrap_or((prompt.trim(), ""));
+        directive(word, rest.trim()).unwrap_or_else(|| Self::saying(prompt.to_owned()))
+    }
+
+    /// Whether it needs neither time nor a person.
+    pub(super) fn is_immediate(&self) -> bool {
+        self.steps.iter().all(|step| matches!(step, Step::Do(_)))
+    }
+
+    fn saying(answer: String) -> Self {
+        Self::doing(vec![say(answer)])
+    }
+
+    fn doing(steps: Vec<Step>) -> Self {
+        Self { steps, end: Outcome::Completed, then: Then::Stays }
+    }
+
+    fn failing(error: BackendError, then: Then) -> Self {
+        Self { steps: Vec::new(), end: Outcome::Failed(error), then }
+    }
+}
+
+fn directive(word: &str, rest: &str) -> Option<Script> {
+    match word {
+        "!stream" => rest.parse().ok().map(stream),
+        "!sleep" => rest.parse().ok().map(sleep),
+        "!tool" if !rest.is_empty() => Some(tool(rest)),
+        "!plan" => Some(plan()),
+        "!ask" => Some(Script::doing(vec![Step::Ask])),
+        "!long" => rest.parse().ok().map(|length: usize| Script::saying(long(length.min(MOST_CHARACTERS)))),
+        "!markdown" => Some(Script::saying(MARKDOWN.to_owned())),
+        "!fail" => failure(rest),
+        "!vanish" => Some(Script { then: Then::Vanishes, ..Script::saying("This session is gone now.".to_owned()) }),
+        _ => None,
+    }
+}
+
+pub(super) fn say(delta: String) -> Step {
+    Step::Do(AgentEvent::Text { message: None, delta })
+}
+
+fn stream(chunks: u32) -> Script {
+    let chunk = |n| [Step::Wait(CHUNK_PAUSE), say(format!("{n} "))];
+    // The first chunk comes at once.
+    Script::doing((1..=chunks.min(MOST_CHUNKS)).flat_map(chunk).skip(1).collect())
+}
+
+fn sleep(seconds: u64) -> Script {
+    let seconds = seconds.min(LONGEST_SLEEP);
+    Script::doing(vec![Step::Wait(Duration::from_secs(seconds)), say(format!("slept {seconds} s"))])
+}
+
+fn tool(name: &str) -> Script {
+    let call = |title: Option<&str>, status| {
+        Step::Do(AgentEvent::Tool(ToolCall {
+            id: "call-1".to_owned(),
+            title: title.map(ToOwned::to_owned),
+            status: Some(status),
+        }))
+    };
+    let answer = say(format!("used {name}"));
+    Script::doing(vec![call(Some(name), Progress::Running), call(None, Progress::Done), answer])
+}
+
+fn plan() -> Script {
+    let lines = ["Read the message", "Repeat it"];
+    let plan = |done: usize| {
+        let entry = |(n, text): (usize, &&str)| PlanEntry {
+            text: (*text).to_owned(),
+            status: if n < done { Progress::Done } else { Progress::Pending },
+        };
+        Step::Do(AgentEvent::Plan(lines.iter().enumerate().map(entry).collect()))
+    };
+    Script::doing(vec![plan(0), plan(1), plan(2), say("did all of the plan".to_owned())])
+}
+
+fn failure(kind: &str) -> Option<Script> {
+    let script = match kind {
+        "transient" => Script::failing(BackendError::Transient("asked to fail for now".to_owned()), Then::Stays),
+        "auth" => Script::failing(BackendError::Auth("asked to say so; nothing needs doing".to_owned()), Then::Stays),
+        "crash" => Script::failing(crash(), Then::Crashes),
+        _ => return None,
+    };
+    Some(script)
+}
+
+/// What is said of a session that was asked to crash.
+pub(super) fn crash() -> BackendError {
+    BackendError::Crashed { exit: "exit code 1".to_owned(), stderr: "asked to crash".to_owned() }
+}
+
+/// The options of `!ask`.
+pub(super) fn options() -> Vec<PermissionOption> {
+    let option = |id: &str, label: &str, kind| PermissionOption { id: id.to_owned(), label: label.to_owned(), kind };
+    vec![
+        option("once", "Allow once", OptionKind::AllowOnce),
+        option("always", "Allow always", OptionKind::AllowAlways),
+        option("no", "Reject", OptionKind::RejectOnce),
+    ]
+}
+
+/// Exactly `length` characters of Markdown, in paragraphs that can be told apart.
+fn long(length: usize) -> String {
+    let mut text = String::with_capacity(length + 100);
+    for n in 1_u32.. {
+        if text.len() >= length {
+            break;
+        }
+        // Writing to a string can't fail.
+        let _ = write!(text, "**Paragraph {n}.** It says nothing, at some length, and then it ends.\n\n");
+    }
+    text.truncate(length);
+    text
+}
+
+const MARKDOWN: &str = r#"# A heading
+
+Some *emphasis*, some **weight**, some `code`, and a [link](https://example.com/).
+
+## A list
+
+1. first
+2. second
+   - within it
+
+## A table
+
+| what | how many |
+|------|---------:|
+| apples | 3 |
+| pears | 12 |
+
+## Code
+
+```rust
+fn main() {
+    println!("1 < 2 && 3 > 2");
+}
+```
+
+> A quotation.
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(script: &Script) -> String {
+        let text = |step: &Step| match step {
+            Step::Do(AgentEvent::Text { delta, .. }) => Some(delta.clone()),
+            _ => None,
+        };
+        script.steps.iter().filter_map(text).collect()
+    }
+
+    #[test]
+    fn a_directive_says_its_own_text_and_anything_else_is_repeated() {
+        let cases = [
+            ("hello there", "hello there"),
+            ("hello !plan", "hello !plan"),
+            ("!unknown", "!unknown"),
+            ("!stream x", "!stream x"),
+            ("!fail otherwise", "!fail otherwise"),
+            ("!tool", "!tool"),
+            ("!stream 3", "1 2 3 "),
+            ("!sleep 2", "slept 2 s"),
+            (" !tool\n grep -r x ", "used grep -r x"),
+            ("!plan", "did all of the plan"),
+        ];
+        for (prompt, expected) in cases {
+            assert_eq!(said(&Script::of(prompt)), expected, "{prompt:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_as_long_as_asked() {
+        for length in [0, 1, 69, 5_000] {
+            assert_eq!(said(&Script::of(&format!("!long {length}"))).chars().count(), length);
+        }
+        assert_eq!(said(&Script::of("!long 99999999999")).len(), MOST_CHARACTERS);
+    }
+
+    #[test]
+    fn chunks_are_a_pause_apart() {
+        let steps = Script::of("!stream 3").steps;
+        let pauses = steps.iter().filter(|step| **step == Step::Wait(CHUNK_PAUSE)).count();
+        assert_eq!((pauses, steps.len()), (2, 5));
+    }
+
+    #[test]
+    fn only_what_takes_time_or_a_person_is_not_immediate() {
+        for prompt in ["hi", "!tool x", "!plan", "!long 9", "!markdown", "!fail crash", "!vanish"] {
+            assert!(Script::of(prompt).is_immediate(), "{prompt}");
+        }
+        for prompt in ["!stream 2", "!sleep 1", "!ask"] {
+            assert!(!Script::of(prompt).is_immediate(), "{prompt}");
+        }
+    }
+}
