@@ -136,7 +136,8 @@ fn failing(readiness: &Readiness, stored: Result<(), String>) -> Vec<String> {
         failing.push("stopping: no turn starts any more".to_owned());
     }
     if readiness.sockets == 0 {
-        failing.push(readiness.trouble.clone().unwrap_or_else(|| "slack: no connection has been greeted yet".to_owned()));
+        failing
+            .push(readiness.trouble.clone().unwrap_or_else(|| "slack: no connection has been greeted yet".to_owned()));
     }
     if let Err(error) = stored {
         failing.push(format!("store: {error}"));

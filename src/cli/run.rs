@@ -49,10 +49,12 @@ async fn start(settings: Settings, simulator: Option<SocketAddr>, environment: &
     };
     match supervisor::run(options).await {
         Ok(Ended::Stopped) => Ok(Exit::Done),
-        Ok(Ended::Crashed) => Err(Failure::new(Exit::Internal, "a part of the daemon crashed, so it stopped; the log says which")),
+        Ok(Ended::Crashed) => {
+            Err(Failure::new(Exit::Internal, "a part of the daemon crashed, so it stopped; the log says which"))
+        }
         Ok(Ended::Aborted(StopSignal::Interrupt)) => Ok(Exit::Interrupted),
         Ok(Ended::Aborted(StopSignal::Terminate)) => Ok(Exit::Terminated),
-        Err(error) => Err(Failure::new(exit_for(&error), error)),
+        Err(error) => Err(Failure::new(exit_for(&error), error.to_string())),
     }
 }
 
@@ -71,6 +73,6 @@ fn exit_for(error: &RunError) -> Exit {
 }
 
 async fn serve(listen: SocketAddr) -> Result<Exit, Failure> {
-    supervisor::run_simulator(listen, output::print).await.map_err(|error| Failure::new(exit_for(&error), error))?;
+    supervisor::run_simulator(listen, output::print).await.map_err(|error| Failure::new(exit_for(&error), error.to_string()))?;
     Ok(Exit::Done)
 }

@@ -1,13 +1,22 @@
 //! Slack's protocol: Socket Mode, the Web API, and the translation between Slack's words and ours.
 
+mod api;
+pub mod blocks;
 pub mod button;
 pub mod config;
+pub mod error;
 pub mod events;
 mod link;
 pub mod manifest;
+pub mod markdown;
+mod pacer;
 pub mod sockets;
+mod surface;
 pub mod text;
 pub mod wire;
 
+pub use api::{Api, AuthTest};
+pub use error::{ApiError, ApiErrorKind};
 pub use link::LinkState;
 pub use sockets::{LinkStatus, SocketParts};
+pub use surface::Surface;

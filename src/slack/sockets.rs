@@ -75,7 +75,10 @@ struct Report {
 #[derive(Debug)]
 enum News {
     /// A greeting; how many connections the app has by Slack's count.
-    Greeted { connections: u32, host: String },
+    Greeted {
+        connections: u32,
+        host: String,
+    },
     Disconnect(super::wire::Reason),
     Lost(Loss, String),
 }
@@ -144,7 +147,12 @@ impl Socket {
                 self.warn_of_others(connections);
             }
             News::Disconnect(reason) => {
-                tracing::info!(connection = conn, ?reason, age_s = self.age_s(conn), "Slack asks a connection to leave");
+                tracing::info!(
+                    connection = conn,
+                    ?reason,
+                    age_s = self.age_s(conn),
+                    "Slack asks a connection to leave"
+                );
                 metrics::counter!("hitchline_socket_disconnects_total", "reason" => format!("{reason:?}")).increment(1);
                 self.tell(Input::Disconnect(conn, reason));
             }
@@ -162,7 +170,11 @@ impl Socket {
     fn warn_of_others(&self, connections: u32) {
         let ours = u32::try_from(self.handles.len()).unwrap_or(u32::MAX);
         if connections > ours {
-            tracing::warn!(connections, ours, "Slack counts more connections of this app than this link has; another process may get some of its messages");
+            tracing::warn!(
+                connections,
+                ours,
+                "Slack counts more connections of this app than this link has; another process may get some of its messages"
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::admin::{self, Probes, Readiness};
 use crate::backend::{self, Backends};
@@ -95,7 +96,10 @@ impl Foundation {
     pub(super) async fn build(&mut self) -> Result<(), RunError> {
         let bot_token = token(self.settings.slack.bot_token.as_ref(), "slack.bot_token")?;
         let app_token = token(self.settings.slack.app_token.as_ref(), "slack.app_token")?;
-        let api = Arc::new(Api::new(self.http.lend(), &self.settings.slack, bot_token, self.clock.clone()));
+        let base = Url::parse(&self.settings.slack.api_url)
+            .map_err(|error| RunError::Settings(format!("slack.api_url: {error}")))?;
+        let api =
+            Arc::new(Api::new(self.http.lend(), &self.settings.slack, base.clone(), bot_token, self.clock.clone()));
         let me = self.first_contact(&api).await?;
         let surface = Arc::new(Surface::new(api, &me));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
@@ -106,7 +110,7 @@ impl Foundation {
         let inbox = Inbox::new(self.store.clone(), Arc::new(manager.clone()), self.clock.clone(), queue_limit);
         self.outbox = Some(outbox);
         self.manager = Some(manager);
-        self.open_sockets(&me, &app_token, &Arc::new(inbox));
+        self.open_sockets(&me, &base, &app_token, &Arc::new(inbox));
         Ok(())
     }
 
@@ -137,7 +141,9 @@ impl Foundation {
     ) -> Parts {
         let gate = Gate::new(self.settings.access.rules(), me.team.clone());
         if gate.is_closed() {
-            tracing::warn!("Nobody may prompt yet: put user ids into access.users, or \"*\" for everybody of the workspace");
+            tracing::warn!(
+                "Nobody may prompt yet: put user ids into access.users, or \"*\" for everybody of the workspace"
+            );
         }
         Parts {
             policy: policy(&self.settings, &self.environment),
@@ -159,16 +165,17 @@ impl Foundation {
             environment: self.environment.clone(),
             run_id: uuid::Uuid::new_v4().simple().to_string(),
         };
-        let build = |(name, config): (&String, &backend::config::Config)| (name.clone(), backend::build(name, config, &parts));
+        let build =
+            |(name, config): (&String, &backend::config::Config)| (name.clone(), backend::build(name, config, &parts));
         self.settings.backends.iter().map(build).collect()
     }
 
-    fn open_sockets(&mut self, me: &AuthTest, app_token: &SecretString, inbox: &Arc<Inbox>) {
+    fn open_sockets(&mut self, me: &AuthTest, base: &Url, app_token: &SecretString, inbox: &Arc<Inbox>) {
         for _ in 0..self.settings.slack.sockets {
             let (status, seen) = watch::channel(LinkStatus::default());
             let parts = SocketParts {
                 http: self.http.lend(),
-                api_url: self.settings.slack.api_url.clone(),
+                api_url: base.clone(),
                 app_token: app_token.clone(),
                 identity: me.identity(),
                 deliver: inbox.clone(),
@@ -256,7 +263,9 @@ async fn start_simulator(
 }
 
 fn token(token: Option<&SecretString>, key: &str) -> Result<SecretString, RunError> {
-    token.cloned().ok_or_else(|| RunError::Settings(format!("{key}: there is no token; see `hitchline config default`")))
+    token
+        .cloned()
+        .ok_or_else(|| RunError::Settings(format!("{key}: there is no token; see `hitchline config default`")))
 }
 
 /// The rules of the session room, from the configuration.

@@ -49,7 +49,12 @@ enum End {
 }
 
 impl Connection {
-    pub(super) fn new(conn: Conn, parts: SocketParts, reports: mpsc::Sender<Report>, heard: Arc<Mutex<Instant>>) -> Self {
+    pub(super) fn new(
+        conn: Conn,
+        parts: SocketParts,
+        reports: mpsc::Sender<Report>,
+        heard: Arc<Mutex<Instant>>,
+    ) -> Self {
         Self { conn, parts, reports, heard, deliveries: FuturesUnordered::new() }
     }
 
@@ -156,7 +161,7 @@ impl Connection {
         }
     }
 
-    fn deliver(&self, envelope_id: String, inbound: Inbound) {
+    fn deliver(&mut self, envelope_id: String, inbound: Inbound) {
         let deliver = self.parts.deliver.clone();
         let delivery = async move {
             let (user, channel) = (inbound.author.user.clone(), inbound.channel.clone());
@@ -192,7 +197,7 @@ impl Connection {
         let _dropped = clock.timeout(CLOSING, goodbye).await;
     }
 
-    async fn report(&self, news: News) {
+    async fn report(&mut self, news: News) {
         // A link that is gone has no use for it.
         let _stopped = self.reports.send(Report { conn: self.conn, news }).await;
     }

@@ -1,0 +1,199 @@
+//! The Web API: one way to call it, for all methods.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use url::Url;
+
+use super::config::Config;
+use super::error::{ApiError, ApiErrorKind};
+use super::events::Identity;
+use super::pacer::Pacer;
+use crate::clock::Clock;
+use crate::domain::ids::{BotId, TeamId, UserId};
+use crate::http_client::HttpClient;
+use crate::secret::{ExposeSecret, SecretString};
+
+/// How long a call may take, its waiting for the pacer not counted.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The Web API as one bot.
+pub struct Api {
+    http: HttpClient,
+    base: Url,
+    token: SecretString,
+    pacer: Pacer,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// Who we are, as `auth.test` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthTest {
+    /// Our workspace.
+    pub team: TeamId,
+    /// Our bot's user.
+    pub user: UserId,
+    /// Our bot.
+    pub bot: Option<BotId>,
+}
+
+impl AuthTest {
+    /// What the socket needs of it to tell our own messages and mentions.
+    pub fn identity(&self) -> Identity {
+        Identity { team: self.team.clone(), user: self.user.clone(), bot: self.bot.clone() }
+    }
+}
+
+/// How a method wants its arguments. All of Slack's take a form; only writes take JSON too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// For reads.
+    Form,
+    /// For writes: blocks and metadata are JSON anyway.
+    Json,
+}
+
+/// A call.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) method: &'static str,
+    pub(super) encoding: Encoding,
+    /// The place by which it is paced.
+    pub(super) place: &'a str,
+    pub(super) args: Value,
+}
+
+impl Api {
+    /// The API at `base`, which ends in `/api/`.
+    pub fn new(http: HttpClient, config: &Config, base: Url, token: SecretString, clock: Clock) -> Self {
+        Self { http, base, token, pacer: Pacer::new(config.pacing, clock) }
+    }
+
+    /// Asks who we are.
+    ///
+    /// # Errors
+    /// [`ApiErrorKind::Auth`] when the token is not valid; transient when Slack can't be reached.
+    pub async fn auth_test(&self) -> Result<AuthTest, ApiError> {
+        let call = Call { method: "auth.test", encoding: Encoding::Form, place: "", args: Value::Null };
+        let answer = self.call(call).await?;
+        let id = |name: &str| answer[name].as_str().filter(|id| !id.is_empty());
+        match (id("team_id"), id("user_id")) {
+            (Some(team), Some(user)) => {
+                Ok(AuthTest { team: team.into(), user: user.into(), bot: id("bot_id").map(BotId::from) })
+            }
+            _ => Err(ApiError::lost("auth.test", false, "the answer names no team or user")),
+        }
+    }
+
+    /// Makes one call when its turn has come.
+    pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, ApiError> {
+        let Call { method, encoding, place, args } = call;
+        self.pacer.acquire(method, place).await;
+        let url = self.base.join(method).map_err(|_| ApiError::from_code(method, "unknown_method", None))?;
+        let request = self.http.post(url).bearer_auth(self.token.expose_secret()).timeout(TIMEOUT);
+        let result = send(method, with_args(request, encoding, &args)).await;
+        metrics::counter!("hitchline_slack_api_requests_total", "method" => method, "outcome" => outcome(&result))
+            .increment(1);
+        if let Err(ApiError { kind: ApiErrorKind::Rate(wait), .. }) = &result {
+            self.pacer.hold(method, place, *wait);
+        }
+        result
+    }
+
+    /// Posts to an address that Slack gave for one answer. It is its own credential, so the token stays here.
+    pub(super) async fn respond(&self, address: &str, body: &Value) -> Result<(), ApiError> {
+        const METHOD: &str = "response_url";
+        let url = Url::parse(address).ok().filter(|url| self.may_respond_to(url));
+        let url = url.ok_or_else(|| ApiError::from_code(METHOD, "expired_url", None))?;
+        let sent =
+            self.http.post(url).timeout(TIMEOUT).json(body).send().await.map_err(|error| unsent(METHOD, &error))?;
+        match sent.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::NOT_FOUND => Err(ApiError::from_code(METHOD, "expired_url", None)),
+            status => Err(ApiError::lost(METHOD, true, status.to_string())),
+        }
+    }
+
+    /// Slack's own host, or the one that the API is at.
+    fn may_respond_to(&self, url: &Url) -> bool {
+        let slack = url.scheme() == "https" && url.host_str() == Some("hooks.slack.com");
+        slack || url.origin() == self.base.origin()
+    }
+}
+
+/// Asks for the address of a new Socket Mode connection, which works once.
+///
+/// # Errors
+/// [`ApiErrorKind::Auth`] when Slack does not take the app-level token.
+pub(super) async fn open(http: &HttpClient, base: &Url, app_token: &SecretString) -> Result<Url, ApiError> {
+    const METHOD: &str = "apps.connections.open";
+    let url = base.join(METHOD).map_err(|_| ApiError::from_code(METHOD, "unknown_method", None))?;
+    let request = http.post(url).bearer_auth(app_token.expose_secret()).timeout(TIMEOUT);
+    let answer = send(METHOD, with_args(request, Encoding::Form, &Value::Null)).await?;
+    let address = answer["url"].as_str().and_then(|url| Url::parse(url).ok());
+    address.ok_or_else(|| ApiError::lost(METHOD, false, "the answer names no address"))
+}
+
+fn with_args(request: RequestBuilder, encoding: Encoding, args: &Value) -> RequestBuilder {
+    match (encoding, args) {
+        (Encoding::Json, args) => {
+            request.header("Content-Type", "application/json; charset=utf-8").body(args.to_string())
+        }
+        (Encoding::Form, Value::Object(fields)) => {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            request.form(&fields.iter().map(|(name, value)| (name.clone(), text(value))).collect::<Vec<_>>())
+        }
+        (Encoding::Form, _) => request.form::<[(&str, &str); 0]>(&[]),
+    }
+}
+
+async fn send(method: &'static str, request: RequestBuilder) -> Result<Value, ApiError> {
+    let response = request.send().await.map_err(|error| unsent(method, &error))?;
+    let (status, retry_after) = (response.status(), retry_after(&response));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(ApiError::from_code(method, "ratelimited", retry_after));
+    }
+    let body = response.bytes().await.map_err(|error| unsent(method, &error))?;
+    // Slack answers 200 even to what it refuses; anything else comes from something in between.
+    let Ok(answer) = serde_json::from_slice::<Value>(&body) else {
+        return Err(ApiError::lost(method, true, format!("{status} without JSON")));
+    };
+    match (answer["ok"].as_bool(), answer["error"].as_str()) {
+        (Some(true), _) if status.is_success() => Ok(answer),
+        (_, Some(code)) => Err(ApiError::from_code(method, code, retry_after)),
+        _ => Err(ApiError::lost(method, true, status.to_string())),
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// A request without an answer. Only one that was never connected has certainly done nothing.
+fn unsent(method: &'static str, error: &reqwest::Error) -> ApiError {
+    let what = match error {
+        error if error.is_connect() => "no connection",
+        error if error.is_timeout() => "no answer in time",
+        _ => "the connection broke",
+    };
+    ApiError::lost(method, !error.is_connect(), what)
+}
+
+fn outcome(result: &Result<Value, ApiError>) -> &'static str {
+    match result.as_ref().map_err(|error| error.kind) {
+        Ok(_) => "ok",
+        Err(ApiErrorKind::Rate(_)) => "rate",
+        Err(ApiErrorKind::Auth) => "auth",
+        Err(ApiErrorKind::Transient { .. }) => "transient",
+        Err(_) => "refused",
+    }
+}

@@ -1,0 +1,154 @@
+//! Slack as a place to write to: the ports of the domain on the Web API.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::api::{Api, AuthTest, Call, Encoding};
+use super::error::{ApiError, ApiErrorKind};
+use super::{blocks, markdown};
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{ChannelId, OwedId, TeamId, Ts, UserId};
+use crate::domain::inbound::ReplyUrl;
+use crate::domain::outgoing::{Body, Place};
+use crate::domain::ports::{Render, SlackWrite, WriteError};
+
+/// The event type of our messages' metadata; its payload holds the delivery's key.
+const METADATA: &str = "hitchline";
+
+/// The way to Slack.
+#[derive(Debug)]
+pub struct Surface {
+    api: Arc<Api>,
+    team: TeamId,
+}
+
+impl Surface {
+    /// Writes as the bot that `me` describes.
+    pub fn new(api: Arc<Api>, me: &AuthTest) -> Self {
+        Self { api, team: me.team.clone() }
+    }
+
+    async fn write(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
+        self.api.call(Call { method, encoding: Encoding::Json, place, args }).await
+    }
+
+    /// A call that is fine when what it asks for is so already.
+    async fn ensure(
+        &self,
+        method: &'static str,
+        place: &str,
+        args: Value,
+        fine: ApiErrorKind,
+    ) -> Result<(), WriteError> {
+        match self.write(method, place, args).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == fine || error.kind == ApiErrorKind::Already => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Render for Surface {
+    fn parts(&self, markdown: &str) -> Vec<String> {
+        markdown::render(markdown, markdown::PART_LIMIT)
+    }
+}
+
+#[async_trait]
+impl SlackWrite for Surface {
+    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError> {
+        let mut args = message(&to.channel, to.thread.as_ref(), body);
+        args["metadata"] = json!({"event_type": METADATA, "event_payload": {"key": key.to_string()}});
+        posted(self.write("chat.postMessage", to.channel.as_str(), args).await?, "chat.postMessage")
+    }
+
+    async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+        let mut args = message(channel, None, body);
+        args["ts"] = json!(ts);
+        self.write("chat.update", channel.as_str(), args).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
+        let args = json!({"channel": channel, "ts": ts});
+        self.ensure("chat.delete", channel.as_str(), args, ApiErrorKind::MessageGone).await
+    }
+
+    async fn whisper(&self, to: &Place, user: &UserId, markdown: &str) -> Result<(), WriteError> {
+        let mut args = message(&to.channel, to.thread.as_ref(), &Body::Text(self.first_part(markdown)));
+        args["user"] = json!(user);
+        self.write("chat.postEphemeral", to.channel.as_str(), args).await?;
+        Ok(())
+    }
+
+    async fn respond(&self, to: &ReplyUrl, markdown: &str) -> Result<(), WriteError> {
+        let text = self.first_part(markdown);
+        // In place of nothing: a press must not replace the message that holds the button.
+        let body = json!({"response_type": "ephemeral", "replace_original": false, "text": text, "unfurl_links": false, "unfurl_media": false});
+        Ok(self.api.respond(&to.0, &body).await?)
+    }
+
+    async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError> {
+        let args = json!({"channel_id": to.channel, "thread_ts": to.thread, "status": text});
+        let thread = to.thread.as_ref().map_or("", Ts::as_str);
+        self.write("assistant.threads.setStatus", thread, args).await?;
+        Ok(())
+    }
+
+    async fn start_stream(&self, to: &ConversationKey, recipient: &UserId, markdown: &str) -> Result<Ts, WriteError> {
+        let args = json!({
+            "channel": to.channel,
+            "thread_ts": to.thread,
+            "recipient_user_id": recipient,
+            "recipient_team_id": self.team,
+            "chunks": [chunk(markdown)],
+        });
+        posted(self.write("chat.startStream", to.channel.as_str(), args).await?, "chat.startStream")
+    }
+
+    async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
+        let args = json!({"channel": channel, "ts": ts, "chunks": [chunk(markdown)]});
+        self.write("chat.appendStream", ts.as_str(), args).await?;
+        Ok(())
+    }
+
+    async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
+        let args = json!({"channel": channel, "ts": ts});
+        self.ensure("chat.stopStream", channel.as_str(), args, ApiErrorKind::Stream).await
+    }
+
+    async fn react(&self, channel: &ChannelId, ts: &Ts, name: &str) -> Result<(), WriteError> {
+        let args = json!({"channel": channel, "timestamp": ts, "name": name});
+        self.ensure("reactions.add", channel.as_str(), args, ApiErrorKind::Already).await
+    }
+}
+
+impl Surface {
+    /// What fits into one private message; we never say more there.
+    fn first_part(&self, markdown: &str) -> String {
+        self.parts(markdown).into_iter().next().unwrap_or_default()
+    }
+}
+
+/// A message's arguments. Links are never unfurled: a preview fetches the address, and with it whatever an agent put there.
+fn message(channel: &ChannelId, thread: Option<&Ts>, body: &Body) -> Value {
+    let (text, blocks) = blocks::content(body);
+    let mut args = json!({
+        "channel": channel, "text": text, "blocks": blocks, "unfurl_links": false, "unfurl_media": false,
+    });
+    if let Some(thread) = thread {
+        args["thread_ts"] = json!(thread);
+    }
+    args
+}
+
+fn chunk(markdown: &str) -> Value {
+    json!({"type": "markdown_text", "text": markdown::live(markdown)})
+}
+
+fn posted(answer: Value, method: &'static str) -> Result<Ts, WriteError> {
+    let ts = answer["ts"].as_str().map(Ts::from);
+    ts.ok_or_else(|| ApiError::lost(method, true, "the answer names no message").into())
+}
