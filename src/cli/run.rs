@@ -73,6 +73,8 @@ fn exit_for(error: &RunError) -> Exit {
 }
 
 async fn serve(listen: SocketAddr) -> Result<Exit, Failure> {
-    supervisor::run_simulator(listen, output::print).await.map_err(|error| Failure::new(exit_for(&error), error.to_string()))?;
+    supervisor::run_simulator(listen, output::print)
+        .await
+        .map_err(|error| Failure::new(exit_for(&error), error.to_string()))?;
     Ok(Exit::Done)
 }

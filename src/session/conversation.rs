@@ -117,7 +117,7 @@ impl Inner {
             return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
         };
         let (controls, inbox) = mpsc::channel(CONTROLS);
-        let running = Running { turn: intent.turn, requester: work.admitted.user().clone(), controls };
+        let running = Running { turn: intent.turn, controls };
         if let Some(slot) = self.slots().get_mut(key) {
             slot.turn = Some(running);
         }

@@ -29,7 +29,7 @@ use super::words;
 
 /// How many messages are in memory at once, from before their commit until their answer is delivered. What comes beyond that waits
 /// in the store: this, and not a channel, is what bounds memory in a flood.
-pub const IN_MEMORY: usize = 512;
+const IN_MEMORY: usize = 512;
 /// How many stored messages are fetched at a time when there is room again.
 const FETCH: usize = 64;
 /// How many strangers are remembered as told; beyond that they may be told once more.
@@ -57,6 +57,12 @@ pub struct Parts {
     pub clock: Clock,
     /// Owner of the conversations' tasks.
     pub scope: Scope,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("policy", &self.policy).finish_non_exhaustive()
+    }
 }
 
 /// The session manager; cheap to clone.

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use crate::backend::Session;
 use crate::domain::access::Admitted;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{TurnId, UserId};
+use crate::domain::ids::TurnId;
 use crate::domain::inbound::{ChannelKind, Message};
 use crate::domain::ports::Intent;
 use crate::domain::session::SessionRecord;
@@ -93,7 +93,6 @@ pub(super) struct Work {
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     pub(super) turn: TurnId,
-    pub(super) requester: UserId,
     pub(super) controls: mpsc::Sender<Control>,
 }
 
