@@ -1,27 +1,50 @@
 //! An agent's Markdown, as Slack renders it.
+//!
+//! Slack's own markup knows no headings, tables or nested lists, formats only at word borders, and lets three characters ping a whole
+//! workspace. What comes out of [`render`] holds no angle bracket but those of links that were made here.
 
+mod blocks;
 mod escape;
+mod inline;
+mod split;
+mod table;
 
 pub use escape::{code_block, escape, inline_code};
+
+use escape::APART;
 
 /// The length of one part, in characters after escaping: what a section block holds.
 pub const PART_LIMIT: usize = 3_000;
 
-/// Stand-in.
-pub fn render(markdown: &str, _limit: usize) -> Vec<String> {
-    if markdown.is_empty() { Vec::new() } else { vec![escape(markdown)] }
+/// Turns Markdown into parts of Slack's markup, each at most `limit` characters long: cut between blocks where that is possible, else
+/// between lines, words, characters; a code block that is cut is closed and opened again. Empty for text without content.
+pub fn render(markdown: &str, limit: usize) -> Vec<String> {
+    if is_plain(markdown) && markdown.len() <= limit {
+        let plain = markdown.trim();
+        return if plain.is_empty() { Vec::new() } else { vec![plain.to_owned()] };
+    }
+    split::pack(blocks::read(markdown), limit)
 }
 
-/// A piece of raw Markdown for a growing message, in which no token can ping anybody.
+/// A piece of raw Markdown for a growing message, in which no token can ping anybody, wherever the piece was cut.
 pub fn live(piece: &str) -> String {
     let mut out = String::with_capacity(piece.len() + 8);
     let mut rest = piece.chars().peekable();
     while let Some(c) = rest.next() {
         out.push(c);
-        // A token may be cut in two: what ends with `<` can't know what follows.
+        // What ends with `<` can't know what follows.
         if c == '<' && rest.peek().is_none_or(|next| "!@#".contains(*next)) {
-            out.push('\u{200b}');
+            out.push(APART);
         }
     }
     out
 }
+
+/// Whether text means the same in both markups: one line of letters and harmless punctuation.
+fn is_plain(text: &str) -> bool {
+    let harmless = |c: char| c.is_alphanumeric() || " ,.;:?'\"()/%$=".contains(c);
+    text.chars().all(harmless) && !text.starts_with(|c: char| c == ' ' || c.is_ascii_digit()) && !text.contains("://")
+}
+
+#[cfg(test)]
+mod tests;
