@@ -10,7 +10,7 @@ use imports::{imports, module_path};
 use tokens::{Token, tokenize};
 
 /// Small modules that every room but `domain` may use.
-const LEAVES: &[&str] = &["backoff", "clock", "http_client", "scope", "secret", "telemetry"];
+const LEAVES: &[&str] = &["backoff", "byte_size", "clock", "duration", "http_client", "scope", "secret", "telemetry"];
 
 /// Every room, and the rooms it may import besides the leaves.
 const ROOMS: &[(&str, &[&str])] = &[
