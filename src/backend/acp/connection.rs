@@ -67,11 +67,15 @@ impl Withdrawal {
 }
 
 impl Connection {
-    /// Asks the agent. Dropping the future tells the agent that nobody waits any more.
-    pub(super) async fn request(&self, method: &str, params: Value) -> Result<Value, Failure> {
-        let message = UntypedMessage { method: method.to_owned(), params };
-        let answer = self.0.send_request(message).block_task().await;
-        answer.map_err(|error| self.failure(error))
+    /// Asks the agent; the question is on its way when this returns. Dropping the future tells the agent that nobody waits any more.
+    pub(super) fn request(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> impl Future<Output = Result<Value, Failure>> + Send + use<> {
+        let sent = self.0.send_request(UntypedMessage { method: method.to_owned(), params });
+        let connection = self.clone();
+        async move { sent.block_task().await.map_err(|error| connection.failure(error)) }
     }
 
     /// Tells the agent something. Without an agent nothing happens.

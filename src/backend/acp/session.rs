@@ -211,14 +211,11 @@ impl Core {
         });
     }
 
-    /// Asks the running turn to stop, once.
+    /// Asks the running turn to stop. It tells the agent, so that the agent hears of it after the prompt.
     pub(super) fn cancel(&self) {
-        let State::Running(cancel) = self.state.borrow().clone() else { return };
-        if !cancel.is_cancelled() {
-            self.agent.connection().notify("session/cancel", json!({"sessionId": self.id}));
+        if let State::Running(cancel) = &*self.state.borrow() {
             cancel.cancel();
         }
-        self.withdraw_all();
     }
 
     async fn turn_over(&self, deadline: Instant) {
@@ -258,7 +255,8 @@ impl Core {
         Answered::Applied
     }
 
-    fn withdraw_all(&self) {
+    /// Answers all that wait for a decision: there will be none.
+    pub(super) fn withdraw_all(&self) {
         let replies = std::mem::take(&mut self.waiting().replies);
         for reply in replies.into_values() {
             reply.send(convert::decision(&Decision::Cancelled));

@@ -103,7 +103,11 @@ impl Turn {
                 }
                 Woke::Incoming(incoming) => self.take(incoming),
                 Woke::Withdrawn(id) => self.withdrawn(id),
-                Woke::Cancelled => grace_over = Some(core.shared.parts.clock.now() + CANCEL_GRACE),
+                Woke::Cancelled => {
+                    core.agent.connection().notify("session/cancel", json!({"sessionId": core.id}));
+                    core.withdraw_all();
+                    grace_over = Some(core.shared.parts.clock.now() + CANCEL_GRACE);
+                }
                 Woke::GraceOver => {
                     tracing::warn!("An agent did not stop its turn in time; it is killed");
                     core.agent.kill();
@@ -166,21 +170,24 @@ impl Turn {
             }
             Ok(answer) => {
                 self.drain().await;
-                convert::outcome(&answer)
+                self.unless_cancelled(convert::outcome(&answer))
             }
             Err(Failure::Answered(error)) => {
                 self.drain().await;
-                if self.cancel.is_cancelled() {
-                    return Outcome::Cancelled;
-                }
-                Outcome::Failed(classify(Asked::Prompt, &error, &self.core.handshake.auth_methods))
+                let error = classify(Asked::Prompt, &error, &self.core.handshake.auth_methods);
+                self.unless_cancelled(Outcome::Failed(error))
             }
         }
     }
 
+    /// Agents differ in how they end a turn that was cancelled: some fail, some say that all is done.
+    fn unless_cancelled(&self, outcome: Outcome) -> Outcome {
+        if self.cancel.is_cancelled() { Outcome::Cancelled } else { outcome }
+    }
+
     async fn lost(&mut self, error: BackendError) -> Outcome {
         self.drain().await;
-        if self.cancel.is_cancelled() { Outcome::Cancelled } else { Outcome::Failed(error) }
+        self.unless_cancelled(Outcome::Failed(error))
     }
 
     /// Hands on all that is left, for as long as there is a reader; a stop cuts it short.

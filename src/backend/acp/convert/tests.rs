@@ -1,23 +1,23 @@
 use super::*;
 
-fn text(delta: &str) -> Option<AgentEvent> {
-    Some(AgentEvent::Text { message: None, delta: delta.to_owned() })
+fn text(delta: &str) -> AgentEvent {
+    AgentEvent::Text { message: None, delta: delta.to_owned() }
 }
 
-fn call(id: &str, title: Option<&str>, status: Option<Progress>) -> Option<AgentEvent> {
-    Some(AgentEvent::Tool(ToolCall { id: id.to_owned(), title: title.map(ToOwned::to_owned), status }))
+fn call(id: &str, title: Option<&str>, status: Option<Progress>) -> AgentEvent {
+    AgentEvent::Tool(ToolCall { id: id.to_owned(), title: title.map(ToOwned::to_owned), status })
 }
 
 #[test]
 fn updates_become_events() {
     let chunk = |kind: &str, content: Value| json!({"sessionUpdate": kind, "content": content});
     let cases = [
-        (chunk("agent_message_chunk", json!({"type": "text", "text": "hi"})), text("hi")),
+        (chunk("agent_message_chunk", json!({"type": "text", "text": "hi"})), Some(text("hi"))),
         (chunk("agent_message_chunk", json!({"type": "text", "text": ""})), None),
         (chunk("agent_message_chunk", json!({"type": "image", "data": "", "mimeType": "image/png"})), None),
         (
             chunk("agent_message_chunk", json!({"type": "resource_link", "uri": "file:///a", "name": "a"})),
-            text("[a](file:///a)"),
+            Some(text("[a](file:///a)")),
         ),
         (
             json!({"sessionUpdate": "agent_message_chunk", "messageId": "m", "content": {"type": "text", "text": "x"}}),
@@ -30,13 +30,13 @@ fn updates_become_events() {
         (chunk("user_message_chunk", json!({"type": "text", "text": "me"})), None),
         (
             json!({"sessionUpdate": "tool_call", "toolCallId": "t", "title": "ls", "status": "pending"}),
-            call("t", Some("ls"), Some(Progress::Pending)),
+            Some(call("t", Some("ls"), Some(Progress::Pending))),
         ),
         (
             json!({"sessionUpdate": "tool_call_update", "toolCallId": "new", "status": "completed"}),
-            call("new", None, Some(Progress::Done)),
+            Some(call("new", None, Some(Progress::Done))),
         ),
-        (json!({"sessionUpdate": "tool_call_update", "toolCallId": "t", "status": "odd"}), call("t", None, None)),
+        (json!({"sessionUpdate": "tool_call_update", "toolCallId": "t", "status": "odd"}), Some(call("t", None, None))),
         (
             json!({"sessionUpdate": "plan", "entries": [{"content": "a", "status": "in_progress"}, {"no": 1}]}),
             Some(AgentEvent::Plan(vec![PlanEntry { text: "a".to_owned(), status: Progress::Running }])),
