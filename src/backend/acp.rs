@@ -1,7 +1,7 @@
 //! Agents that speak the Agent Client Protocol, version 1, over their standard streams: one process for each session.
 //!
-//! A session is an agent's process with a connection to it ([`agent`]), the session that was made over the connection ([`session`]),
-//! and the turn that runs in it ([`turn`]). Only [`connection`] knows the protocol's crate.
+//! A session is an agent's process with a connection to it (`agent`), the session that was made over the connection (`session`),
+//! and the turn that runs in it (`turn`). Only `connection` knows the protocol's crate.
 
 mod agent;
 mod classify;
@@ -11,6 +11,7 @@ mod environment;
 mod gate;
 mod process;
 mod session;
+mod stray;
 mod turn;
 
 use std::collections::{BTreeMap, HashSet};
@@ -88,10 +89,12 @@ impl AcpBackend {
     }
 
     async fn connect(&self, earlier: Option<&BackendRef>, spec: &StartSpec) -> Result<Arc<dyn Session>, BackendError> {
-        let env = self.environment().await?;
+        let mark = uuid::Uuid::new_v4().to_string();
+        let mut env = self.environment().await?;
+        env.insert(stray::MARK.to_owned(), mark.clone());
         let spawned = Process::spawn(&self.config.command, &spec.working_dir, &env)?;
         let desk = Arc::new(Desk::default());
-        let agent = RunningAgent::launch(spawned, desk.clone(), &self.shared).await?;
+        let agent = RunningAgent::launch(spawned, mark, desk.clone(), &self.shared).await?;
         let greeting = Greeting { agent: &agent, config: &self.config };
         let made = async {
             let handshake = greeting.initialize().await?;

@@ -57,7 +57,7 @@ async fn a_stubborn_agent_is_killed_with_its_children_by_the_deadline() {
     let session = peer.start().await;
     let children = turn(&session, "children", OptionKind::AllowOnce).await.text;
     let children: Vec<&str> = children.split(' ').collect();
-    assert_eq!(children.len(), 2);
+    assert_eq!(children.len(), 3);
     assert!(children.iter().all(|child| runs(child)));
     let deadline = peer.clock.now() + Duration::from_secs(2);
     soon(session.end(deadline)).await.unwrap();

@@ -81,7 +81,8 @@ def children(session):
     script = "import signal,time; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
     plain = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
     deaf = subprocess.Popen([sys.executable, "-c", script])
-    say(session, f"{plain.pid} {deaf.pid}")
+    away = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    say(session, f"{plain.pid} {deaf.pid} {away.pid}")
 
 
 def turn(session, text, cancelled):

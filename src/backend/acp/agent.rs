@@ -11,6 +11,7 @@ use super::Shared;
 use super::connection::{self, Connection, Inbox};
 use super::gate::Books;
 use super::process::{self, Process, Tail};
+use super::stray;
 use crate::backend::error::BackendError;
 use crate::clock::Clock;
 use crate::scope::OnCrash;
@@ -53,9 +54,10 @@ enum Cause {
 }
 
 impl RunningAgent {
-    /// Starts an agent. When the backend stops, it is killed.
+    /// Takes an agent into its keeping that was started with `mark` in its environment. When the backend stops, it is killed.
     pub(super) async fn launch(
         (process, pipes): (Process, process::Pipes),
+        mark: String,
         inbox: Arc<dyn Inbox>,
         shared: &Shared,
     ) -> Result<Self, BackendError> {
@@ -73,7 +75,8 @@ impl RunningAgent {
         let run = async move {
             let clock = owner.clock.clone();
             let status = owner.run(Box::pin(serve)).await;
-            // Only what escaped from its group could hold the pipe open now.
+            // What escaped from its group is found by its mark. A scan that fails leaves it to the next one.
+            let _ = tokio::task::spawn_blocking(move || stray::kill(&mark)).await;
             let aborted = follow.abort_handle();
             let _late = clock.timeout(DRAIN, follow).await;
             aborted.abort();
