@@ -165,7 +165,6 @@ fn detail(call: &Value) -> Option<String> {
     let input = call.get("rawInput").filter(|input| !is_empty(input));
     let named = |input: &Value| {
         let command = input.get("command").or_else(|| input.get("cmd")).and_then(words);
-        // A path alone says all only when nothing else was given, such as a new content.
         let path = || PATHS.iter().find_map(|key| text_of(input, key)).map(ToOwned::to_owned);
         command.or_else(path)
     };
