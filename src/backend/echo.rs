@@ -143,11 +143,13 @@ impl Session for EchoSession {
     }
 
     async fn end(&self, _deadline: Instant) -> Result<(), BackendError> {
-        self.0.shared.mark_ended(self.0.id);
-        let before = std::mem::replace(&mut *self.0.state(), State::Ended);
-        if let State::Running { cancel, .. } = before {
-            cancel.cancel();
+        match std::mem::replace(&mut *self.0.state(), State::Ended) {
+            // It is only tidied up: a later message may still bring it back.
+            State::Crashed => return Ok(()),
+            State::Running { cancel, .. } => cancel.cancel(),
+            State::Idle | State::Vanished | State::Ended => {}
         }
+        self.0.shared.mark_ended(self.0.id);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! the last is always, and exactly once, [`TurnEvent::End`]. Implementations never retry by themselves and never decide what an
 //! error means for a mapping: they report it by kind.
 
+pub mod acp;
 pub mod config;
 pub mod echo;
 pub mod error;
@@ -164,6 +165,6 @@ pub fn build(name: &str, config: &config::Config, parts: &BackendParts) -> Arc<d
     tracing::debug!(backend = name, "A backend is configured");
     match config {
         config::Config::Echo(config::Echo {}) => Arc::new(echo::EchoBackend::new(parts)),
-        config::Config::Acp(_) => Arc::new(echo::EchoBackend::new(parts)),
+        config::Config::Acp(acp) => Arc::new(acp::AcpBackend::new(acp.clone(), parts)),
     }
 }

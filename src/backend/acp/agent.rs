@@ -1,0 +1,192 @@
+//! A running agent: its process and the connection to it, and the task that owns both and sees to their end.
+
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Shared;
+use super::connection::{self, Connection, Inbox};
+use super::gate::Books;
+use super::process::{self, Process, Tail};
+use super::stray;
+use crate::backend::error::BackendError;
+use crate::clock::Clock;
+use crate::scope::OnCrash;
+
+/// How long an agent may take to exit after its input is closed.
+const EXIT_GRACE: Duration = Duration::from_secs(1);
+/// How long its group may take after SIGTERM.
+const TERM_GRACE: Duration = Duration::from_secs(2);
+/// How long we go on reading what an agent wrote before it exited, and wait for the exit of one that closed its output.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// A handle to a running agent. When the last one is dropped the agent is killed.
+#[derive(Debug)]
+pub(super) struct RunningAgent {
+    connection: Connection,
+    gone: watch::Receiver<Option<Gone>>,
+    leave: watch::Sender<Option<Instant>>,
+    kill: CancellationToken,
+    _killed_on_drop: DropGuard,
+}
+
+/// How an agent came to its end.
+#[derive(Debug, Clone)]
+pub(super) struct Gone {
+    exit: String,
+    stderr: String,
+    violation: Option<String>,
+}
+
+/// What the owner woke up for.
+enum Cause {
+    /// It is asked to leave, by this time at the latest.
+    Leave(Instant),
+    /// It must go at once.
+    Kill,
+    /// Its process has ended.
+    Exited,
+    /// It closed its output, or broke a rule of the gate.
+    Closed,
+}
+
+impl RunningAgent {
+    /// Takes an agent into its keeping that was started with `mark` in its environment. When the backend stops, it is killed.
+    pub(super) async fn launch(
+        (process, pipes): (Process, process::Pipes),
+        mark: String,
+        inbox: Arc<dyn Inbox>,
+        shared: &Shared,
+    ) -> Result<Self, BackendError> {
+        let parts = &shared.parts;
+        let (kill, books, tail) = (shared.stop.child_token(), Books::new(), Tail::default());
+        let killed_on_drop = kill.clone().drop_guard();
+        let (leave, leaving) = watch::channel(None);
+        let (report, gone) = watch::channel(None);
+        let (connected, connection) = oneshot::channel();
+        let follower = tail.clone();
+        let stderr = pipes.stderr;
+        let follow = parts.scope.spawn("acp stderr", OnCrash::Log, async move { follower.follow(stderr).await });
+        let serve = connection::serve(pipes.stdin, pipes.stdout, inbox, books.clone(), connected);
+        let owner = Owner { process, leaving, kill: kill.clone(), clock: parts.clock.clone() };
+        let run = async move {
+            let clock = owner.clock.clone();
+            let status = owner.run(Box::pin(serve)).await;
+            // What escaped from its group is found by its mark. A scan that fails leaves it to the next one.
+            let _ = tokio::task::spawn_blocking(move || stray::kill(&mark)).await;
+            let aborted = follow.abort_handle();
+            let _late = clock.timeout(DRAIN, follow).await;
+            aborted.abort();
+            let violation = books.violation().map(ToOwned::to_owned);
+            report.send_replace(Some(Gone { exit: process::describe(status), stderr: tail.text(), violation }));
+        };
+        parts.scope.spawn("acp agent", OnCrash::Log, shared.agents.track_future(run));
+        let lost = |_| BackendError::Transient("the connection to the agent could not be set up".to_owned());
+        let connection = connection.await.map_err(lost)?;
+        Ok(Self { connection, gone, leave, kill, _killed_on_drop: killed_on_drop })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.borrow().is_some()
+    }
+
+    /// Waits until nothing of it runs any more; returns why.
+    pub(super) async fn gone(&self) -> BackendError {
+        let mut gone = self.gone.clone();
+        match gone.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) {
+            Some(end) => end.error(),
+            // Its owner was dropped with the runtime.
+            None => BackendError::ShuttingDown,
+        }
+    }
+
+    /// Lets it go in good order: its input is closed, then its group gets SIGTERM, and at `deadline` at the latest SIGKILL.
+    pub(super) fn leave(&self, deadline: Instant) {
+        self.leave.send_replace(Some(deadline));
+    }
+
+    /// Kills its group now.
+    pub(super) fn kill(&self) {
+        self.kill.cancel();
+    }
+}
+
+impl Gone {
+    fn error(self) -> BackendError {
+        match self.violation {
+            Some(violation) => BackendError::Protocol(violation),
+            None => BackendError::Crashed { exit: self.exit, stderr: self.stderr },
+        }
+    }
+}
+
+/// What owns a process: nothing but this ends it.
+struct Owner {
+    process: Process,
+    leaving: watch::Receiver<Option<Instant>>,
+    kill: CancellationToken,
+    clock: Clock,
+}
+
+impl Owner {
+    /// Runs the agent to its end; returns how its process ended. Afterwards nothing of its group is left.
+    async fn run<S: Future<Output = ()> + Unpin>(mut self, mut serve: S) -> Option<ExitStatus> {
+        match self.cause(&mut serve).await {
+            Cause::Kill => {}
+            Cause::Leave(deadline) => {
+                // With the connection its input is closed.
+                drop(serve);
+                self.see_off(deadline).await;
+            }
+            Cause::Exited => {
+                // What is left of the group would hold the output open; what was written before is still read.
+                let status = self.process.kill().await;
+                let _late = self.clock.timeout(DRAIN, serve).await;
+                return status;
+            }
+            Cause::Closed => {
+                let _late = self.clock.timeout(DRAIN, self.process.wait()).await;
+            }
+        }
+        self.process.kill().await
+    }
+
+    async fn cause<S: Future<Output = ()> + Unpin>(&mut self, serve: &mut S) -> Cause {
+        let deadline = async {
+            match self.leaving.wait_for(Option::is_some).await {
+                Ok(deadline) => deadline.map_or(Cause::Kill, Cause::Leave),
+                // Nobody holds the agent any more.
+                Err(_) => Cause::Kill,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.kill.cancelled() => Cause::Kill,
+            cause = deadline => cause,
+            _ = self.process.wait() => Cause::Exited,
+            () = serve => Cause::Closed,
+        }
+    }
+
+    /// Waits for its exit, then asks for it, each time for no longer than there is.
+    async fn see_off(&mut self, deadline: Instant) {
+        let until = |clock: &Clock, grace: Duration| (clock.now() + grace).min(deadline);
+        let exit = until(&self.clock, EXIT_GRACE);
+        if self.clock.timeout_at(exit, self.process.wait()).await.is_ok() {
+            return;
+        }
+        self.process.terminate();
+        let term = until(&self.clock, TERM_GRACE);
+        let _late = tokio::select! {
+            () = self.kill.cancelled() => return,
+            late = self.clock.timeout_at(term, self.process.wait()) => late,
+        };
+    }
+}

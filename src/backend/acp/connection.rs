@@ -1,0 +1,150 @@
+//! The protocol crate, and all that we know of it: a connection over two pipes, on which either side may ask the other.
+//!
+//! Messages stay JSON here. The crate's types are closed where agents are not: one unknown stop reason or kind of option would cost
+//! the whole message.
+
+use std::sync::Arc;
+
+use agent_client_protocol::{
+    Agent, Builder, Client, ConnectionTo, Dispatch, Error, Lines, RequestCancellation, Responder, UntypedMessage,
+    on_receive_dispatch,
+};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+
+use super::classify::RpcError;
+use super::gate::{self, Books, Credit};
+
+/// Where an agent's messages go. It is called from the reading loop, so it may not wait.
+pub(super) trait Inbox: Send + Sync + 'static {
+    /// A `session/update`. As long as its credit lives, it counts as not consumed.
+    fn update(&self, params: Value, credit: Credit);
+
+    /// A `session/request_permission`.
+    fn permission(&self, params: Value, reply: Reply);
+}
+
+/// The way back for one request of the agent. Dropping it answers with an error.
+#[derive(Debug)]
+pub(super) struct Reply(Responder<Value>);
+
+/// Tells whether the agent took a request back; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Withdrawal(RequestCancellation);
+
+/// The sending half of a connection; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Connection(ConnectionTo<Agent>);
+
+/// Why a request has no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The agent answered with an error.
+    Answered(RpcError),
+    /// The connection ended first.
+    Closed,
+}
+
+impl Reply {
+    /// Answers the request. The id goes back as it came, whatever its type.
+    pub(super) fn send(self, answer: Value) {
+        if self.0.respond(answer).is_err() {
+            tracing::debug!("An agent that is gone got no answer");
+        }
+    }
+
+    pub(super) fn withdrawal(&self) -> Withdrawal {
+        Withdrawal(self.0.cancellation())
+    }
+}
+
+impl Withdrawal {
+    /// Waits until the agent takes the request back; may never end.
+    pub(super) async fn happens(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl Connection {
+    /// Asks the agent; the question is on its way when this returns. Dropping the future tells the agent that nobody waits any more.
+    pub(super) fn request(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> impl Future<Output = Result<Value, Failure>> + Send + use<> {
+        let sent = self.0.send_request(UntypedMessage { method: method.to_owned(), params });
+        let connection = self.clone();
+        async move { sent.block_task().await.map_err(|error| connection.failure(error)) }
+    }
+
+    /// Tells the agent something. Without an agent nothing happens.
+    pub(super) fn notify(&self, method: &str, params: Value) {
+        let message = UntypedMessage { method: method.to_owned(), params };
+        if self.0.send_notification(message).is_err() {
+            tracing::debug!("An agent that is gone was not notified");
+        }
+    }
+
+    fn failure(&self, error: Error) -> Failure {
+        let ours = agent_client_protocol::is_incoming_transport_closed(&error)
+            || agent_client_protocol::is_connection_terminated(&error)
+            || self.0.termination().is_some();
+        if ours {
+            return Failure::Closed;
+        }
+        Failure::Answered(RpcError { code: error.code.into(), message: error.message, data: error.data })
+    }
+}
+
+/// Runs a connection until the agent closes its output, breaks a rule of the gate, or the future is dropped.
+///
+/// `connected` gets the sending half as soon as there is one.
+pub(super) async fn serve<W, R>(
+    stdin: W,
+    stdout: R,
+    inbox: Arc<dyn Inbox>,
+    books: Books,
+    connected: oneshot::Sender<Connection>,
+) where
+    W: AsyncWrite + Unpin + Send + 'static,
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let lines = Lines::new(gate::outgoing(stdin, books.clone()), gate::incoming(stdout, books.clone()));
+    // Without the crate's guard for versions: we look at the agent's version ourselves, and early messages do no harm.
+    let ended = Builder::new(Client)
+        .name("hitchline")
+        .on_receive_dispatch(
+            async move |message: Dispatch, _connection| receive(message, inbox.as_ref(), &books),
+            on_receive_dispatch!(),
+        )
+        .connect_with(lines, async move |connection: ConnectionTo<Agent>| {
+            // Whoever waited for it may be gone; then the connection is dropped soon.
+            let _ = connected.send(Connection(connection.clone()));
+            connection.incoming_closed().await;
+            Ok(())
+        })
+        .await;
+    if let Err(error) = ended {
+        tracing::debug!(code = i32::from(error.code), "The connection to an agent ended with an error");
+    }
+}
+
+fn receive(message: Dispatch, inbox: &dyn Inbox, books: &Books) -> Result<(), Error> {
+    match message {
+        Dispatch::Notification(message) => {
+            if message.method == "session/update" {
+                let credit = books.received();
+                inbox.update(message.params, credit);
+            }
+            Ok(())
+        }
+        Dispatch::Request(message, reply) if message.method == "session/request_permission" => {
+            inbox.permission(message.params, Reply(reply));
+            Ok(())
+        }
+        // An agent that waits for an answer must get one, whatever it asked.
+        Dispatch::Request(message, reply) => reply.respond_with_error(Error::method_not_found().data(message.method)),
+        Dispatch::Response(result, router) => router.route_with_result(result),
+    }
+}

@@ -1,0 +1,215 @@
+//! What an agent sends, in our words. Tolerant: what is not known, or not of the known shape, is left out.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::backend::Outcome;
+use crate::domain::agent::{
+    AgentEvent, Decision, OptionKind, PermissionOption, PermissionRequest, PlanEntry, Progress, ToolCall,
+};
+use crate::domain::ids::RequestId;
+
+/// How many tool calls of a turn are remembered.
+const REMEMBERED: usize = 1024;
+/// The most bytes of a tool's input that are shown.
+const LONGEST_DETAIL: usize = 64 * 1024;
+
+/// The tool calls of a turn: a permission request may name only the call's id.
+#[derive(Debug, Default)]
+pub(super) struct Tools(HashMap<String, Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+impl Tools {
+    /// One `session/update`'s `update`; `None` when it means nothing to a person.
+    pub(super) fn event(&mut self, update: &Value) -> Option<AgentEvent> {
+        match text_of(update, "sessionUpdate")? {
+            "agent_message_chunk" => {
+                let delta = content(update.get("content")?)?;
+                let message = text_of(update, "messageId").map(ToOwned::to_owned);
+                Some(AgentEvent::Text { message, delta })
+            }
+            "agent_thought_chunk" => Some(AgentEvent::Thought(content(update.get("content")?)?)),
+            "tool_call" | "tool_call_update" => {
+                self.remember(update);
+                tool(update).map(AgentEvent::Tool)
+            }
+            "plan" => Some(AgentEvent::Plan(plan(update))),
+            "notice" => notice(update).map(AgentEvent::Notice),
+            _ => None,
+        }
+    }
+
+    /// A `session/request_permission`; `None` when it offers nothing to choose from.
+    pub(super) fn permission(&mut self, id: RequestId, params: &Value) -> Option<PermissionRequest> {
+        let call = params.get("toolCall").unwrap_or(&Value::Null);
+        self.remember(call);
+        let known = text_of(call, "toolCallId").and_then(|id| self.0.get(id));
+        let title =
+            known.and_then(|known| known.title.clone()).or_else(|| text_of(call, "title").map(ToOwned::to_owned));
+        let detail = known.and_then(|known| known.detail.clone()).or_else(|| detail(call));
+        let options: Vec<_> = params.get("options")?.as_array()?.iter().filter_map(option).collect();
+        let title = title.unwrap_or_else(|| "Use a tool".to_owned());
+        (!options.is_empty()).then_some(PermissionRequest { id, title, detail, options })
+    }
+
+    fn remember(&mut self, call: &Value) {
+        let Some(id) = text_of(call, "toolCallId") else { return };
+        if self.0.len() >= REMEMBERED && !self.0.contains_key(id) {
+            self.0.clear();
+        }
+        let known = self.0.entry(id.to_owned()).or_default();
+        if let Some(title) = text_of(call, "title") {
+            known.title = Some(title.to_owned());
+        }
+        if let Some(detail) = detail(call) {
+            known.detail = Some(detail);
+        }
+    }
+}
+
+/// How a turn ended, by its `stopReason`.
+pub(super) fn outcome(answer: &Value) -> Outcome {
+    match text_of(answer, "stopReason") {
+        Some("cancelled") => Outcome::Cancelled,
+        Some("refusal") => Outcome::Refused,
+        Some("max_tokens" | "max_turn_requests") => Outcome::Truncated,
+        Some("end_turn") => Outcome::Completed,
+        _ => {
+            tracing::warn!("An agent ended a turn for a reason that is not known; it counts as completed");
+            Outcome::Completed
+        }
+    }
+}
+
+/// The answer to a permission request.
+pub(super) fn decision(decision: &Decision) -> Value {
+    match decision {
+        Decision::Selected { option } => json!({"outcome": {"outcome": "selected", "optionId": option}}),
+        Decision::Cancelled => json!({"outcome": {"outcome": "cancelled"}}),
+    }
+}
+
+fn text_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+/// What a content block says; `None` when that is nothing.
+fn content(block: &Value) -> Option<String> {
+    let text = match text_of(block, "type")? {
+        "text" => text_of(block, "text")?.to_owned(),
+        "resource_link" => {
+            let uri = text_of(block, "uri")?;
+            format!("[{}]({uri})", text_of(block, "title").or_else(|| text_of(block, "name")).unwrap_or(uri))
+        }
+        _ => return None,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn tool(call: &Value) -> Option<ToolCall> {
+    Some(ToolCall {
+        id: text_of(call, "toolCallId")?.to_owned(),
+        title: text_of(call, "title").map(ToOwned::to_owned),
+        status: text_of(call, "status").and_then(progress),
+    })
+}
+
+fn progress(status: &str) -> Option<Progress> {
+    match status {
+        "pending" => Some(Progress::Pending),
+        "in_progress" => Some(Progress::Running),
+        "completed" => Some(Progress::Done),
+        "failed" => Some(Progress::Failed),
+        _ => None,
+    }
+}
+
+fn plan(update: &Value) -> Vec<PlanEntry> {
+    let entry = |entry: &Value| {
+        let status = text_of(entry, "status").and_then(progress).unwrap_or(Progress::Pending);
+        Some(PlanEntry { text: text_of(entry, "content")?.to_owned(), status })
+    };
+    update.get("entries").and_then(Value::as_array).into_iter().flatten().filter_map(entry).collect()
+}
+
+fn notice(update: &Value) -> Option<String> {
+    let title = text_of(update, "title")?;
+    Some(match text_of(update, "description") {
+        Some(description) => format!("{title}: {description}"),
+        None => title.to_owned(),
+    })
+}
+
+fn option(option: &Value) -> Option<PermissionOption> {
+    let id = text_of(option, "optionId")?;
+    let kind = match text_of(option, "kind") {
+        Some("allow_once") => OptionKind::AllowOnce,
+        Some("allow_always") => OptionKind::AllowAlways,
+        Some("reject_once") => OptionKind::RejectOnce,
+        Some("reject_always") => OptionKind::RejectAlways,
+        _ => OptionKind::Other,
+    };
+    let label = text_of(option, "name").unwrap_or(id).to_owned();
+    Some(PermissionOption { id: id.to_owned(), label, kind })
+}
+
+/// Exactly what a tool is about to do: its command, the path that it touches, or all of its input.
+fn detail(call: &Value) -> Option<String> {
+    const PATHS: [&str; 6] = ["file_path", "filePath", "filepath", "path", "abs_path", "url"];
+    let input = call.get("rawInput").filter(|input| !is_empty(input));
+    let named = |input: &Value| {
+        let command = input.get("command").or_else(|| input.get("cmd")).and_then(words);
+        let path = || PATHS.iter().find_map(|key| text_of(input, key)).map(ToOwned::to_owned);
+        command.or_else(path)
+    };
+    let exact = input.map(|input| named(input).unwrap_or_else(|| pretty(input)));
+    exact.or_else(|| location(call)).map(bounded)
+}
+
+fn is_empty(input: &Value) -> bool {
+    input.is_null() || input.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// A command, given as a text or as a list of words.
+fn words(command: &Value) -> Option<String> {
+    match command {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(words) => {
+            let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
+            words.map(|words| words.join(" "))
+        }
+        _ => None,
+    }
+}
+
+fn pretty(input: &Value) -> String {
+    match input {
+        Value::String(text) => text.clone(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    }
+}
+
+fn location(call: &Value) -> Option<String> {
+    let first = |key: &str| call.get(key).and_then(Value::as_array).and_then(|list| list.first());
+    let path = |value: &Value| text_of(value, "path").map(ToOwned::to_owned);
+    first("locations").and_then(path).or_else(|| first("content").and_then(path))
+}
+
+/// Cut so that everybody sees that it was.
+fn bounded(mut detail: String) -> String {
+    if detail.len() > LONGEST_DETAIL {
+        let whole = (0..=LONGEST_DETAIL).rev().find(|at| detail.is_char_boundary(*at)).unwrap_or(0);
+        detail.truncate(whole);
+        detail.push_str("\n… (cut)");
+    }
+    detail
+}
+
+#[cfg(test)]
+mod tests;

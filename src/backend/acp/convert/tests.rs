@@ -1,0 +1,116 @@
+use super::*;
+
+fn text(delta: &str) -> AgentEvent {
+    AgentEvent::Text { message: None, delta: delta.to_owned() }
+}
+
+fn call(id: &str, title: Option<&str>, status: Option<Progress>) -> AgentEvent {
+    AgentEvent::Tool(ToolCall { id: id.to_owned(), title: title.map(ToOwned::to_owned), status })
+}
+
+#[test]
+fn updates_become_events() {
+    let chunk = |kind: &str, content: Value| json!({"sessionUpdate": kind, "content": content});
+    let cases = [
+        (chunk("agent_message_chunk", json!({"type": "text", "text": "hi"})), Some(text("hi"))),
+        (chunk("agent_message_chunk", json!({"type": "text", "text": ""})), None),
+        (chunk("agent_message_chunk", json!({"type": "image", "data": "", "mimeType": "image/png"})), None),
+        (
+            chunk("agent_message_chunk", json!({"type": "resource_link", "uri": "file:///a", "name": "a"})),
+            Some(text("[a](file:///a)")),
+        ),
+        (
+            json!({"sessionUpdate": "agent_message_chunk", "messageId": "m", "content": {"type": "text", "text": "x"}}),
+            Some(AgentEvent::Text { message: Some("m".to_owned()), delta: "x".to_owned() }),
+        ),
+        (
+            chunk("agent_thought_chunk", json!({"type": "text", "text": "hm"})),
+            Some(AgentEvent::Thought("hm".to_owned())),
+        ),
+        (chunk("user_message_chunk", json!({"type": "text", "text": "me"})), None),
+        (
+            json!({"sessionUpdate": "tool_call", "toolCallId": "t", "title": "ls", "status": "pending"}),
+            Some(call("t", Some("ls"), Some(Progress::Pending))),
+        ),
+        (
+            json!({"sessionUpdate": "tool_call_update", "toolCallId": "new", "status": "completed"}),
+            Some(call("new", None, Some(Progress::Done))),
+        ),
+        (json!({"sessionUpdate": "tool_call_update", "toolCallId": "t", "status": "odd"}), Some(call("t", None, None))),
+        (
+            json!({"sessionUpdate": "plan", "entries": [{"content": "a", "status": "in_progress"}, {"no": 1}]}),
+            Some(AgentEvent::Plan(vec![PlanEntry { text: "a".to_owned(), status: Progress::Running }])),
+        ),
+        (
+            json!({"sessionUpdate": "notice", "severity": "info", "title": "T", "description": "d"}),
+            Some(AgentEvent::Notice("T: d".to_owned())),
+        ),
+        (json!({"sessionUpdate": "usage_update", "used": 1}), None),
+        (json!({"sessionUpdate": "of tomorrow"}), None),
+        (json!({"sessionUpdate": 7}), None),
+        (json!("nonsense"), None),
+    ];
+    for (update, expected) in cases {
+        assert_eq!(Tools::default().event(&update), expected, "{update}");
+    }
+}
+
+#[test]
+fn a_permission_shows_exactly_what_would_be_done() {
+    let cases = [
+        (json!({"rawInput": {"command": "rm -rf x", "description": "clean"}}), Some("rm -rf x")),
+        (json!({"rawInput": {"command": ["git", "push"]}}), Some("git push")),
+        (json!({"rawInput": {"file_path": "/etc/passwd", "content": "…"}}), Some("/etc/passwd")),
+        (json!({"rawInput": {"query": "a"}}), Some("{\n  \"query\": \"a\"\n}")),
+        (json!({"rawInput": {}, "locations": [{"path": "/a"}]}), Some("/a")),
+        (json!({"content": [{"type": "diff", "path": "/b", "newText": ""}]}), Some("/b")),
+        (json!({"title": "Something"}), None),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(detail(&call).as_deref(), expected, "{call}");
+    }
+    let long = detail(&json!({"rawInput": {"command": "é".repeat(LONGEST_DETAIL)}})).unwrap();
+    assert!(long.len() < LONGEST_DETAIL + 20 && long.ends_with("(cut)"));
+}
+
+#[test]
+fn a_permission_that_names_only_the_call_is_filled_in_from_before() {
+    let mut tools = Tools::default();
+    let begun =
+        json!({"sessionUpdate": "tool_call", "toolCallId": "t", "title": "Run ls", "rawInput": {"command": "ls"}});
+    tools.event(&begun);
+    let options = json!([
+        {"optionId": "a", "name": "Always", "kind": "allow_always"},
+        {"optionId": "b", "name": "Maybe", "kind": "of tomorrow"},
+        {"name": "without id"},
+    ]);
+    let request = tools.permission("1".into(), &json!({"toolCall": {"toolCallId": "t"}, "options": options})).unwrap();
+    assert_eq!((request.title.as_str(), request.detail.as_deref()), ("Run ls", Some("ls")));
+    let kinds: Vec<_> = request.options.iter().map(|option| (option.id.as_str(), option.kind)).collect();
+    assert_eq!(kinds, [("a", OptionKind::AllowAlways), ("b", OptionKind::Other)]);
+    assert_eq!(tools.permission("2".into(), &json!({"toolCall": {"toolCallId": "t"}, "options": []})), None);
+}
+
+#[test]
+fn a_turn_ends_as_its_stop_reason_says() {
+    let cases = [
+        ("end_turn", Outcome::Completed),
+        ("cancelled", Outcome::Cancelled),
+        ("refusal", Outcome::Refused),
+        ("max_tokens", Outcome::Truncated),
+        ("max_turn_requests", Outcome::Truncated),
+        ("of tomorrow", Outcome::Completed),
+    ];
+    for (reason, expected) in cases {
+        assert_eq!(outcome(&json!({"stopReason": reason})), expected, "{reason}");
+    }
+}
+
+#[test]
+fn remembered_calls_are_bounded() {
+    let mut tools = Tools::default();
+    for n in 0..3 * REMEMBERED {
+        tools.event(&json!({"sessionUpdate": "tool_call", "toolCallId": n.to_string(), "title": "x"}));
+    }
+    assert!(tools.0.len() <= REMEMBERED);
+}

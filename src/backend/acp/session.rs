@@ -1,0 +1,269 @@
+//! One session of an agent: its state, who waits for a decision, and its end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::agent::RunningAgent;
+use super::connection::{Inbox, Reply};
+use super::convert;
+use super::gate::{self, Credit};
+use super::turn::Turn;
+use super::{Handshake, Shared};
+use crate::backend::error::{BackendError, Phase};
+use crate::backend::{Answered, Session, TurnStream};
+use crate::domain::agent::{Decision, Prompt};
+use crate::domain::ids::RequestId;
+use crate::domain::session::BackendRef;
+use crate::scope::OnCrash;
+
+/// How long a cancelled turn may take to end before its agent is killed.
+pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(5);
+/// How long an agent may take to close a session.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// How long the kernel may take to be rid of what was killed.
+const REAP_GRACE: Duration = Duration::from_secs(1);
+/// How many messages of an agent may wait for the turn. The gate admits fewer; one that finds it full is dropped, a request answered.
+const INBOX: usize = 64 + gate::REQUESTS;
+
+/// What an agent sends during a turn.
+pub(super) enum Incoming {
+    /// An update; its credit is held until it has been handed on.
+    Update(Value, Credit),
+    /// It wants a decision.
+    Permission(Value, Reply),
+}
+
+/// Where an agent's messages go: to the running turn. Without one they mean nothing, such as a history that is replayed.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    turn: Mutex<Option<mpsc::Sender<Incoming>>>,
+}
+
+impl Desk {
+    fn open(&self) -> mpsc::Receiver<Incoming> {
+        let (sender, receiver) = mpsc::channel(INBOX);
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    fn close(&self) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Hands a message to the turn; gives it back when it can't.
+    fn hand_on(&self, incoming: Incoming) -> Option<Incoming> {
+        match &*self.turn.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(turn) => turn.try_send(incoming).err().map(mpsc::error::TrySendError::into_inner),
+            None => Some(incoming),
+        }
+    }
+}
+
+impl Inbox for Desk {
+    fn update(&self, params: Value, credit: Credit) {
+        // Late updates between turns are common and mean nothing.
+        drop(self.hand_on(Incoming::Update(params, credit)));
+    }
+
+    fn permission(&self, params: Value, reply: Reply) {
+        if let Some(Incoming::Permission(_, reply)) = self.hand_on(Incoming::Permission(params, reply)) {
+            reply.send(convert::decision(&Decision::Cancelled));
+        }
+    }
+}
+
+/// A session, as its owner holds it.
+#[derive(Debug)]
+pub(super) struct AcpSession(Arc<Core>);
+
+/// A session, shared with its running turn.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) id: String,
+    pub(super) agent: RunningAgent,
+    pub(super) shared: Arc<Shared>,
+    pub(super) handshake: Handshake,
+    desk: Arc<Desk>,
+    state: watch::Sender<State>,
+    waiting: Mutex<Waiting>,
+}
+
+/// What a session is doing.
+#[derive(Debug, Clone)]
+enum State {
+    Idle,
+    /// A turn runs; the token is cancelled when it is asked to stop.
+    Running(CancellationToken),
+    Ended,
+}
+
+/// The agent's requests that wait for a decision.
+#[derive(Debug, Default)]
+struct Waiting {
+    replies: HashMap<RequestId, Reply>,
+    asked: u64,
+}
+
+impl AcpSession {
+    pub(super) fn new(
+        id: String,
+        agent: RunningAgent,
+        handshake: Handshake,
+        desk: Arc<Desk>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let (state, _) = watch::channel(State::Idle);
+        Self(Arc::new(Core { id, agent, shared, handshake, desk, state, waiting: Mutex::default() }))
+    }
+}
+
+#[async_trait]
+impl Session for AcpSession {
+    fn backend_ref(&self) -> BackendRef {
+        BackendRef(self.0.id.clone())
+    }
+
+    fn is_alive(&self) -> bool {
+        !matches!(*self.0.state.borrow(), State::Ended) && !self.0.agent.is_gone()
+    }
+
+    async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
+        let cancel = self.0.begin()?;
+        if self.0.agent.is_gone() {
+            self.0.settle();
+            return Err(self.0.agent.gone().await);
+        }
+        let (events, stream) = TurnStream::channel();
+        let turn = Turn::new(self.0.clone(), events, self.0.desk.open(), cancel);
+        let text = prompt.text().to_owned();
+        self.0.shared.parts.scope.spawn("acp turn", OnCrash::Log, turn.run(text));
+        Ok(stream)
+    }
+
+    async fn cancel(&self) -> Result<(), BackendError> {
+        self.0.cancel();
+        Ok(())
+    }
+
+    async fn answer(&self, request: &RequestId, decision: Decision) -> Answered {
+        self.0.answer(request, &decision)
+    }
+
+    async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
+        let core = &self.0;
+        if !core.agent.is_gone() {
+            // One whose agent died is only tidied up: a later message may still bring it back.
+            core.shared.mark_ended(&core.id);
+        }
+        core.cancel();
+        core.turn_over(deadline).await;
+        core.state.send_replace(State::Ended);
+        core.close(deadline).await;
+        core.agent.leave(deadline);
+        let clock = &core.shared.parts.clock;
+        let started = clock.now();
+        let gone = clock.timeout_at(deadline.max(started) + REAP_GRACE, core.agent.gone()).await;
+        core.desk.close();
+        let late =
+            |_| BackendError::Timeout { phase: Phase::End, after: clock.now().saturating_duration_since(started) };
+        gone.map(drop).map_err(late)
+    }
+}
+
+impl Core {
+    /// Takes the session for a turn.
+    fn begin(&self) -> Result<CancellationToken, BackendError> {
+        if self.shared.is_ended(&self.id) {
+            return Err(BackendError::Ended);
+        }
+        let cancel = CancellationToken::new();
+        let mut refused = None;
+        self.state.send_if_modified(|state| {
+            refused = match state {
+                State::Idle => None,
+                State::Running(_) => Some(BackendError::Busy),
+                State::Ended => Some(BackendError::Ended),
+            };
+            if refused.is_none() {
+                *state = State::Running(cancel.clone());
+            }
+            refused.is_none()
+        });
+        refused.map_or(Ok(cancel), Err)
+    }
+
+    /// A turn is over: the next may begin. Whatever still waits for a decision is answered.
+    pub(super) fn settle(&self) {
+        self.desk.close();
+        self.withdraw_all();
+        self.state.send_if_modified(|state| {
+            let running = matches!(state, State::Running(_));
+            if running {
+                *state = State::Idle;
+            }
+            running
+        });
+    }
+
+    /// Asks the running turn to stop. It tells the agent, so that the agent hears of it after the prompt.
+    pub(super) fn cancel(&self) {
+        if let State::Running(cancel) = &*self.state.borrow() {
+            cancel.cancel();
+        }
+    }
+
+    async fn turn_over(&self, deadline: Instant) {
+        let clock = &self.shared.parts.clock;
+        let until = (clock.now() + CANCEL_GRACE).min(deadline);
+        let mut state = self.state.subscribe();
+        let over = state.wait_for(|state| !matches!(state, State::Running(_)));
+        // Late is not worse: its agent goes next.
+        let _late = clock.timeout_at(until, over).await.map(drop);
+    }
+
+    /// Tells the agent that the session is over, where it wants to know.
+    async fn close(&self, deadline: Instant) {
+        if !self.handshake.can_close || self.agent.is_gone() {
+            return;
+        }
+        let clock = &self.shared.parts.clock;
+        let until = (clock.now() + CLOSE_GRACE).min(deadline);
+        let closed = self.agent.connection().request("session/close", json!({"sessionId": self.id}));
+        if !matches!(clock.timeout_at(until, closed).await, Ok(Ok(_))) {
+            tracing::debug!("An agent did not close its session; it is ended with its process");
+        }
+    }
+
+    /// Keeps a request until it is decided; returns its id.
+    pub(super) fn wait_for_decision(&self, reply: Reply) -> RequestId {
+        let mut waiting = self.waiting();
+        waiting.asked += 1;
+        let id = RequestId::from(format!("request-{}", waiting.asked));
+        waiting.replies.insert(id.clone(), reply);
+        id
+    }
+
+    pub(super) fn answer(&self, request: &RequestId, decision: &Decision) -> Answered {
+        let Some(reply) = self.waiting().replies.remove(request) else { return Answered::NotWaiting };
+        reply.send(convert::decision(decision));
+        Answered::Applied
+    }
+
+    /// Answers all that wait for a decision: there will be none.
+    pub(super) fn withdraw_all(&self) {
+        let replies = std::mem::take(&mut self.waiting().replies);
+        for reply in replies.into_values() {
+            reply.send(convert::decision(&Decision::Cancelled));
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

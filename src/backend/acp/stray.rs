@@ -1,0 +1,74 @@
+//! Processes that an agent left behind outside its group, found by the mark in their environment.
+
+use std::path::Path;
+
+/// The variable that marks every process of one agent.
+pub(super) const MARK: &str = "HITCHLINE_AGENT_ID";
+
+/// How often we look again: whoever is just being forked is missed the first time.
+const ROUNDS: usize = 5;
+
+/// Kills every process that has `mark` in its environment. Blocks for a few milliseconds; without `/proc` it finds nobody.
+pub(super) fn kill(mark: &str) {
+    let variable = format!("{MARK}={mark}");
+    for _ in 0..ROUNDS {
+        let strays = find(&variable);
+        if strays.is_empty() {
+            return;
+        }
+        tracing::debug!(count = strays.len(), "An agent left processes behind; they are killed");
+        for id in strays {
+            kill_one(id, &variable);
+        }
+    }
+}
+
+fn find(variable: &str) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id| is_marked(*id, variable)).collect()
+}
+
+/// Whether a process has the variable. The environment of one that is dead already is empty.
+fn is_marked(id: i32, variable: &str) -> bool {
+    let environment = std::fs::read(Path::new("/proc").join(id.to_string()).join("environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+}
+
+#[cfg(target_os = "linux")]
+fn kill_one(id: i32, variable: &str) {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let Some(process) = Pid::from_raw(id).and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) else { return };
+    // Looked at again through a handle that stays with it: the number may have changed hands meanwhile.
+    if is_marked(id, variable) {
+        // It fails only when the process is gone.
+        let _ = pidfd_send_signal(process, Signal::KILL);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kill_one(_id: i32, _variable: &str) {}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn only_who_is_marked_is_killed() {
+        let start =
+            |mark: &str| Command::new("sleep").arg("1000").env(MARK, mark).stdin(Stdio::null()).spawn().unwrap();
+        let (mut marked, mut other) = (start("one"), start("another"));
+        let variable = format!("{MARK}=one");
+        // A child has the environment of its parent until it runs its program.
+        while !is_marked(i32::try_from(marked.id()).unwrap(), &variable) {
+            std::thread::yield_now();
+        }
+        kill("one");
+        assert!(!marked.wait().unwrap().success());
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}

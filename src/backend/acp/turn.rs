@@ -1,0 +1,231 @@
+//! One turn of a session: the prompt, what comes back, and exactly one end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::classify::{Asked, classify};
+use super::connection::{Failure, Reply};
+use super::convert::{self, Tools};
+use super::gate::Credit;
+use super::session::{CANCEL_GRACE, Core, Incoming};
+use crate::backend::error::BackendError;
+use crate::backend::{Answered, Outcome, TURN_CAPACITY, TurnEvent};
+use crate::domain::agent::{AgentEvent, Decision};
+use crate::domain::ids::RequestId;
+
+/// An event of more bytes waits until the reader has taken all before it, so that only one such is held.
+const BIG: usize = 64 * 1024;
+
+/// A turn that runs.
+pub(super) struct Turn {
+    core: Arc<Core>,
+    events: mpsc::Sender<TurnEvent>,
+    inbox: mpsc::Receiver<Incoming>,
+    cancel: CancellationToken,
+    tools: Tools,
+    /// What the reader has not taken yet, with the credits that it costs. More is taken in only when it is empty.
+    ready: VecDeque<(AgentEvent, Option<Credit>)>,
+    /// The requests that the agent may take back.
+    withdrawals: FuturesUnordered<BoxFuture<'static, RequestId>>,
+}
+
+/// What the loop woke up for.
+enum Woke {
+    Answer(Result<Value, Failure>),
+    Gone(BackendError),
+    Room,
+    Unread,
+    Incoming(Incoming),
+    Withdrawn(RequestId),
+    Cancelled,
+    GraceOver,
+}
+
+impl Turn {
+    pub(super) fn new(
+        core: Arc<Core>,
+        events: mpsc::Sender<TurnEvent>,
+        inbox: mpsc::Receiver<Incoming>,
+        cancel: CancellationToken,
+    ) -> Self {
+        let (tools, ready, withdrawals) = (Tools::default(), VecDeque::new(), FuturesUnordered::new());
+        Self { core, events, inbox, cancel, tools, ready, withdrawals }
+    }
+
+    /// Runs the turn to its end. The session takes the next prompt before the reader hears of the end.
+    pub(super) async fn run(mut self, text: String) {
+        let outcome = self.converse(text).await;
+        self.core.settle();
+        // A reader that went away needs no end.
+        let _ = self.events.send(TurnEvent::End(outcome)).await;
+    }
+
+    async fn converse(&mut self, text: String) -> Outcome {
+        let core = self.core.clone();
+        let params = json!({"sessionId": core.id, "prompt": [{"type": "text", "text": text}]});
+        let mut answer = Box::pin(core.agent.connection().request("session/prompt", params));
+        let mut gone = Box::pin(core.agent.gone());
+        let mut grace_over: Option<Instant> = None;
+        loop {
+            let woke = {
+                let clock = &core.shared.parts.clock;
+                let grace = async {
+                    match grace_over {
+                        Some(until) => clock.sleep_until(until).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = self.cancel.cancelled(), if grace_over.is_none() => Woke::Cancelled,
+                    () = grace => Woke::GraceOver,
+                    answer = &mut answer => Woke::Answer(answer),
+                    Some(id) = self.withdrawals.next() => Woke::Withdrawn(id),
+                    room = room(&self.events, &self.ready), if !self.ready.is_empty() => if room { Woke::Room } else { Woke::Unread },
+                    Some(incoming) = self.inbox.recv(), if self.ready.is_empty() => Woke::Incoming(incoming),
+                    error = &mut gone => Woke::Gone(error),
+                }
+            };
+            match woke {
+                Woke::Answer(answer) => return self.answered(answer).await,
+                Woke::Gone(error) => return self.lost(error).await,
+                Woke::Room => self.hand_on(),
+                Woke::Unread => {
+                    self.ready.clear();
+                    core.cancel();
+                }
+                Woke::Incoming(incoming) => self.take(incoming),
+                Woke::Withdrawn(id) => self.withdrawn(id),
+                Woke::Cancelled => {
+                    core.agent.connection().notify("session/cancel", json!({"sessionId": core.id}));
+                    core.withdraw_all();
+                    grace_over = Some(core.shared.parts.clock.now() + CANCEL_GRACE);
+                }
+                Woke::GraceOver => {
+                    tracing::warn!("An agent did not stop its turn in time; it is killed");
+                    core.agent.kill();
+                    core.agent.gone().await;
+                    return Outcome::Cancelled;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Update(params, credit) => {
+                let of_ours = params.get("sessionId").and_then(Value::as_str) == Some(self.core.id.as_str());
+                let update = params.get("update").filter(|_| of_ours);
+                if let Some(event) = update.and_then(|update| self.tools.event(update)) {
+                    self.ready.push_back((event, Some(credit)));
+                }
+            }
+            Incoming::Permission(params, reply) => self.ask(&params, reply),
+        }
+    }
+
+    fn ask(&mut self, params: &Value, reply: Reply) {
+        let withdrawal = reply.withdrawal();
+        let id = self.core.wait_for_decision(reply);
+        let request = self.tools.permission(id.clone(), params).filter(|_| !self.cancel.is_cancelled());
+        let Some(request) = request else {
+            self.core.answer(&id, &Decision::Cancelled);
+            return;
+        };
+        self.ready.push_back((AgentEvent::Permission(request), None));
+        self.withdrawals.push(Box::pin(async move {
+            withdrawal.happens().await;
+            id
+        }));
+    }
+
+    fn withdrawn(&mut self, id: RequestId) {
+        // One that is decided can't be taken back any more.
+        if self.core.answer(&id, &Decision::Cancelled) == Answered::Applied {
+            self.ready.push_back((AgentEvent::PermissionWithdrawn(id), None));
+        }
+    }
+
+    /// Hands the first event on, for which there is room.
+    fn hand_on(&mut self) {
+        if let Some((event, _credit)) = self.ready.pop_front() {
+            // There is room, and a reader that has just gone needs nothing.
+            let _ = self.events.try_send(TurnEvent::Agent(event));
+        }
+    }
+
+    /// The agent has answered: all that it said before is in our hands.
+    async fn answered(&mut self, answer: Result<Value, Failure>) -> Outcome {
+        match answer {
+            Err(Failure::Closed) => {
+                let error = self.core.agent.gone().await;
+                self.lost(error).await
+            }
+            Ok(answer) => {
+                self.drain().await;
+                self.unless_cancelled(convert::outcome(&answer))
+            }
+            Err(Failure::Answered(error)) => {
+                self.drain().await;
+                let error = classify(Asked::Prompt, &error, &self.core.handshake.auth_methods);
+                self.unless_cancelled(Outcome::Failed(error))
+            }
+        }
+    }
+
+    /// Agents differ in how they end a turn that was cancelled: some fail, some say that all is done.
+    fn unless_cancelled(&self, outcome: Outcome) -> Outcome {
+        if self.cancel.is_cancelled() { Outcome::Cancelled } else { outcome }
+    }
+
+    async fn lost(&mut self, error: BackendError) -> Outcome {
+        self.drain().await;
+        self.unless_cancelled(Outcome::Failed(error))
+    }
+
+    /// Hands on all that is left, for as long as there is a reader; a stop cuts it short.
+    async fn drain(&mut self) {
+        // What comes from now on belongs to no turn.
+        self.inbox.close();
+        loop {
+            while !self.ready.is_empty() {
+                let room = tokio::select! {
+                    room = room(&self.events, &self.ready) => room,
+                    () = self.cancel.cancelled() => self.events.capacity() > 0,
+                };
+                if !room {
+                    self.ready.clear();
+                    return;
+                }
+                self.hand_on();
+            }
+            match self.inbox.try_recv() {
+                Ok(incoming) => self.take(incoming),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Waits until the first event may be handed on; `false` when nobody reads any more.
+async fn room(events: &mpsc::Sender<TurnEvent>, ready: &VecDeque<(AgentEvent, Option<Credit>)>) -> bool {
+    let big = ready.front().is_some_and(|(event, _)| size(event) > BIG);
+    events.reserve_many(if big { TURN_CAPACITY } else { 1 }).await.is_ok()
+}
+
+fn size(event: &AgentEvent) -> usize {
+    match event {
+        AgentEvent::Text { delta: text, .. } | AgentEvent::Thought(text) | AgentEvent::Notice(text) => text.len(),
+        AgentEvent::Plan(entries) => entries.iter().map(|entry| entry.text.len()).sum(),
+        AgentEvent::Tool(call) => call.title.as_ref().map_or(0, String::len),
+        AgentEvent::Permission(request) => request.detail.as_ref().map_or(0, String::len),
+        AgentEvent::PermissionWithdrawn(_) => 0,
+    }
+}

@@ -1,0 +1,203 @@
+//! What our side of ACP does, seen by an agent.
+
+use std::collections::BTreeMap;
+
+use hitchline::backend::error::{BackendError, Kind, Phase};
+use hitchline::backend::{Outcome, TurnEvent};
+use hitchline::domain::agent::{AgentEvent, OptionKind, PlanEntry, Progress};
+use hitchline::domain::session::BackendRef;
+
+use super::peer::{Peer, hear, prompt, soon, turn};
+
+/// Runs a turn of our own agent, started with `arguments`.
+async fn run(arguments: &[&str], text: &str) -> Option<super::peer::Heard> {
+    let peer = Peer::fake_with(arguments)?;
+    let session = peer.start().await;
+    let heard = turn(&session, text, OptionKind::AllowOnce).await;
+    peer.finish(&session).await;
+    Some(heard)
+}
+
+#[tokio::test]
+async fn events_keep_their_order_and_meaning() {
+    let Some(heard) = run(&[], "everything").await else { return };
+    let expected = [
+        AgentEvent::Thought("hm".to_owned()),
+        AgentEvent::Plan(vec![PlanEntry { text: "one".to_owned(), status: Progress::Running }]),
+        AgentEvent::Tool(hitchline::domain::agent::ToolCall {
+            id: "t9".to_owned(),
+            title: Some("Look".to_owned()),
+            status: Some(Progress::Running),
+        }),
+        AgentEvent::Notice("Careful".to_owned()),
+        AgentEvent::Text { message: Some("m1".to_owned()), delta: "one".to_owned() },
+    ];
+    assert_eq!(heard.events, expected);
+    let Some(heard) = run(&[], "chunks 500").await else { return };
+    let expected: Vec<String> = (0..500).map(|n| n.to_string()).collect();
+    assert_eq!(heard.text.split_whitespace().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_request_shows_the_exact_command_and_its_id_comes_back_as_it_was() {
+    for arguments in [&[][..], &["--string-ids"]] {
+        let Some(heard) = run(arguments, "ask").await else { return };
+        let request = &heard.asked[0];
+        assert_eq!((request.title.as_str(), request.detail.as_deref()), ("Remove a file", Some("rm file")));
+        assert_eq!(heard.text, r#"before {"outcome": {"outcome": "selected", "optionId": "yes"}}"#);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_request_is_answered_as_cancelled() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("ask")).await.unwrap();
+    super::peer::asked(&mut stream).await;
+    session.cancel().await.unwrap();
+    let heard = hear(&session, stream, OptionKind::AllowOnce).await;
+    assert_eq!((heard.text.as_str(), heard.outcome), (r#"{"outcome": {"outcome": "cancelled"}}"#, Outcome::Cancelled));
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_request_that_the_agent_takes_back_is_withdrawn() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("withdraw")).await.unwrap();
+    let request = super::peer::asked(&mut stream).await;
+    let next = soon(stream.next()).await;
+    assert_eq!(next, Some(TurnEvent::Agent(AgentEvent::PermissionWithdrawn(request.id))));
+    let heard = hear(&session, stream, OptionKind::AllowOnce).await;
+    assert_eq!((heard.text.as_str(), heard.outcome), (r#"{"outcome": {"outcome": "cancelled"}}"#, Outcome::Completed));
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_request_that_we_do_not_know_is_answered() {
+    let Some(heard) = run(&[], "unknown").await else { return };
+    assert_eq!(heard.text, "-32601 -32601");
+}
+
+#[tokio::test]
+async fn an_agent_gets_its_own_group_and_directory_and_only_the_listed_variables() {
+    let Some(peer) = Peer::fake_as(&[], |config| {
+        config.env = BTreeMap::from([("MODEL".to_owned(), "small".to_owned())]);
+        config.env_pass = vec!["CARGO_PKG_NAME".to_owned()];
+    }) else {
+        return;
+    };
+    let session = peer.start().await;
+    let heard = turn(&session, "env", OptionKind::AllowOnce).await;
+    let seen: serde_json::Value = serde_json::from_str(&heard.text).unwrap();
+    assert_eq!(seen["group"], true);
+    assert_eq!(seen["cwd"].as_str(), peer.dir.path().canonicalize().unwrap().to_str());
+    let env = seen["env"].as_object().unwrap();
+    assert_eq!((env["MODEL"].as_str(), env["HITCHLINE_RUN_ID"].as_str()), (Some("small"), Some("run-1")));
+    assert_eq!(env["CARGO_PKG_NAME"], "hitchline");
+    assert!(!env.contains_key("CARGO_MANIFEST_DIR"), "it was passed although nobody asked for it");
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_session_is_brought_back_without_repeating_its_history() {
+    for offered in ["resume,load", "load", "resume"] {
+        let Some(peer) = Peer::fake_with(&["--caps", offered]) else { return };
+        let session = peer.restore(&BackendRef("s-old".to_owned())).await.unwrap();
+        assert_eq!(session.backend_ref(), BackendRef("s-old".to_owned()));
+        let heard = turn(&session, "hello", OptionKind::AllowOnce).await;
+        assert_eq!(heard.text, "you said: hello; before: 1", "{offered}");
+        peer.finish(&session).await;
+    }
+    let Some(peer) = Peer::fake_with(&["--caps", ""]) else { return };
+    let error = peer.restore(&BackendRef("s-old".to_owned())).await.unwrap_err();
+    assert!(matches!(error, BackendError::Unsupported(_)));
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
+async fn a_missing_sign_in_names_the_ways_and_a_named_one_is_used() {
+    let Some(peer) = Peer::fake_with(&["--auth"]) else { return };
+    let error = peer.try_start().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Transient);
+    assert!(matches!(&error, BackendError::Auth(text) if text.contains("key")), "{error}");
+    soon(peer.scope.wait()).await;
+    let Some(peer) = Peer::fake_as(&["--auth"], |config| config.auth_method = Some("key".to_owned())) else { return };
+    let session = peer.start().await;
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn another_version_is_refused() {
+    let Some(peer) = Peer::fake_with(&["--version", "2"]) else { return };
+    let error = peer.try_start().await.unwrap_err();
+    assert!(matches!(&error, BackendError::Protocol(text) if text.contains("version 2")), "{error}");
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_answer_in_time_is_gone_afterwards() {
+    for method in ["initialize", "session/new"] {
+        let Some(peer) = Peer::fake_with(&["--silent", method]) else { return };
+        let mut spec = peer.spec();
+        spec.deadline = peer.clock.now() + std::time::Duration::from_millis(600);
+        let error = soon(peer.backend.start(spec)).await.unwrap_err();
+        assert!(matches!(error, BackendError::Timeout { phase: Phase::Create, .. }), "{error:?}");
+        // The task that owns the process ends only after the process.
+        soon(peer.scope.wait()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_is_dropped_leaves_nothing() {
+    let Some(peer) = Peer::fake_with(&["--silent", "initialize"]) else { return };
+    let mut start = Box::pin(peer.backend.start(peer.spec()));
+    assert!(futures_util::poll!(start.as_mut()).is_pending());
+    super::peer::until("it was started", || peer.scope.running() > 0).await;
+    drop(start);
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_start_says_why() {
+    let Some(peer) = Peer::fake_with(&["--exit", "7"]) else { return };
+    let error = peer.try_start().await.unwrap_err();
+    assert_eq!(
+        error,
+        BackendError::Crashed { exit: "exit code 7".to_owned(), stderr: "it would not start".to_owned() }
+    );
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
+async fn an_error_of_a_prompt_decides_about_its_session() {
+    let cases = [
+        ("error -32002 Resource not found", Kind::Permanent),
+        ("error -32602 session not found: x", Kind::Permanent),
+        ("error -32603 Internal error: overloaded", Kind::Transient),
+        ("error -32000 Authentication required", Kind::Transient),
+    ];
+    for (text, kind) in cases {
+        let Some(heard) = run(&[], text).await else { return };
+        assert!(
+            matches!(&heard.outcome, Outcome::Failed(error) if error.kind() == kind),
+            "{text}: {:?}",
+            heard.outcome
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_after_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let Some(peer) = Peer::fake_with(&["--log", log.to_str().unwrap()]) else { return };
+    let session = peer.start().await;
+    soon(session.end(peer.deadline())).await.unwrap();
+    let before = std::fs::read_to_string(&log).unwrap();
+    assert!(before.lines().last().unwrap().contains("session/close"), "{before}");
+    assert_eq!(session.prompt(prompt("hello")).await.unwrap_err(), BackendError::Ended);
+    assert_eq!(peer.restore(&session.backend_ref()).await.unwrap_err(), BackendError::Ended);
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), before);
+    assert_eq!(peer.scope.running(), 0);
+}

@@ -1,0 +1,166 @@
+//! Agents that crash, hang, flood, or write nonsense.
+
+use std::time::Duration;
+
+use hitchline::backend::error::BackendError;
+use hitchline::backend::{Outcome, TurnEvent};
+use hitchline::domain::agent::{AgentEvent, OptionKind};
+
+use super::peer::{MEMORY, Peer, asked, choose, hear, prompt, runs, soon, turn, until};
+
+#[tokio::test]
+async fn a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_brought_back() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "crash", OptionKind::AllowOnce).await;
+    assert_eq!(heard.text, "last words");
+    let stderr = "something broke, token xoxb-…".to_owned();
+    assert_eq!(heard.outcome, Outcome::Failed(BackendError::Crashed { exit: "exit code 3".to_owned(), stderr }));
+    assert!(!session.is_alive());
+    assert!(matches!(session.prompt(prompt("hello")).await, Err(BackendError::Crashed { .. })));
+    soon(session.end(peer.deadline())).await.unwrap();
+    let again = peer.restore(&session.backend_ref()).await.unwrap();
+    assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    peer.finish(&again).await;
+}
+
+#[tokio::test]
+async fn a_crash_while_a_decision_is_waited_for_ends_the_waiting() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("crash-asking")).await.unwrap();
+    let request = asked(&mut stream).await;
+    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::End(Outcome::Failed(BackendError::Crashed { .. })))));
+    let answered = session.answer(&request.id, choose(&request, OptionKind::AllowOnce)).await;
+    assert_eq!(answered, hitchline::backend::Answered::NotWaiting);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_turn_that_ignores_its_cancellation_is_ended_by_force() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("deaf")).await.unwrap();
+    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(AgentEvent::Text { .. }))));
+    let before = peer.clock.now();
+    session.cancel().await.unwrap();
+    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Cancelled);
+    let took = peer.clock.now() - before;
+    assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(8), "{took:?}");
+    assert!(!session.is_alive());
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_stubborn_agent_is_killed_with_its_children_by_the_deadline() {
+    let Some(peer) = Peer::fake_with(&["--stubborn"]) else { return };
+    let session = peer.start().await;
+    let children = turn(&session, "children", OptionKind::AllowOnce).await.text;
+    let children: Vec<&str> = children.split(' ').collect();
+    assert_eq!(children.len(), 3);
+    assert!(children.iter().all(|child| runs(child)));
+    let deadline = peer.clock.now() + Duration::from_secs(2);
+    soon(session.end(deadline)).await.unwrap();
+    assert!(peer.clock.now() < deadline + Duration::from_secs(1));
+    until("the children are gone", || !children.iter().any(|child| runs(child))).await;
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
+async fn children_die_with_an_agent_that_exits_by_itself() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let children = turn(&session, "children", OptionKind::AllowOnce).await.text;
+    peer.finish(&session).await;
+    until("the children are gone", || !children.split(' ').any(runs)).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_dropped_leaves_no_process() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let children = turn(&session, "children", OptionKind::AllowOnce).await.text;
+    drop(session);
+    soon(peer.scope.wait()).await;
+    until("the children are gone", || !children.split(' ').any(runs)).await;
+}
+
+#[tokio::test]
+async fn nonsense_on_the_output_is_skipped() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "garbage", OptionKind::AllowOnce).await;
+    assert_eq!((heard.text.as_str(), heard.outcome), ("still here", Outcome::Completed));
+    assert_eq!(heard.events.len(), 1);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_long_line_passes_and_one_that_is_too_long_ends_the_agent() {
+    let _alone = MEMORY.lock().await;
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "long 10000000", OptionKind::AllowOnce).await;
+    assert_eq!((heard.text.len(), heard.outcome), (10_000_000, Outcome::Completed));
+    let heard = turn(&session, "long 20000000", OptionKind::AllowOnce).await;
+    assert!(matches!(&heard.outcome, Outcome::Failed(BackendError::Protocol(_))), "{:?}", heard.outcome);
+    assert!(!session.is_alive());
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn half_a_line_at_the_end_is_a_crash() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "half", OptionKind::AllowOnce).await;
+    assert!(matches!(heard.outcome, Outcome::Failed(BackendError::Crashed { .. })), "{:?}", heard.outcome);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_flood_on_stderr_holds_nobody_up() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "stderr 200", OptionKind::AllowOnce).await;
+    assert_eq!((heard.text.as_str(), heard.outcome), ("done", Outcome::Completed));
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_holds_the_agent_back_and_its_request_still_comes_through() {
+    // Without optimisation, a million takes a minute and shows nothing more.
+    const CHUNKS: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+    let _alone = MEMORY.lock().await;
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let before = resident_mib();
+    let mut stream = session.prompt(prompt(&format!("flood-ask {CHUNKS}"))).await.unwrap();
+    let written =
+        || std::fs::read_to_string(peer.dir.path().join("written")).map_or(0, |text| text.parse().unwrap_or(0));
+    until("the flood has begun", || written() > 0).await;
+    // Time enough for much more than a pipe and our queues hold together.
+    peer.clock.sleep(Duration::from_secs(1)).await;
+    assert!(written() < 5_000, "{} were taken from the agent although nobody read them", written());
+    let mut chunks = 0;
+    let request = loop {
+        match soon(stream.next()).await {
+            Some(TurnEvent::Agent(AgentEvent::Permission(request))) => break request,
+            Some(TurnEvent::Agent(AgentEvent::Text { .. })) => chunks += 1,
+            other => panic!("unexpected: {other:?}"),
+        }
+    };
+    assert_eq!(chunks, CHUNKS);
+    session.answer(&request.id, choose(&request, OptionKind::AllowOnce)).await;
+    let heard = hear(&session, stream, OptionKind::AllowOnce).await;
+    assert!(heard.text.contains("\"yes\"") && heard.outcome == Outcome::Completed);
+    let after = resident_mib();
+    assert!(after < before + 64, "{before} MiB became {after} MiB");
+    peer.finish(&session).await;
+}
+
+/// The memory that this process holds.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}

@@ -1,0 +1,216 @@
+//! A backend under test, and how its turns are read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hitchline::backend::config::{Acp, Config, Echo};
+use hitchline::backend::error::BackendError;
+use hitchline::backend::{Backend, BackendParts, Outcome, Session, StartSpec, TurnEvent, TurnStream, build};
+use hitchline::clock::Clock;
+use hitchline::domain::access::{Admitted, Gate, Rules};
+use hitchline::domain::agent::{AgentEvent, Decision, OptionKind, PermissionRequest, Prompt};
+use hitchline::domain::ids::{SessionId, TurnId};
+use hitchline::domain::inbound::{Author, ChannelKind};
+use hitchline::domain::session::BackendRef;
+use hitchline::scope::Scope;
+use tempfile::TempDir;
+
+/// How long anything may take here; nothing waits for it when all is well.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A backend, and the prompts that make its agent do something.
+pub(super) struct Peer {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) clock: Clock,
+    pub(super) scope: Scope,
+    /// Its working directory.
+    pub(super) dir: TempDir,
+    /// Answered with some text.
+    pub(super) hello: &'static str,
+    /// Runs until it is cancelled.
+    pub(super) wait: &'static str,
+    /// Asks for a decision.
+    pub(super) ask: &'static str,
+    /// How many sessions it is asked for at the same time.
+    pub(super) crowd: usize,
+}
+
+impl Peer {
+    pub(super) fn of(config: &Config) -> Self {
+        let (clock, scope) = (Clock::system(), Scope::new());
+        let parts = BackendParts {
+            clock: clock.clone(),
+            scope: scope.clone(),
+            environment: Arc::new(std::env::vars().collect()),
+            run_id: "run-1".to_owned(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let backend = build("peer", config, &parts);
+        Self { backend, clock, scope, dir, hello: "hello", wait: "wait", ask: "ask", crowd: 20 }
+    }
+
+    pub(super) fn echo() -> Self {
+        let peer = Self::of(&Config::Echo(Echo::default()));
+        Self { wait: "!sleep 1000", ask: "!ask", ..peer }
+    }
+
+    pub(super) fn fake() -> Option<Self> {
+        Self::fake_with(&[])
+    }
+
+    /// Our own agent, started with `arguments`; without Python, none.
+    pub(super) fn fake_with(arguments: &[&str]) -> Option<Self> {
+        Self::fake_as(arguments, |_| {})
+    }
+
+    pub(super) fn fake_as(arguments: &[&str], adjust: impl FnOnce(&mut Acp)) -> Option<Self> {
+        let python = tool("python3")?;
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py");
+        let mut command = vec![python, script.to_owned()];
+        command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let mut config = Acp { command, ..Acp::default() };
+        adjust(&mut config);
+        Some(Self::of(&Config::Acp(config)))
+    }
+
+    pub(super) fn spec(&self) -> StartSpec {
+        let working_dir = self.dir.path().canonicalize().unwrap();
+        StartSpec { session: SessionId::new(), working_dir, deadline: self.clock.now() + PATIENCE }
+    }
+
+    pub(super) async fn start(&self) -> Arc<dyn Session> {
+        self.try_start().await.unwrap()
+    }
+
+    pub(super) async fn try_start(&self) -> Result<Arc<dyn Session>, BackendError> {
+        soon(self.backend.start(self.spec())).await
+    }
+
+    pub(super) async fn restore(&self, session: &BackendRef) -> Result<Arc<dyn Session>, BackendError> {
+        soon(self.backend.restore(session, self.spec())).await
+    }
+
+    /// Some time from now, by which a session must have ended.
+    pub(super) fn deadline(&self) -> Instant {
+        self.clock.now() + Duration::from_secs(8)
+    }
+
+    /// Ends a session and waits until nothing of this peer runs any more.
+    pub(super) async fn finish(&self, session: &Arc<dyn Session>) {
+        soon(session.end(self.deadline())).await.unwrap();
+        soon(self.backend.shutdown(self.deadline())).await;
+        soon(self.scope.wait()).await;
+    }
+}
+
+/// The path of a program. Without it a test is not run; where nothing may be left out, that is a failure.
+pub(super) fn tool(name: &str) -> Option<String> {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&search).map(|dir| dir.join(name)).find(|path: &PathBuf| path.is_file());
+    if let Some(path) = found {
+        return Some(path.to_string_lossy().into_owned());
+    }
+    not_run(&format!("`{name}` is not installed"));
+    None
+}
+
+/// Held by tests that need, or measure, much memory.
+pub(super) static MEMORY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Says in one line that the running test is not run, or fails where every test must run.
+pub(super) fn not_run(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(std::env::var_os("CI").is_none(), "{test} can't be run: {why}");
+    println!("not run: {test}: {why}");
+}
+
+/// Fails instead of hanging.
+pub(super) async fn soon<F: Future>(future: F) -> F::Output {
+    Clock::system().timeout(PATIENCE, future).await.expect("it took too long")
+}
+
+pub(super) fn prompt(text: &str) -> Prompt {
+    Prompt::new(TurnId::new(), &somebody(), text.to_owned())
+}
+
+fn somebody() -> Admitted {
+    let gate = Gate::new(Rules { users: vec!["*".to_owned()], ..Rules::default() }, "T1".into());
+    let author = Author { user: "U1".into(), team: None, bot: None };
+    gate.admit(&author, &"D1".into(), ChannelKind::Direct).unwrap()
+}
+
+/// All of a turn.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) text: String,
+    pub(super) events: Vec<AgentEvent>,
+    pub(super) asked: Vec<PermissionRequest>,
+    pub(super) outcome: Outcome,
+}
+
+/// Runs a turn, answering requests with the first option of this kind.
+pub(super) async fn turn(session: &Arc<dyn Session>, text: &str, kind: OptionKind) -> Heard {
+    let stream = soon(session.prompt(prompt(text))).await.unwrap();
+    hear(session, stream, kind).await
+}
+
+/// Reads a turn to its end, answering requests with the first option of this kind.
+pub(super) async fn hear(session: &Arc<dyn Session>, mut stream: TurnStream, kind: OptionKind) -> Heard {
+    let (mut text, mut events, mut asked, mut outcome) = (String::new(), Vec::new(), Vec::new(), None);
+    while let Some(event) = soon(stream.next()).await {
+        match event {
+            TurnEvent::End(end) => {
+                assert!(outcome.is_none(), "a turn ended twice");
+                outcome = Some(end);
+            }
+            TurnEvent::Agent(event) => {
+                assert!(outcome.is_none(), "an event came after the end");
+                match &event {
+                    AgentEvent::Text { delta, .. } => text.push_str(delta),
+                    AgentEvent::Permission(request) => {
+                        session.answer(&request.id, choose(request, kind)).await;
+                        asked.push(request.clone());
+                    }
+                    _ => {}
+                }
+                events.push(event);
+            }
+        }
+    }
+    Heard { text, events, asked, outcome: outcome.expect("a turn did not end") }
+}
+
+pub(super) fn choose(request: &PermissionRequest, kind: OptionKind) -> Decision {
+    let option = request.options.iter().find(|option| option.kind == kind).expect("no such option");
+    Decision::Selected { option: option.id.clone() }
+}
+
+/// The next event, which must be a request for a decision; text before it is skipped.
+pub(super) async fn asked(stream: &mut TurnStream) -> PermissionRequest {
+    loop {
+        match soon(stream.next()).await {
+            Some(TurnEvent::Agent(AgentEvent::Permission(request))) => return request,
+            Some(TurnEvent::Agent(_)) => {}
+            other => panic!("it did not ask: {other:?}"),
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let clock = Clock::system();
+    let deadline = clock.now() + PATIENCE;
+    while !condition() {
+        assert!(clock.now() < deadline, "it never happened: {what}");
+        clock.sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a process with this id runs; one that is dead and waits for its parent does not.
+pub(super) fn runs(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
+}

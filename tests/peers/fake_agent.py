@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""An agent that speaks ACP over its standard streams and misbehaves on request.
+
+Arguments change how it starts and ends; the first word of a prompt says what the turn does. Only the standard library is used.
+"""
+
+import argparse
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--version", type=int, default=1)
+arguments.add_argument("--silent", default="", help="a method that is never answered")
+arguments.add_argument("--auth", action="store_true", help="refuse sessions until authenticated")
+arguments.add_argument("--exit", type=int, default=None, help="exit at once with this code")
+arguments.add_argument("--caps", default="close,load,resume", help="what is offered")
+arguments.add_argument("--string-ids", action="store_true")
+arguments.add_argument("--stubborn", action="store_true", help="ignore the end of input and SIGTERM")
+arguments.add_argument("--log", default=None, help="a file to which each message received is appended")
+args = arguments.parse_args()
+
+write_lock = threading.Lock()
+replies = {}
+sessions = {}
+signed_in = not args.auth
+next_id = 0
+
+
+def write(line):
+    with write_lock:
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def send(**message):
+    write(json.dumps({"jsonrpc": "2.0", **message}).encode())
+
+
+def update(session, kind, **fields):
+    send(method="session/update", params={"sessionId": session, "update": {"sessionUpdate": kind, **fields}})
+
+
+def say(session, text, kind="agent_message_chunk", **fields):
+    update(session, kind, content={"type": "text", "text": text}, **fields)
+
+
+def new_id():
+    global next_id
+    with write_lock:
+        next_id += 1
+        return f"request {next_id}" if args.string_ids else next_id - 1
+
+
+def request(method, params, wait=True):
+    """Asks the client; returns its whole answer and the id."""
+    id = new_id()
+    replies[id] = queue.Queue()
+    send(id=id, method=method, params=params)
+    return replies[id].get() if wait else id
+
+
+def ask(session, wait=True):
+    call = {"toolCallId": "t1", "title": "Remove a file", "kind": "execute", "status": "pending"}
+    call["rawInput"] = {"command": "rm file"}
+    options = [
+        {"optionId": "always", "name": "Always", "kind": "allow_always"},
+        {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
+        {"optionId": "cancel", "name": "No", "kind": "reject_once"},
+    ]
+    return request("session/request_permission", {"sessionId": session, "toolCall": call, "options": options}, wait)
+
+
+def children(session):
+    """Starts children that are hard to find or to stop, and names them."""
+    script = "import signal,time; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
+    plain = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    deaf = subprocess.Popen([sys.executable, "-c", script])
+    away = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    say(session, f"{plain.pid} {deaf.pid} {away.pid}")
+
+
+def turn(session, text, cancelled):
+    """Plays one turn; returns its stop reason, or an error."""
+    word, _, rest = text.partition(" ")
+    if word == "chunks":
+        for n in range(int(rest)):
+            say(session, f"{n} ")
+    elif word == "wait":
+        say(session, "waiting")
+        while not cancelled.wait(0.01):
+            pass
+        return "cancelled"
+    elif word == "deaf":
+        say(session, "waiting")
+        time.sleep(1000)
+    elif word == "ask":
+        say(session, "before ")
+        answer = ask(session)
+        say(session, json.dumps(answer["result"]))
+        if answer["result"]["outcome"]["outcome"] == "cancelled":
+            return "cancelled"
+    elif word == "flood-ask":
+        chunk = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "x"}}
+        params = {"sessionId": session, "update": chunk}
+        lines = json.dumps({"jsonrpc": "2.0", "method": "session/update", "params": params}).encode() + b"\n"
+        for n in range(0, int(rest), 100):
+            with open("written", "w", encoding="utf-8") as written:
+                written.write(str(n))
+            sys.stdout.buffer.write(100 * lines)
+            sys.stdout.buffer.flush()
+        say(session, json.dumps(ask(session)["result"]))
+    elif word == "withdraw":
+        id = ask(session, wait=False)
+        send(method="$/cancel_request", params={"requestId": id})
+        say(session, json.dumps(replies[id].get()["result"]))
+    elif word == "unknown":
+        answer = request("craft/drain", {"sessionId": session})
+        say(session, str(answer["error"]["code"]))
+        answer = request("fs/read_text_file", {"sessionId": session, "path": "/etc/hostname"})
+        say(session, " " + str(answer["error"]["code"]))
+    elif word == "crash":
+        say(session, "last words")
+        sys.stderr.write("something broke, token xoxb-1-secret\n")
+        sys.stderr.flush()
+        os._exit(3)
+    elif word == "crash-asking":
+        ask(session, wait=False)
+        os._exit(4)
+    elif word == "garbage":
+        write(b"Listening on nothing")
+        write(b"\xff\xfe\xfd")
+        write(b"[1, 2]")
+        write(b"{}")
+        write(b"")
+        send(method="_auth/status_update", params={"loggedIn": False})
+        update(session, "of_tomorrow", text="?")
+        update("another session", "agent_message_chunk", content={"type": "text", "text": "not yours"})
+        send(id=4711, result={"stray": True})
+        say(session, "")
+        say(session, "still here")
+    elif word == "long":
+        say(session, "x" * int(rest))
+    elif word == "half":
+        sys.stdout.buffer.write(b'{"jsonrpc":"2.0","method":"session/up')
+        sys.stdout.buffer.flush()
+        os._exit(0)
+    elif word == "stderr":
+        for _ in range(int(rest)):
+            sys.stderr.write("y" * 1_000_000)
+        say(session, "done")
+    elif word == "children":
+        children(session)
+    elif word == "env":
+        say(session, json.dumps({"env": dict(os.environ), "cwd": os.getcwd(), "group": os.getpgid(0) == os.getpid()}))
+    elif word == "error":
+        code, _, message = rest.partition(" ")
+        return {"code": int(code), "message": message}
+    elif word == "everything":
+        say(session, "hm", "agent_thought_chunk")
+        update(session, "plan", entries=[{"content": "one", "priority": "high", "status": "in_progress"}])
+        update(session, "tool_call_update", toolCallId="t9", title="Look", status="in_progress")
+        update(session, "notice", severity="info", title="Careful")
+        say(session, "one", messageId="m1")
+    else:
+        say(session, f"you said: {text}; before: {len(sessions[session])}")
+        sessions[session].append(text)
+    return "end_turn"
+
+
+def run_turn(id, session, text, cancelled):
+    end = turn(session, text, cancelled)
+    if isinstance(end, dict):
+        send(id=id, error=end)
+    else:
+        send(id=id, result={"stopReason": end})
+
+
+def handle(message, turns):
+    global signed_in
+    method, id, params = message.get("method"), message.get("id"), message.get("params", {})
+    if method is None:
+        if id in replies:
+            replies[id].put(message)
+    elif method == args.silent:
+        pass
+    elif method == "initialize":
+        offered = args.caps.split(",")
+        capabilities = {"loadSession": "load" in offered}
+        capabilities["sessionCapabilities"] = {name: {} for name in ("close", "resume") if name in offered}
+        methods = [{"id": "key", "name": "A key"}] if args.auth else []
+        send(id=id, result={"protocolVersion": args.version, "agentCapabilities": capabilities, "authMethods": methods})
+    elif method == "authenticate":
+        signed_in = True
+        send(id=id, result={})
+    elif method == "session/new" and not signed_in:
+        send(id=id, error={"code": -32000, "message": "Authentication required"})
+    elif method == "session/new":
+        session = f"s-{os.getpid()}-{len(sessions)}"
+        sessions[session] = []
+        send(id=id, result={"sessionId": session})
+    elif method in ("session/load", "session/resume"):
+        session = params["sessionId"]
+        if session.startswith("lost"):
+            send(id=id, error={"code": -32603, "message": "Internal error", "data": {"details": "no such thing"}})
+            return
+        sessions[session] = ["earlier"]
+        if method == "session/load":
+            say(session, "what was said earlier")
+            say(session, "earlier", "user_message_chunk")
+        send(id=id, result={})
+    elif method == "session/prompt":
+        turns[params["sessionId"]] = cancelled = threading.Event()
+        text = params["prompt"][0]["text"]
+        threading.Thread(target=run_turn, args=(id, params["sessionId"], text, cancelled), daemon=True).start()
+    elif method == "session/cancel":
+        turns.get(params["sessionId"], threading.Event()).set()
+    elif method == "session/close":
+        send(id=id, result={})
+    elif id is not None:
+        send(id=id, error={"code": -32601, "message": "Method not found"})
+
+
+def main():
+    if args.exit is not None:
+        sys.stderr.write("it would not start\n")
+        sys.exit(args.exit)
+    if args.stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    turns = {}
+    for line in sys.stdin:
+        if args.log:
+            with open(args.log, "a", encoding="utf-8") as log:
+                log.write(line)
+        handle(json.loads(line), turns)
+    while args.stubborn:
+        time.sleep(1000)
+
+
+main()
