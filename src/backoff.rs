@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn delays_grow_until_they_are_reset() {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
         let mut chance = fastrand::Rng::with_seed(1);
         let first = backoff.next(&mut chance);
         let tenth = (0..9).map(|_| backoff.next(&mut chance)).last().unwrap();

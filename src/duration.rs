@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn they_are_written_briefly() {
         assert_eq!(format(&Duration::from_secs(30)), "30s");
-        assert_eq!(format(&Duration::from_secs(600)), "10m");
+        assert_eq!(format(&Duration::from_mins(10)), "10m");
         assert_eq!(format(&Duration::ZERO), "0s");
     }
 

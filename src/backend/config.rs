@@ -111,7 +111,7 @@ mod tests {
         let acp =
             read("kind = 'acp'\ncommand = ['agent', '--acp']\nworking_dir = '/work'\ncreate_timeout = '2m'").unwrap();
         assert_eq!(acp.working_dir(), Some(Path::new("/work")));
-        assert_eq!(acp.create_timeout(), Some(Duration::from_secs(120)));
+        assert_eq!(acp.create_timeout(), Some(Duration::from_mins(2)));
         for wrong in ["kind = 'echo'\ncommand = []", "kind = 'acp'\ncommnd = []", "kind = 'other'", ""] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }

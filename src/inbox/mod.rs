@@ -64,7 +64,12 @@ impl Deliver for Inbox {
         let deadline = self.clock.now() + COMMIT_DEADLINE;
         let late = |_elapsed| NotStored("the store did not commit in time".to_owned());
         // The place comes before the claim: from the claim on nothing may be cancelled.
-        let slot = self.clock.timeout_at(deadline, self.store.slot()).await.map_err(late)?.map_err(not_stored)?;
+        let slot = self
+            .clock
+            .timeout_at(deadline, self.store.slot())
+            .await
+            .map_err(late)?
+            .map_err(|error| not_stored(&error))?;
         let keep = match self.intake.claim(&inbound) {
             Claim::Keep(keep) => keep,
             Claim::Drop(reason) => {
@@ -74,11 +79,11 @@ impl Deliver for Inbox {
         };
         let receipt = self.commit(slot, inbound, keep);
         let receipt = self.clock.timeout_at(deadline, receipt).await.map_err(late)?;
-        receipt.map_err(|_closed| not_stored(StoreError::Closed))?
+        receipt.map_err(|_closed| not_stored(&StoreError::Closed))?
     }
 }
 
-fn not_stored(error: StoreError) -> NotStored {
+fn not_stored(error: &StoreError) -> NotStored {
     NotStored(error.to_string())
 }
 
@@ -93,7 +98,7 @@ fn settled(outcome: &Result<Accepted, StoreError>) -> Settled {
 }
 
 fn receipt_of(settled: Settled, outcome: Result<Accepted, StoreError>) -> Result<Receipt, NotStored> {
-    outcome.map_err(not_stored)?;
+    outcome.map_err(|error| not_stored(&error))?;
     Ok(match settled {
         Settled::Duplicate => {
             metrics::counter!("hitchline_events_duplicate_total").increment(1);

@@ -61,14 +61,16 @@ impl Outbox {
         if !owed.is_empty() {
             tracing::info!(rows = owed.len(), "Taking up what was still owed to Slack");
         }
-        owed.into_iter().for_each(|row| self.send(vec![row], None));
+        for row in owed {
+            self.send(vec![row], None);
+        }
         Ok(())
     }
 
     /// Delivers rows that are committed, after everything that their conversation was owed before.
-    pub fn send(&self, owed: Vec<Owed>, hold: Option<Hold>) {
+    pub fn send(&self, owed: Vec<Owed>, hold: Option<&Hold>) {
         let Some(conversation) = owed.first().map(|row| row.conversation.clone()) else { return };
-        let items = owed.into_iter().map(|owed| Item { owed, _hold: hold.clone() });
+        let items = owed.into_iter().map(|owed| Item { owed, _hold: hold.cloned() });
         let mut lanes = self.lanes();
         if let Some(lane) = lanes.get_mut(&conversation) {
             lane.extend(items);

@@ -228,7 +228,7 @@ impl Inner {
                 () = self.parts.clock.sleep(COMMIT_RETRY) => {}
             }
         }
-        self.parts.outbox.send(end.owed, Some(work.permit.clone()));
+        self.parts.outbox.send(end.owed, Some(&work.permit));
     }
 
     /// Answers a message durably and marks it as handled.

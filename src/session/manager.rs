@@ -289,12 +289,11 @@ impl Inner {
         }
         let permit = self.permits.clone().try_acquire_owned().ok()?;
         let mapped = slots.get(key).and_then(|slot| slot.active()).map(|active| active.record.id);
-        let new_session = match mapped {
-            Some(_) => None,
-            None => {
-                let start = self.parts.policy.start(&key.channel, None, None).ok()?;
-                Some(Box::new(self.new_record(key, &start, admitted.user(), &text)))
-            }
+        let new_session = if mapped.is_some() {
+            None
+        } else {
+            let start = self.parts.policy.start(&key.channel, None, None).ok()?;
+            Some(Box::new(self.new_record(key, &start, admitted.user(), &text)))
         };
         let session = mapped.or_else(|| new_session.as_ref().map(|record| record.id))?;
         slots.entry(key).phase = Phase::Claimed(Box::new(Reserved { admitted, text, permit }));

@@ -31,7 +31,7 @@ const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// How old a status line may grow; Slack clears it after two minutes.
 const STATUS_LIFE: Duration = Duration::from_secs(75);
 /// How old a stream may grow; Slack ends it by itself after about five minutes.
-const STREAM_LIFE: Duration = Duration::from_secs(240);
+const STREAM_LIFE: Duration = Duration::from_mins(4);
 /// How many bytes one shown message takes before the next one is begun.
 const SEGMENT: usize = 2_500;
 /// How many failures in a row end the cosmetic side of a turn; its answer comes all the same.
@@ -50,8 +50,11 @@ pub(super) struct Reply {
     key: ConversationKey,
     recipient: UserId,
     draft: Draft,
-    call: Option<(Step, BoxFuture<'static, Result<Option<Ts>, WriteError>>)>,
+    call: Option<(Step, Call)>,
 }
+
+/// A cosmetic call on its way; one that starts a message yields its time stamp.
+type Call = BoxFuture<'static, Result<Option<Ts>, WriteError>>;
 
 /// What [`Reply::work`] did.
 #[derive(Debug, PartialEq, Eq)]
@@ -185,7 +188,7 @@ impl Reply {
         self.draft.came_back(step, result, self.clock.now())
     }
 
-    fn begin(&self, step: Step) -> BoxFuture<'static, Result<Option<Ts>, WriteError>> {
+    fn begin(&self, step: Step) -> Call {
         let (slack, key) = (self.slack.clone(), self.key.clone());
         match step {
             Step::Status(status) => {
@@ -204,7 +207,7 @@ impl Reply {
         }
     }
 
-    fn start(&self, upto: usize) -> BoxFuture<'static, Result<Option<Ts>, WriteError>> {
+    fn start(&self, upto: usize) -> Call {
         let (slack, key, outbox) = (self.slack.clone(), self.key.clone(), self.outbox.clone());
         if self.draft.mode == Mode::Edit {
             let body = self.preview(upto);

@@ -222,7 +222,7 @@ impl Live<'_> {
                 Ok(settled) => self.settle(settled).await,
                 Err(NotPressed::Stale) => self.turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned()),
                 Err(NotPressed::NotYours(requester)) => {
-                    self.turn.inner.respond(press.reply, words::not_yours(&requester))
+                    self.turn.inner.respond(press.reply, words::not_yours(&requester));
                 }
             },
         }

@@ -77,7 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            redelivery: vec![Duration::from_secs(3), Duration::from_secs(60), Duration::from_secs(300)],
+            redelivery: vec![Duration::from_secs(3), Duration::from_mins(1), Duration::from_mins(5)],
             stream_lifetime: Duration::from_secs(306),
             ping_every: Duration::from_secs(8),
             answer_within: Duration::from_secs(3),

@@ -7,7 +7,7 @@ use super::ids::Ts;
 
 /// Slack's limits for one URL.
 const USES: u32 = 5;
-const LIFETIME: Duration = Duration::from_secs(1_800);
+const LIFETIME: Duration = Duration::from_mins(30);
 /// How many URLs are remembered; beyond that the oldest expire.
 const KEPT: usize = 10_000;
 

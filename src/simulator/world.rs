@@ -12,7 +12,7 @@ use super::wait::Waiters;
 /// How many messages of one channel are remembered; beyond that the oldest are forgotten.
 const MAX_MESSAGES: usize = 50_000;
 /// A status line clears by itself after this long.
-const STATUS_LIFETIME: Duration = Duration::from_secs(120);
+const STATUS_LIFETIME: Duration = Duration::from_mins(2);
 
 /// The workspace.
 #[derive(Debug)]

@@ -21,11 +21,11 @@ pub(super) const OVERLAP: Duration = Duration::from_secs(15);
 /// A connection that lived so long was a good one; the back-off starts over.
 const LIVED: Duration = Duration::from_secs(30);
 /// The back-off after lost connections and failed attempts.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// The back-off when Slack says that too many connections are open: stale ones of ours have to time out there.
-const TOO_MANY: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(300));
+const TOO_MANY: (Duration, Duration) = (Duration::from_secs(20), Duration::from_mins(5));
 /// How often a link that a person has to mend looks whether they did.
-const PROBE_EVERY: Duration = Duration::from_secs(300);
+const PROBE_EVERY: Duration = Duration::from_mins(5);
 
 /// A connection's number within its link.
 pub(super) type Conn = u64;
@@ -59,7 +59,7 @@ pub(super) enum Loss {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// Ask for an address and connect to it.
     Dial(Conn),
@@ -203,7 +203,10 @@ impl Link {
         }
         if let Some(silent) = self.current.take_if(|current| current.heard + DEAD_AFTER <= now) {
             actions.push(Action::Close(silent.conn));
-            self.retry(now);
+            // Its replacement may be on its way already.
+            if self.attempt == Attempt::None {
+                self.retry(now);
+            }
         }
         if let Some(current) = &mut self.current {
             if current.pinged + PING_EVERY <= now {
@@ -334,10 +337,8 @@ impl Link {
 
     /// A connection that has lived earns a fresh start.
     fn credit(&mut self, current: &Current, now: Instant) {
-        if current.since + LIVED <= now || self.backoff.attempts() == 0 {
-            self.eager = true;
-        }
         if current.since + LIVED <= now {
+            self.eager = true;
             self.backoff.reset();
             self.crowded.reset();
         }

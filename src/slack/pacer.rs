@@ -133,7 +133,7 @@ mod tests {
         let pacer = Pacer::new(Pacing::Slack, clock);
         assert_eq!(delays(&pacer, "C1", 8), [0, 0, 0, 0, 0, 1_000, 2_000, 3_000]);
         assert_eq!(delays(&pacer, "C2", 1), [0], "each channel has its own rate");
-        hand.advance(Duration::from_secs(600));
+        hand.advance(Duration::from_mins(10));
         assert_eq!(delays(&pacer, "C1", 7), [0, 0, 0, 0, 0, 1_000, 2_000], "idle time earns no more than the burst");
     }
 
@@ -165,7 +165,7 @@ mod tests {
         for place in 0..MANY_LANES {
             delays(&pacer, &place.to_string(), 1);
         }
-        hand.advance(Duration::from_secs(3_600));
+        hand.advance(Duration::from_hours(1));
         delays(&pacer, "one more", 1);
         assert_eq!(pacer.lanes().len(), 1);
     }

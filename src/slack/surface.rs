@@ -61,7 +61,7 @@ impl SlackWrite for Surface {
     async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError> {
         let mut args = message(&to.channel, to.thread.as_ref(), body);
         args["metadata"] = json!({"event_type": METADATA, "event_payload": {"key": key.to_string()}});
-        posted(self.write("chat.postMessage", to.channel.as_str(), args).await?, "chat.postMessage")
+        posted(&self.write("chat.postMessage", to.channel.as_str(), args).await?, "chat.postMessage")
     }
 
     async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
@@ -105,7 +105,7 @@ impl SlackWrite for Surface {
             "recipient_team_id": self.team,
             "chunks": [chunk(markdown)],
         });
-        posted(self.write("chat.startStream", to.channel.as_str(), args).await?, "chat.startStream")
+        posted(&self.write("chat.startStream", to.channel.as_str(), args).await?, "chat.startStream")
     }
 
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
@@ -148,7 +148,7 @@ fn chunk(markdown: &str) -> Value {
     json!({"type": "markdown_text", "text": markdown::live(markdown)})
 }
 
-fn posted(answer: Value, method: &'static str) -> Result<Ts, WriteError> {
+fn posted(answer: &Value, method: &'static str) -> Result<Ts, WriteError> {
     let ts = answer["ts"].as_str().map(Ts::from);
     ts.ok_or_else(|| ApiError::lost(method, true, "the answer names no message").into())
 }

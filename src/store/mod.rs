@@ -1,4 +1,4 @@
-//! What survives: SQLite in WAL mode with `synchronous=FULL`, written by one thread that groups commits.
+//! What survives: `SQLite` in WAL mode with `synchronous=FULL`, written by one thread that groups commits.
 //!
 //! A method that writes returns when its change is on disk. Everything that waits when the writer is free goes into one transaction;
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
@@ -31,10 +31,10 @@ use writer::Writer;
 
 /// The schema that this binary writes; a newer one is refused.
 const SCHEMA_VERSION: i64 = 1;
-/// Pages in the write-ahead log after which SQLite copies them back; checkpoints make the tail of the commit time.
+/// Pages in the write-ahead log after which `SQLite` copies them back; checkpoints make the tail of the commit time.
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// How long the keys of handled events are kept.
-const KEEP_KEYS: Duration = Duration::from_secs(7 * 24 * 3600);
+const KEEP_KEYS: Duration = Duration::from_hours(168);
 
 /// The store; cheap to clone.
 #[derive(Debug, Clone)]
@@ -70,12 +70,12 @@ pub enum OpenError {
         /// Its schema version.
         found: i64,
     },
-    /// SQLite can't work with it.
+    /// `SQLite` can't work with it.
     #[error("{path} can't be used: {source}; move it aside to start afresh")]
     Database {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// What `SQLite` said.
         source: rusqlite::Error,
     },
 }
@@ -83,7 +83,7 @@ pub enum OpenError {
 /// A read or write that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite or the disk refused.
+    /// `SQLite` or the disk refused.
     #[error("the store failed: {0}")]
     Failed(String),
     /// The store has been closed.

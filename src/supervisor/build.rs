@@ -34,7 +34,7 @@ use super::{Options, Reason, RunError, notify};
 
 /// The delays between attempts to reach Slack for the first time.
 const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
-    (std::time::Duration::from_secs(1), std::time::Duration::from_secs(60));
+    (std::time::Duration::from_secs(1), std::time::Duration::from_mins(1));
 
 /// What a daemon stands on and, once it is built, what stands on that. Fields are let go in the order in which [`Foundation::stop`]
 /// names them.
@@ -64,10 +64,10 @@ impl Foundation {
             Some(listen) => Some(start_simulator(listen, &mut settings, announce).await?),
             None => None,
         };
-        let (readiness, probed) = watch::channel(Readiness::default());
+        let (readiness, watched) = watch::channel(Readiness::default());
         let scope = Scope::new();
         let close_listeners = CancellationToken::new();
-        let probes = Probes { readiness: probed, store: store.clone() };
+        let probes = Probes { readiness: watched, store: store.clone() };
         admin::serve_control(&settings.store.dir, probes.clone(), &scope, close_listeners.clone())?;
         if let Some(listen) = settings.http.listen {
             let address = admin::serve_http(listen, probes, &scope, close_listeners.clone()).await?;

@@ -17,7 +17,7 @@ use hitchline::scope::Scope;
 use tempfile::TempDir;
 
 /// How long anything may take here; nothing waits for it when all is well.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A backend, and the prompts that make its agent do something.
 pub(super) struct Peer {

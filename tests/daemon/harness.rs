@@ -1,5 +1,7 @@
 //! A simulator and daemons on free ports, and everything a test waits for with a deadline.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a helper of a test fails the test that called it")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -89,20 +91,20 @@ impl Drop for Process {
 }
 
 /// A simulator in a process of its own, which outlives the daemons that connect to it.
-pub struct Slack {
+pub(crate) struct Slack {
     api: Api,
     _process: Process,
 }
 
 impl Slack {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let process = Process::start(&["simulator", "--listen", "127.0.0.1:0"], &[]);
         let base = process.line("simulator: http://");
         Self { api: Api(base), _process: process }
     }
 
     /// A daemon connected to it, with its state in `dir`.
-    pub fn daemon(&self, dir: &str) -> Running {
+    pub(crate) fn daemon(&self, dir: &str) -> Running {
         let config = std::path::Path::new(dir).join("hitchline.toml");
         std::fs::write(&config, self.config(dir)).unwrap();
         let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
@@ -127,27 +129,27 @@ impl std::ops::Deref for Slack {
 }
 
 /// A daemon beside a simulator of its own process.
-pub struct Running {
+pub(crate) struct Running {
     process: Process,
 }
 
 impl Running {
     /// Stops it in order; returns its exit code.
-    pub fn stop(mut self) -> i32 {
+    pub(crate) fn stop(mut self) -> i32 {
         self.process.signal("TERM");
         self.process.ended(DEADLINE).0
     }
 }
 
 /// `hitchline run --simulator`.
-pub struct Daemon {
+pub(crate) struct Daemon {
     process: Mutex<Process>,
     api: Api,
     _state: tempfile::TempDir,
 }
 
 impl Daemon {
-    pub fn start(environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
         let state = tempfile::tempdir().unwrap();
         let dir = state.path().join("state");
         let mut all = environment.to_vec();
@@ -159,25 +161,25 @@ impl Daemon {
         Self { process: Mutex::new(process), api: Api(base), _state: state }
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         self.process.lock().unwrap().signal(name);
     }
 
     /// Stops it in order; returns its exit code.
-    pub fn stop(self) -> i32 {
+    pub(crate) fn stop(self) -> i32 {
         self.signal("TERM");
         self.ended().0
     }
 
-    pub fn ended(&self) -> (i32, String) {
+    pub(crate) fn ended(&self) -> (i32, String) {
         self.ended_within(DEADLINE)
     }
 
-    pub fn ended_within(&self, within: Duration) -> (i32, String) {
+    pub(crate) fn ended_within(&self, within: Duration) -> (i32, String) {
         self.process.lock().unwrap().ended(within)
     }
 
-    pub fn wait_for_log(&self, text: &str) {
+    pub(crate) fn wait_for_log(&self, text: &str) {
         let seen = eventually(DEADLINE, || self.process.lock().unwrap().log().contains(text).then_some(()));
         assert!(seen.is_some(), "never logged: {text}");
     }
@@ -191,25 +193,25 @@ impl std::ops::Deref for Daemon {
 }
 
 /// The simulator's control API.
-pub struct Api(String);
+pub(crate) struct Api(String);
 
 impl Api {
     /// Writes as a person; returns the message's time stamp.
-    pub fn say(&self, user: &str, channel: &str, thread: Option<&str>, text: &str) -> String {
+    pub(crate) fn say(&self, user: &str, channel: &str, thread: Option<&str>, text: &str) -> String {
         let said =
             self.post("/sim/messages", &json!({"user": user, "channel": channel, "thread_ts": thread, "text": text}));
         said["ts"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
     }
 
     /// Waits for a message that matches; returns the newest one.
-    pub fn wait(&self, filters: &[(&str, &str)]) -> Value {
+    pub(crate) fn wait(&self, filters: &[(&str, &str)]) -> Value {
         let found = self.get("/sim/wait", filters);
         let newest = found["messages"].as_array().and_then(|messages| messages.last());
         newest.unwrap_or_else(|| panic!("{filters:?}: {found:#}")).clone()
     }
 
     /// Waits until the agent is seen to work in a thread.
-    pub fn wait_for_turn(&self, channel: &str, ts: &str) {
+    pub(crate) fn wait_for_turn(&self, channel: &str, ts: &str) {
         let working = eventually(DEADLINE, || {
             let calls = self.calls("assistant.threads.setStatus");
             let ours = |call: &Value| call["args"]["channel_id"] == channel && call["args"]["thread_ts"] == ts;
@@ -219,14 +221,14 @@ impl Api {
     }
 
     /// The bot's messages in a thread.
-    pub fn replies(&self, channel: &str, thread: &str) -> Vec<Value> {
+    pub(crate) fn replies(&self, channel: &str, thread: &str) -> Vec<Value> {
         let all = self.get("/sim/messages", &[("channel", channel), ("thread_ts", thread)]);
         let messages = all["messages"].as_array().unwrap().iter();
         messages.filter(|message| message["user"] == "U0BOT" && message["deleted"] != true).cloned().collect()
     }
 
     /// Waits for a message with buttons in a thread; returns its time stamp.
-    pub fn wait_for_buttons(&self, channel: &str, thread: &str) -> String {
+    pub(crate) fn wait_for_buttons(&self, channel: &str, thread: &str) -> String {
         let card = eventually(DEADLINE, || {
             let with_buttons = |message: &Value| !buttons_of(message).is_empty();
             self.replies(channel, thread).into_iter().find(with_buttons)
@@ -235,25 +237,25 @@ impl Api {
     }
 
     /// The buttons of a message.
-    pub fn buttons(&self, channel: &str, ts: &str) -> Vec<Value> {
+    pub(crate) fn buttons(&self, channel: &str, ts: &str) -> Vec<Value> {
         let calls = self.get("/sim/messages", &[("channel", channel), ("ts", ts)]);
         let message = calls["messages"].as_array().unwrap().iter().find(|message| message["ts"] == ts).cloned();
         message.map(|message| buttons_of(&message)).unwrap_or_default()
     }
 
     /// Presses a button of a message, by its place.
-    pub fn click(&self, user: &str, channel: &str, ts: &str, option: usize) {
+    pub(crate) fn click(&self, user: &str, channel: &str, ts: &str, option: usize) {
         let action = format!("hitchline.approval.{option}");
         let clicked =
             self.post("/sim/click", &json!({"user": user, "channel": channel, "ts": ts, "action_id": action}));
         assert_eq!(clicked["acked"], true, "{clicked}");
     }
 
-    pub fn calls(&self, method: &str) -> Vec<Value> {
+    pub(crate) fn calls(&self, method: &str) -> Vec<Value> {
         self.get("/sim/calls", &[("method", method)])["calls"].as_array().unwrap().clone()
     }
 
-    pub fn fault(&self, fault: &Value) {
+    pub(crate) fn fault(&self, fault: &Value) {
         let set = self.post("/sim/faults", fault);
         assert!(set.get("id").is_some(), "{set}");
     }
@@ -291,7 +293,7 @@ impl Api {
 }
 
 /// What a message says.
-pub fn text(message: &Value) -> String {
+pub(crate) fn text(message: &Value) -> String {
     message["text"].as_str().unwrap_or_default().to_owned()
 }
 

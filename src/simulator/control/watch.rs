@@ -25,7 +25,7 @@ use crate::simulator::world::{Channel, World};
 
 /// How long a wait lasts when it says nothing, and at most.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// How many messages of the channel a failed wait shows.
 const SEEN: usize = 20;
 

@@ -49,13 +49,14 @@ impl Reader {
         match event {
             Event::Start(tag) => self.start(tag),
             Event::End(tag) => self.end(tag),
-            Event::Text(text) => self.text(&text),
+            Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
+                self.text(&text);
+            }
             Event::Code(code) => self.inline_code(&code),
             Event::Html(html) | Event::InlineHtml(html) => self.html(&html),
             Event::SoftBreak | Event::HardBreak => self.line_break(),
-            Event::Rule => self.push("──────────".to_owned()),
+            Event::Rule => self.push("──────────"),
             Event::TaskListMarker(done) => self.mark_task(done),
-            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => self.text(&text),
         }
     }
 
@@ -82,7 +83,7 @@ impl Reader {
             Tag::Emphasis => self.inline.open(Mark::Italic),
             Tag::Strikethrough => self.inline.open(Mark::Strike),
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                self.links.push((dest_url.to_string(), String::new()))
+                self.links.push((dest_url.to_string(), String::new()));
             }
             _ => {}
         }
@@ -189,7 +190,7 @@ impl Reader {
     }
 
     fn end_cell(&mut self) {
-        let cell = unescaped(self.inline.take());
+        let cell = unescaped(&self.inline.take());
         if let Some(row) = self.table.as_mut().and_then(|table| table.rows.last_mut()) {
             row.push(cell.trim().to_owned());
         }
@@ -198,12 +199,12 @@ impl Reader {
     fn end_leaf(&mut self) {
         if !self.inline.is_empty() {
             let text = self.inline.take();
-            self.push(text.trim_end_matches('\n').to_owned());
+            self.push(text.trim_end_matches('\n'));
         }
     }
 
     /// Writes a leaf's lines behind what they stand in.
-    fn push(&mut self, text: String) {
+    fn push(&mut self, text: &str) {
         let (mut first, mut others) = (String::new(), String::new());
         let mut begins_item = false;
         for container in &mut self.containers {
@@ -244,6 +245,6 @@ impl Reader {
 }
 
 /// A cell is escaped again with its table.
-fn unescaped(text: String) -> String {
+fn unescaped(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }

@@ -88,7 +88,7 @@ impl Inline {
         }
         let (url, label) = (address(url), escape(&label.replace('|', "∣")));
         self.border();
-        self.out.push_str(&if bare { format!("<{url}>") } else { format!("<{url}|{label}>") });
+        self.out.extend(["<", &url, if bare { "" } else { "|" }, if bare { "" } else { &label }, ">"]);
     }
 
     fn raw(&mut self, text: &str) {

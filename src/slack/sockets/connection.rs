@@ -64,7 +64,7 @@ impl Connection {
         let dialed = tokio::select! {
             biased;
             // An order to close, or a link that is gone: the attempt ends.
-            _ = closed(&mut orders) => return,
+            () = closed(&mut orders) => return,
             dialed = dial::dial(&parts) => dialed,
         };
         match dialed {

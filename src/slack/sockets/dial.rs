@@ -33,7 +33,7 @@ pub(super) struct NotOpen {
 
 /// Asks for an address, which works once, and connects to it.
 pub(super) async fn dial(parts: &SocketParts) -> Result<WebSocket, NotOpen> {
-    let address = api::open(&parts.http, &parts.api_url, &parts.app_token).await.map_err(refused)?;
+    let address = api::open(&parts.http, &parts.api_url, &parts.app_token).await.map_err(|error| refused(&error))?;
     let url = http_address(address).map_err(broken)?;
     let handshake = parts.clock.timeout(HANDSHAKE, upgrade(parts, url)).await;
     let stream = handshake.map_err(|_late| broken("the handshake took too long"))?.map_err(broken)?;
@@ -86,7 +86,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn refused(error: ApiError) -> NotOpen {
+fn refused(error: &ApiError) -> NotOpen {
     let loss = match &error.kind {
         ApiErrorKind::Auth => Loss::Auth(error.code.clone()),
         ApiErrorKind::Rate(after) => Loss::Rate(*after),
