@@ -1,6 +1,11 @@
 //! A simulator and daemons on free ports, and everything a test waits for with a deadline.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a helper of a test fails the test that called it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a helper of a test fails the test that called it"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -253,6 +258,13 @@ impl Api {
 
     pub(crate) fn calls(&self, method: &str) -> Vec<Value> {
         self.get("/sim/calls", &[("method", method)])["calls"].as_array().unwrap().clone()
+    }
+
+    /// Waits until a method has been called so often, and no more.
+    pub(crate) fn wait_for_calls(&self, method: &str, times: usize) {
+        let reached = eventually(DEADLINE, || (self.calls(method).len() >= times).then_some(()));
+        let calls = self.calls(method);
+        assert!(reached.is_some() && calls.len() == times, "{method}: {calls:?}");
     }
 
     pub(crate) fn fault(&self, fault: &Value) {

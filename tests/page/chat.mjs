@@ -46,11 +46,11 @@ async function streamWithTheMouse(page) {
   await holds("#general opens when it is clicked", page.getByRole("heading", { level: 2, name: "#general" }).waitFor());
   await watchGrowth(page);
   await composer(page, "channel").click();
-  await page.keyboard.type("@hitchline !stream 5");
+  await page.keyboard.type("@hitchline !stream 60");
   await page.locator("#channel-composer").getByRole("button", { name: "Send" }).click();
-  await holds("the message appears in the channel", channelRow(page, "!stream 5").waitFor());
+  await holds("the message appears in the channel", channelRow(page, "!stream 60").waitFor());
   await holds("the message's thread opens", page.getByRole("complementary", { name: "Thread" }).waitFor());
-  await finalAnswer(page, 1, "an answer to `!stream 5` becomes final");
+  await finalAnswer(page, 1, "an answer to `!stream 60` becomes final");
   const lengths = await page.evaluate(() => window.seenLengths);
   wrongUnless(lengths.length > 1, `The streamed answer did not grow in view: its lengths were ${JSON.stringify(lengths)}.`);
   wrongUnless(isRising(lengths), `The streamed answer shrank: its lengths were ${JSON.stringify(lengths)}.`);
@@ -59,7 +59,7 @@ async function streamWithTheMouse(page) {
 async function answerWithTheKeyboard(page) {
   await page.locator("#close-thread").click();
   await page.reload();
-  await holds("the channel is there after a reload", channelRow(page, "!stream 5").waitFor());
+  await holds("the channel is there after a reload", channelRow(page, "!stream 60").waitFor());
   await press(page, "Tab");
   await focusIs(page, "#skip", "the first Tab reaches the skip link");
   await press(page, "Enter");
