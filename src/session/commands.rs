@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::inbound::{Button, Click, Inbound, ReplyUrl, Slash, What};
+use crate::domain::inbound::{Author, Button, ChannelKind, Click, Inbound, Message, ReplyUrl, Slash, What};
+use crate::domain::session::SessionRecord;
 use crate::scope::OnCrash;
 
 use super::manager::Inner;
@@ -29,7 +30,11 @@ impl Inner {
                 match (decision, admitted) {
                     (Decision::Run(command), Ok(admitted)) => self.run_command(&key, seq, command, &admitted).await,
                     (Decision::Misused(misuse), Ok(_)) => self.answer(&key, seq, &words::misused(&misuse)).await,
-                    _ => self.done(seq).await,
+                    // What it means has changed since it was claimed, for instance because the session was ended meanwhile.
+                    (Decision::Prompt(_), Ok(admitted)) => {
+                        self.enqueue_when_there_is_room(seq, inbound, admitted).await
+                    }
+                    (Decision::Ignore(_), _) | (_, Err(_)) => self.done(seq).await,
                 }
                 self.slots().forget_if_empty(&key);
             }
@@ -60,9 +65,13 @@ impl Inner {
         by: &Admitted,
     ) {
         let answer = match command {
+            Command::New(args) if !args.text.is_empty() => return self.new_with_prompt(key, seq, args, by).await,
             Command::Help => words::help(self.session_id(key).await.is_some(), &self.parts.policy.command),
             Command::Status => self.status(key).await,
-            Command::New(args) => self.new_session(key, args, by).await,
+            Command::New(args) => match self.new_session(key, &args, by).await {
+                Ok(record) => words::created(&record.id.short(), &record.backend),
+                Err(why_not) => why_not,
+            },
             Command::Stop if self.stop_turn(key, by) => return self.done(seq).await,
             Command::Stop => words::NOTHING_RUNS.to_owned(),
             Command::End => self.end_session(key).await,
@@ -84,21 +93,42 @@ impl Inner {
         )
     }
 
-    async fn new_session(self: &Arc<Self>, key: &ConversationKey, args: NewArgs, by: &Admitted) -> String {
-        if self.session_id(key).await.is_some() {
-            return words::SESSION_EXISTS.to_owned();
+    /// Starts a session as asked, and gives it its first prompt.
+    async fn new_with_prompt(self: &Arc<Self>, key: &ConversationKey, seq: i64, args: NewArgs, by: &Admitted) {
+        if let Err(why_not) = self.new_session(key, &args, by).await {
+            return self.answer(key, seq, &why_not).await;
         }
-        let start = match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
-            Ok(start) => start,
-            Err(refused) => return format!("I did not start a session: {refused}."),
+        let ts = key.thread.clone();
+        let message = Message { ts, thread: None, text: args.text, mention: true, files: 0 };
+        let author = Author { user: by.user().clone(), team: None, bot: None };
+        let prompt = Inbound {
+            keys: Vec::new(),
+            team: key.team.clone(),
+            channel: key.channel.clone(),
+            channel_kind: ChannelKind::Unknown,
+            author,
+            what: What::Message(message),
         };
-        let record = self.new_record(key, &start, by.user(), &args.text);
-        if let Err(error) = self.parts.store.create_session(record.clone()).await {
-            return format!("The session could not be written down, so it was not started: {error}.");
+        self.enqueue_when_there_is_room(seq, prompt, by.clone()).await;
+    }
+
+    /// Writes a new mapping, or says why not.
+    async fn new_session(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        args: &NewArgs,
+        by: &Admitted,
+    ) -> Result<SessionRecord, String> {
+        if self.session_id(key).await.is_some() {
+            return Err(words::SESSION_EXISTS.to_owned());
         }
-        let created = words::created(&record.id.short(), &record.backend);
-        self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));
-        created
+        let start = self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref());
+        let start = start.map_err(|refused| format!("I did not start a session: {refused}."))?;
+        let record = self.new_record(key, &start, by.user(), &args.text);
+        let created = self.parts.store.create_session(record.clone()).await;
+        created.map_err(|error| format!("The session could not be written down, so it was not started: {error}."))?;
+        self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record: record.clone(), live: None }));
+        Ok(record)
     }
 
     /// Ends a session for good: the tombstone is written before the backend is told.

@@ -1,9 +1,11 @@
 //! A conversation's task: one message after the other, until none is left.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use crate::backend::error::{BackendError, Kind, Phase as Doing};
@@ -42,7 +44,33 @@ impl Inner {
     /// Runs the conversation until nothing waits in it.
     pub(super) async fn converse(self: Arc<Self>, key: ConversationKey) {
         while let Some(work) = self.next(&key) {
-            self.handle(&key, work).await;
+            let seq = work.seq;
+            if AssertUnwindSafe(self.handle(&key, work)).catch_unwind().await.is_err() {
+                self.after_crash(&key, seq).await;
+            }
+        }
+    }
+
+    /// A crash ends the turn visibly, and nothing else: the conversation goes on with a fresh start of its session.
+    async fn after_crash(&self, key: &ConversationKey, seq: i64) {
+        tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
+        metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
+        let live = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
+            Some(Mapping::Active(active)) => active.live.take(),
+            _ => None,
+        };
+        if let Some(session) = live {
+            let deadline = self.parts.clock.now() + END_TIMEOUT;
+            self.end_live(key, session.as_ref(), deadline).await;
+        }
+        let open = self.parts.store.interrupted_turns().await.unwrap_or_default();
+        match open.into_iter().find(|turn| turn.seq == seq) {
+            Some(turn) => {
+                if let Err(error) = self.close_interrupted(turn).await {
+                    tracing::error!(conversation = %key, %error, "A crashed turn is closed at the next start");
+                }
+            }
+            None => self.answer(key, seq, words::CRASHED).await,
         }
     }
 

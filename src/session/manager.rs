@@ -432,6 +432,13 @@ impl Inner {
         }
     }
 
+    /// The same, once there is room for one more in memory.
+    pub(super) async fn enqueue_when_there_is_room(self: &Arc<Self>, seq: i64, inbound: Inbound, admitted: Admitted) {
+        if let Ok(permit) = self.permits.clone().acquire_owned().await {
+            self.enqueue(seq, inbound, admitted, permit);
+        }
+    }
+
     fn run_conversation(self: &Arc<Self>, key: ConversationKey) {
         let inner = self.clone();
         self.parts.scope.spawn("conversation", OnCrash::Log, async move { inner.converse(key).await });
@@ -523,7 +530,7 @@ impl Inner {
         parts.into_iter().map(row).collect()
     }
 
-    async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
+    pub(super) async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
         let end = crate::store::TurnEnd {
             turn: turn.turn,
             seq: turn.seq,

@@ -14,6 +14,9 @@ pub(super) const RESTARTING: &str =
     "_Hitchline is restarting, so this turn was interrupted. Your session is kept: send a message to go on._";
 /// The turn was cut off by a crash.
 pub(super) const INTERRUPTED: &str = "Hitchline was interrupted while the agent worked on this, so it may be half done. Your session is kept: send a message to go on.";
+/// Something of ours broke before the agent was asked.
+pub(super) const CRASHED: &str =
+    "Something in Hitchline broke on this message, so it was not passed on. Send it again.";
 /// The agent finished and said nothing.
 pub(super) const NOTHING_SAID: &str = "_The agent finished without saying anything._";
 /// The agent declined.

@@ -206,3 +206,18 @@ fn the_connection_is_replaced_without_losing_a_message() {
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "after the cut")]);
     assert_eq!(daemon.stop(), 0);
 }
+
+// holds: M-2, K-3
+#[test]
+fn new_starts_a_session_with_its_first_prompt() {
+    let daemon = Daemon::start(&[]);
+    let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline new --agent echo say this");
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "say this")]);
+    let other = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline new");
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &other), ("text_contains", "is ready")]);
+    daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "still me");
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "still me")]);
+    let wrong = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline new --agent nobody");
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &wrong), ("text_contains", "there is no agent")]);
+    assert_eq!(daemon.stop(), 0);
+}
