@@ -39,6 +39,8 @@ impl fmt::Debug for Api {
 pub struct AuthTest {
     /// Our workspace.
     pub team: TeamId,
+    /// Its name, for the log; empty when the answer has none.
+    pub team_name: String,
     /// Our bot's user.
     pub user: UserId,
     /// Our bot.
@@ -72,7 +74,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Api {
-    /// The API at `base`, which ends in `/api/`.
+    /// The API at `base`, such as `https://slack.com/api/`; everything is paced as `config` says.
     pub fn new(http: HttpClient, config: &Config, base: Url, token: SecretString, clock: Clock) -> Self {
         Self { http, base, token, pacer: Pacer::new(config.pacing, clock) }
     }
@@ -86,9 +88,12 @@ impl Api {
         let answer = self.call(call).await?;
         let id = |name: &str| answer[name].as_str().filter(|id| !id.is_empty());
         match (id("team_id"), id("user_id")) {
-            (Some(team), Some(user)) => {
-                Ok(AuthTest { team: team.into(), user: user.into(), bot: id("bot_id").map(BotId::from) })
-            }
+            (Some(team), Some(user)) => Ok(AuthTest {
+                team: team.into(),
+                team_name: id("team").unwrap_or_default().to_owned(),
+                user: user.into(),
+                bot: id("bot_id").map(BotId::from),
+            }),
             _ => Err(ApiError::lost("auth.test", false, "the answer names no team or user")),
         }
     }
@@ -97,8 +102,8 @@ impl Api {
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, ApiError> {
         let Call { method, encoding, place, args } = call;
         self.pacer.acquire(method, place).await;
-        let url = self.base.join(method).map_err(|_| ApiError::from_code(method, "unknown_method", None))?;
-        let request = self.http.post(url).bearer_auth(self.token.expose_secret()).timeout(TIMEOUT);
+        let request =
+            self.http.post(method_url(&self.base, method)).bearer_auth(self.token.expose_secret()).timeout(TIMEOUT);
         let result = send(method, with_args(request, encoding, &args)).await;
         metrics::counter!("hitchline_slack_api_requests_total", "method" => method, "outcome" => outcome(&result))
             .increment(1);
@@ -135,11 +140,19 @@ impl Api {
 /// [`ApiErrorKind::Auth`] when Slack does not take the app-level token.
 pub(super) async fn open(http: &HttpClient, base: &Url, app_token: &SecretString) -> Result<Url, ApiError> {
     const METHOD: &str = "apps.connections.open";
-    let url = base.join(METHOD).map_err(|_| ApiError::from_code(METHOD, "unknown_method", None))?;
-    let request = http.post(url).bearer_auth(app_token.expose_secret()).timeout(TIMEOUT);
+    let request = http.post(method_url(base, METHOD)).bearer_auth(app_token.expose_secret()).timeout(TIMEOUT);
     let answer = send(METHOD, with_args(request, Encoding::Form, &Value::Null)).await?;
     let address = answer["url"].as_str().and_then(|url| Url::parse(url).ok());
     address.ok_or_else(|| ApiError::lost(METHOD, false, "the answer names no address"))
+}
+
+/// The address of a method; it is all the same whether the base ends in a slash.
+fn method_url(base: &Url, method: &str) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().push(method);
+    }
+    url
 }
 
 fn with_args(request: RequestBuilder, encoding: Encoding, args: &Value) -> RequestBuilder {
@@ -195,5 +208,18 @@ fn outcome(result: &Result<Value, ApiError>) -> &'static str {
         Err(ApiErrorKind::Auth) => "auth",
         Err(ApiErrorKind::Transient { .. }) => "transient",
         Err(_) => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_with_and_without_a_slash_is_the_same() {
+        for base in ["https://slack.com/api/", "https://slack.com/api"] {
+            let url = method_url(&base.parse().unwrap(), "auth.test");
+            assert_eq!(url.as_str(), "https://slack.com/api/auth.test");
+        }
     }
 }

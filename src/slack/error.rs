@@ -42,8 +42,10 @@ pub enum ApiErrorKind {
 
 use ApiErrorKind::{Already, Auth, MessageGone, Permanent, StoppedByUser, Stream};
 
-/// How long to wait when Slack says "too fast" without saying how long.
-const DEFAULT_WAIT: Duration = Duration::from_secs(1);
+/// How long to wait when Slack says "too fast" without saying how long; also the shortest wait.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait that is believed: beyond it, what stands in between is broken rather than busy.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// Slack's error codes by what they mean (docs.slack.dev, the methods' error lists).
 const CODES: &[(ApiErrorKind, &[&str])] = &[
@@ -84,6 +86,7 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "channel_not_found",
             "not_in_channel",
             "is_archived",
+            "is_inactive",
             "channel_is_limited_access",
             "user_not_found",
             "user_not_in_channel",
@@ -100,6 +103,7 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "metadata_too_large",
             "too_many_attachments",
             "block_mismatch",
+            "view_too_large",
             "invalid_name",
             "invalid_arguments",
             "invalid_arg_name",
@@ -116,10 +120,7 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "expired_url",
         ],
     ),
-    (
-        MessageGone,
-        &["message_not_found", "cant_update_message", "cant_delete_message", "edit_window_closed", "is_inactive"],
-    ),
+    (MessageGone, &["message_not_found", "cant_update_message", "cant_delete_message", "edit_window_closed"]),
     (
         Stream,
         &[
@@ -132,20 +133,42 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
         ],
     ),
     (StoppedByUser, &["stopped_by_user"]),
-    (Already, &["already_reacted", "no_reaction", "already_in_channel", "already_archived"]),
+    (
+        Already,
+        &[
+            "already_reacted",
+            "no_reaction",
+            "already_in_channel",
+            "already_archived",
+            "file_deleted",
+            "cant_invite_self",
+        ],
+    ),
+    (UNCERTAIN, &["internal_error", "fatal_error", "request_timeout"]),
+];
+
+/// It may have taken effect all the same, as the codes' documentation says.
+const UNCERTAIN: ApiErrorKind = ApiErrorKind::Transient { uncertain: true };
+
+/// Codes that say "too fast".
+const RATE_CODES: &[&str] = &["ratelimited", "rate_limited", "message_limit_exceeded", "team_quota_exceeded"];
+
+/// Where a code means something else than it does for other methods.
+const EXCEPTIONS: &[(&str, &str, ApiErrorKind)] = &[
+    // The stream is still being ended; the edit works once it is.
+    ("chat.update", "streaming_state_conflict", ApiErrorKind::Transient { uncertain: false }),
+    // The token is good for everything else: this workspace or server just has no streams.
+    ("chat.startStream", "not_allowed_token_type", Stream),
+    ("chat.startStream", "unknown_method", Stream),
 ];
 
 impl ApiError {
     /// The error behind an `ok: false`. `retry_after` is the header's value, where there is one.
     pub fn from_code(method: &'static str, code: &str, retry_after: Option<Duration>) -> Self {
-        let listed = CODES.iter().find(|(_, codes)| codes.contains(&code)).map(|(kind, _)| *kind);
-        let kind = match code {
-            "ratelimited" | "rate_limited" | "message_limit_exceeded" => {
-                ApiErrorKind::Rate(retry_after.unwrap_or(DEFAULT_WAIT).max(DEFAULT_WAIT))
-            }
-            // These may have taken effect all the same, as their documentation says.
-            "internal_error" | "fatal_error" | "request_timeout" => ApiErrorKind::Transient { uncertain: true },
-            _ => listed.unwrap_or(ApiErrorKind::Transient { uncertain: false }),
+        let kind = if RATE_CODES.contains(&code) {
+            ApiErrorKind::Rate(retry_after.unwrap_or_default().clamp(SHORTEST_WAIT, LONGEST_WAIT))
+        } else {
+            exception(method, code).or_else(|| listed(code)).unwrap_or(ApiErrorKind::Transient { uncertain: false })
         };
         Self { kind, method, code: code.to_owned() }
     }
@@ -154,6 +177,15 @@ impl ApiError {
     pub(super) fn lost(method: &'static str, uncertain: bool, code: impl Into<String>) -> Self {
         Self { kind: ApiErrorKind::Transient { uncertain }, method, code: code.into() }
     }
+}
+
+fn exception(method: &str, code: &str) -> Option<ApiErrorKind> {
+    let entry = EXCEPTIONS.iter().find(|entry| (entry.0, entry.1) == (method, code));
+    entry.map(|entry| entry.2)
+}
+
+fn listed(code: &str) -> Option<ApiErrorKind> {
+    CODES.iter().find(|(_, codes)| codes.contains(&code)).map(|(kind, _)| *kind)
 }
 
 impl From<ApiError> for WriteError {
@@ -178,28 +210,78 @@ impl From<ApiError> for WriteError {
 mod tests {
     use super::*;
 
+    fn kind(method: &'static str, code: &str) -> ApiErrorKind {
+        ApiError::from_code(method, code, None).kind
+    }
+
     #[test]
     fn codes_mean_what_the_table_says_and_unknown_ones_may_work_later() {
-        let kind = |code: &str| ApiError::from_code("chat.postMessage", code, None).kind;
-        assert_eq!(kind("invalid_auth"), Auth);
-        assert_eq!(kind("channel_not_found"), Permanent);
-        assert_eq!(kind("message_not_found"), MessageGone);
-        assert_eq!(kind("message_not_in_streaming_state"), Stream);
-        assert_eq!(kind("stopped_by_user"), StoppedByUser);
-        assert_eq!(kind("already_reacted"), Already);
-        assert_eq!(kind("fatal_error"), ApiErrorKind::Transient { uncertain: true });
-        assert_eq!(kind("something_new"), ApiErrorKind::Transient { uncertain: false });
-        let rate = ApiError::from_code("chat.update", "rate_limited", Some(Duration::from_secs(7)));
-        assert_eq!(rate.kind, ApiErrorKind::Rate(Duration::from_secs(7)));
-        assert_eq!(kind("ratelimited"), ApiErrorKind::Rate(DEFAULT_WAIT));
+        let cases = [
+            ("invalid_auth", Auth),
+            ("token_revoked", Auth),
+            ("channel_not_found", Permanent),
+            ("is_inactive", Permanent),
+            ("msg_too_long", Permanent),
+            ("message_not_found", MessageGone),
+            ("message_not_in_streaming_state", Stream),
+            ("stopped_by_user", StoppedByUser),
+            ("already_reacted", Already),
+            ("no_reaction", Already),
+            ("fatal_error", UNCERTAIN),
+            ("request_timeout", UNCERTAIN),
+            ("service_unavailable", ApiErrorKind::Transient { uncertain: false }),
+            ("something_new", ApiErrorKind::Transient { uncertain: false }),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(kind("chat.postMessage", code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_few_codes_depend_on_the_method() {
+        assert_eq!(kind("chat.appendStream", "streaming_state_conflict"), Stream);
+        assert_eq!(kind("chat.update", "streaming_state_conflict"), ApiErrorKind::Transient { uncertain: false });
+        assert_eq!(kind("auth.test", "not_allowed_token_type"), Auth);
+        assert_eq!(kind("chat.startStream", "not_allowed_token_type"), Stream);
+    }
+
+    #[test]
+    fn too_fast_waits_as_long_as_told_within_reason() {
+        let wait = |code: &str, told: Option<u64>| {
+            ApiError::from_code("chat.update", code, told.map(Duration::from_secs)).kind
+        };
+        for code in RATE_CODES {
+            assert_eq!(wait(code, Some(7)), ApiErrorKind::Rate(Duration::from_secs(7)), "{code}");
+            assert_eq!(wait(code, None), ApiErrorKind::Rate(SHORTEST_WAIT), "{code}");
+        }
+        assert_eq!(wait("ratelimited", Some(0)), ApiErrorKind::Rate(SHORTEST_WAIT));
+        assert_eq!(wait("ratelimited", Some(u64::MAX)), ApiErrorKind::Rate(LONGEST_WAIT));
     }
 
     #[test]
     fn no_code_means_two_things() {
-        let mut codes: Vec<&str> = CODES.iter().flat_map(|(_, codes)| *codes).copied().collect();
+        let mut codes: Vec<&str> = CODES.iter().flat_map(|(_, codes)| *codes).chain(RATE_CODES).copied().collect();
         let all = codes.len();
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), all);
+    }
+
+    #[test]
+    fn callers_learn_the_meaning_the_method_and_the_code() {
+        let cases = [
+            ("is_archived", WriteErrorKind::Permanent),
+            ("edit_window_closed", WriteErrorKind::MessageGone),
+            ("channel_type_not_supported", WriteErrorKind::StreamUnavailable),
+            ("stopped_by_user", WriteErrorKind::StoppedByUser),
+            ("not_authed", WriteErrorKind::Auth),
+            ("rate_limited", WriteErrorKind::Rate { after_ms: 1_000 }),
+            ("internal_error", WriteErrorKind::Transient { uncertain: true }),
+        ];
+        for (code, expected) in cases {
+            let error = WriteError::from(ApiError::from_code("chat.update", code, None));
+            assert_eq!(error.kind, expected, "{code}");
+            assert_eq!(error.to_string(), format!("chat.update: {code}"));
+        }
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::api::{Api, AuthTest, Call, Encoding};
-use super::error::{ApiError, ApiErrorKind};
+use super::error::ApiError;
 use super::{blocks, markdown};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ChannelId, OwedId, TeamId, Ts, UserId};
@@ -34,17 +34,17 @@ impl Surface {
         self.api.call(Call { method, encoding: Encoding::Json, place, args }).await
     }
 
-    /// A call that is fine when what it asks for is so already.
+    /// A call for which the code `fine` means that what it asks for is so already.
     async fn ensure(
         &self,
         method: &'static str,
-        place: &str,
+        channel: &ChannelId,
         args: Value,
-        fine: ApiErrorKind,
+        fine: &str,
     ) -> Result<(), WriteError> {
-        match self.write(method, place, args).await {
+        match self.write(method, channel.as_str(), args).await {
             Ok(_) => Ok(()),
-            Err(error) if error.kind == fine || error.kind == ApiErrorKind::Already => Ok(()),
+            Err(error) if error.code == fine => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -73,7 +73,7 @@ impl SlackWrite for Surface {
 
     async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "ts": ts});
-        self.ensure("chat.delete", channel.as_str(), args, ApiErrorKind::MessageGone).await
+        self.ensure("chat.delete", channel, args, "message_not_found").await
     }
 
     async fn whisper(&self, to: &Place, user: &UserId, markdown: &str) -> Result<(), WriteError> {
@@ -110,18 +110,18 @@ impl SlackWrite for Surface {
 
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "ts": ts, "chunks": [chunk(markdown)]});
-        self.write("chat.appendStream", ts.as_str(), args).await?;
+        self.write("chat.appendStream", channel.as_str(), args).await?;
         Ok(())
     }
 
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "ts": ts});
-        self.ensure("chat.stopStream", channel.as_str(), args, ApiErrorKind::Stream).await
+        self.ensure("chat.stopStream", channel, args, "message_not_in_streaming_state").await
     }
 
     async fn react(&self, channel: &ChannelId, ts: &Ts, name: &str) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "timestamp": ts, "name": name});
-        self.ensure("reactions.add", channel.as_str(), args, ApiErrorKind::Already).await
+        self.ensure("reactions.add", channel, args, "already_reacted").await
     }
 }
 
