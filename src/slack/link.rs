@@ -18,6 +18,8 @@ const DEAD_AFTER: Duration = Duration::from_secs(45);
 const GREETED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a connection that was told to go is still read and acknowledged after its replacement was greeted.
 pub(super) const OVERLAP: Duration = Duration::from_secs(15);
+/// A connection that lived so long is replaced at once; attempts after shorter ones would follow each other without a pause.
+const STEADY: Duration = Duration::from_secs(5);
 /// A connection that lived so long was a good one; the back-off starts over.
 const LIVED: Duration = Duration::from_secs(30);
 /// The back-off after lost connections and failed attempts.
@@ -93,7 +95,7 @@ pub(super) struct Link {
     /// Replaced, and read until then.
     old: Option<(Conn, Instant)>,
     next_conn: Conn,
-    /// The first attempt after a good connection is made at once.
+    /// The next attempt is made at once: the first one of all, and the first one after a steady connection.
     eager: bool,
     backoff: Backoff,
     crowded: Backoff,
@@ -203,18 +205,16 @@ impl Link {
         }
         if let Some(silent) = self.current.take_if(|current| current.heard + DEAD_AFTER <= now) {
             actions.push(Action::Close(silent.conn));
-            // Its replacement may be on its way already.
-            if self.attempt == Attempt::None {
-                self.retry(now);
-            }
+            self.replace(&silent, silent.heard, now);
         }
         if let Some(current) = &mut self.current {
             if current.pinged + PING_EVERY <= now {
                 current.pinged = now;
                 actions.push(Action::Ping(current.conn));
             }
-            if current.heard + SUSPECT_AFTER <= now && self.attempt == Attempt::None {
-                self.replace(now);
+            if current.heard + SUSPECT_AFTER <= now {
+                let silent = current.clone();
+                self.replace(&silent, silent.heard, now);
             }
         }
         self.attempt_timer(now, &mut actions);
@@ -239,7 +239,7 @@ impl Link {
     }
 
     fn on_greeted(&mut self, conn: Conn, now: Instant) -> Vec<Action> {
-        if !matches!(self.attempt, Attempt::Dialing { conn: dialing, .. } if dialing == conn) {
+        if !self.is_dialing(conn) {
             return Vec::new();
         }
         self.attempt = Attempt::None;
@@ -258,11 +258,14 @@ impl Link {
     }
 
     fn on_disconnect(&mut self, conn: Conn, reason: Reason, now: Instant) -> Vec<Action> {
-        if self.old.is_some_and(|(old, _)| old == conn) {
+        if !self.is_current(conn) && !self.is_dialing(conn) {
             return Vec::new();
         }
         match reason {
             Reason::TooMany => {
+                if let Some(current) = self.current.clone() {
+                    self.credit(&current, now);
+                }
                 let actions = self.close_all();
                 self.attempt = Attempt::Due(now + self.crowded.next(&mut self.chance));
                 actions
@@ -280,15 +283,14 @@ impl Link {
     }
 
     fn on_leave(&mut self, conn: Conn, now: Instant) -> Vec<Action> {
-        if matches!(self.attempt, Attempt::Dialing { conn: dialing, .. } if dialing == conn) {
+        if self.is_dialing(conn) {
             self.retry(now);
             return vec![Action::Close(conn)];
         }
-        if let Some(current) = self.current.as_mut().filter(|current| current.conn == conn) {
+        if let Some(current) = &mut self.current {
             current.leaving = true;
-            if self.attempt == Attempt::None {
-                self.replace(now);
-            }
+            let leaving = current.clone();
+            self.replace(&leaving, now, now);
         }
         Vec::new()
     }
@@ -298,13 +300,10 @@ impl Link {
             return;
         }
         if let Some(current) = self.current.take_if(|current| current.conn == conn) {
-            self.credit(&current, now);
-            if self.attempt == Attempt::None {
-                self.retry(now);
-            }
+            self.replace(&current, now, now);
             return;
         }
-        if !matches!(self.attempt, Attempt::Dialing { conn: dialing, .. } if dialing == conn) {
+        if !self.is_dialing(conn) {
             return;
         }
         match loss {
@@ -320,15 +319,15 @@ impl Link {
         }
     }
 
-    /// Wants a replacement for the current connection; one that has not lived long counts as a failure.
-    fn replace(&mut self, now: Instant) {
-        if let Some(current) = self.current.clone() {
-            self.credit(&current, now);
+    /// Wants a replacement for a connection that worked until `worked`, unless one is already on its way.
+    fn replace(&mut self, connection: &Current, worked: Instant, now: Instant) {
+        if self.attempt == Attempt::None {
+            self.credit(connection, worked);
+            self.retry(now);
         }
-        self.retry(now);
     }
 
-    /// The next attempt: at once after a good connection, else after the back-off.
+    /// The next attempt: at once after a steady connection, else after the back-off.
     fn retry(&mut self, now: Instant) {
         let delay = if self.eager { Duration::ZERO } else { self.backoff.next(&mut self.chance) };
         self.eager = false;
@@ -336,9 +335,11 @@ impl Link {
     }
 
     /// A connection that has lived earns a fresh start.
-    fn credit(&mut self, current: &Current, now: Instant) {
-        if current.since + LIVED <= now {
+    fn credit(&mut self, connection: &Current, worked: Instant) {
+        if connection.since + STEADY <= worked {
             self.eager = true;
+        }
+        if connection.since + LIVED <= worked {
             self.backoff.reset();
             self.crowded.reset();
         }
@@ -357,6 +358,14 @@ impl Link {
         let current = self.current.take().map(|current| current.conn);
         let old = self.old.take().map(|(conn, _)| conn);
         [attempt, current, old].into_iter().flatten().map(Action::Close).collect()
+    }
+
+    fn is_current(&self, conn: Conn) -> bool {
+        self.current.as_ref().is_some_and(|current| current.conn == conn)
+    }
+
+    fn is_dialing(&self, conn: Conn) -> bool {
+        matches!(self.attempt, Attempt::Dialing { conn: dialing, .. } if dialing == conn)
     }
 
     fn next_look(&self, current: &Current) -> Instant {

@@ -109,6 +109,83 @@ fn a_connection_that_does_not_live_earns_no_fresh_start() {
     assert!(attempts < 14, "{attempts} attempts in a minute");
 }
 
+// holds: T-6
+#[test]
+fn a_link_that_is_cut_again_and_again_is_never_deaf() {
+    let (mut link, mut now) = link();
+    for conn in 1..30 {
+        assert_eq!(link.next_timer(), Some(now), "at once after a cut");
+        assert_eq!(link.on(Input::Timer, now), [Action::Dial(conn)]);
+        link.on(Input::Greeted(conn), now);
+        now += 8 * S;
+        link.on(Input::Lost(conn, Loss::Transient), now);
+    }
+}
+
+// holds: T-4
+#[test]
+fn a_server_that_never_answers_is_not_asked_for_ever_more_connections() {
+    let (mut link, start) = link();
+    let (mut now, mut dialed) = (start, 0);
+    while now < start + 300 * S {
+        for action in link.on(Input::Timer, now) {
+            if let Action::Dial(conn) = action {
+                dialed += 1;
+                link.on(Input::Greeted(conn), now);
+            }
+        }
+        now = link.next_timer().unwrap().max(now);
+    }
+    assert!((5..15).contains(&dialed), "{dialed} connections in five minutes");
+}
+
+// holds: T-5
+#[test]
+fn refreshes_are_no_failures() {
+    let (mut link, mut now) = live();
+    for conn in 1..20 {
+        now += 20 * S;
+        link.on(Input::Heard(conn, now), now);
+        link.on(Input::Disconnect(conn, Reason::Refresh), now);
+        assert!(link.on(Input::Timer, now).contains(&Action::Dial(conn + 1)), "at once");
+        link.on(Input::Greeted(conn + 1), now);
+    }
+}
+
+#[test]
+fn a_connection_that_is_given_up_leaves_its_replacement_alone() {
+    let (mut link, start) = live();
+    link.on(Input::Timer, start + SUSPECT_AFTER);
+    let retried = start + SUSPECT_AFTER + GREETED_WITHIN;
+    assert_eq!(link.on(Input::Timer, retried), [Action::Ping(1), Action::Close(2)]);
+    let due = link.next_timer().unwrap();
+    assert_eq!(link.on(Input::Timer, due), [Action::Dial(3)]);
+    assert_eq!(link.on(Input::Timer, start + DEAD_AFTER), [Action::Close(1)]);
+    assert!(link.on(Input::Greeted(3), start + DEAD_AFTER).is_empty());
+    assert_eq!(link.state(), LinkState::Live);
+}
+
+#[test]
+fn late_news_of_a_connection_that_is_gone_changes_nothing() {
+    for reason in [Reason::Warning, Reason::Refresh, Reason::TooMany, Reason::Disabled, Reason::Unknown] {
+        let (mut link, now) = live();
+        link.on(Input::Lost(1, Loss::Transient), now);
+        link.on(Input::Timer, now);
+        link.on(Input::Greeted(2), now);
+        let due = link.next_timer();
+        for input in [
+            Input::Disconnect(1, reason),
+            Input::Lost(1, Loss::Auth("x".into())),
+            Input::Greeted(1),
+            Input::Heard(1, now + S),
+            Input::Disconnect(7, reason),
+        ] {
+            assert!(link.on(input.clone(), now).is_empty(), "{input:?}");
+        }
+        assert_eq!((link.state(), link.next_timer()), (LinkState::Live, due));
+    }
+}
+
 #[test]
 fn slacks_own_words_about_waiting_and_refusing_count() {
     let (mut link, now) = link();
@@ -152,21 +229,33 @@ fn after_the_end_nothing_happens() {
 #[derive(Debug, Clone)]
 enum Chaos {
     Wait(u64),
-    Heard,
     Greet,
-    Disconnect(u8),
-    Lose,
+    Heard(Which),
+    Disconnect(Which, u8),
+    Lose(Which),
     Refuse,
     Rate,
+}
+
+/// Which connection it does it to: one of the open ones, or one that is gone or never was.
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Newest,
+    Oldest,
+    Unknown,
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![4 => Just(Which::Newest), 2 => Just(Which::Oldest), 1 => Just(Which::Unknown)]
 }
 
 fn chaos() -> impl Strategy<Value = Chaos> {
     prop_oneof![
         (0u64..70_000).prop_map(Chaos::Wait),
-        Just(Chaos::Heard),
         Just(Chaos::Greet),
-        (0u8..5).prop_map(Chaos::Disconnect),
-        Just(Chaos::Lose),
+        which().prop_map(Chaos::Heard),
+        (which(), 0u8..5).prop_map(|(which, reason)| Chaos::Disconnect(which, reason)),
+        which().prop_map(Chaos::Lose),
         Just(Chaos::Refuse),
         Just(Chaos::Rate),
     ]
@@ -203,8 +292,7 @@ impl World {
     }
 
     fn greet(&mut self, link: &mut Link, now: Instant) -> Result<(), TestCaseError> {
-        let waiting = self.open.iter().find(|(_, greeted)| greeted.is_none()).map(|(conn, _)| *conn);
-        let Some(conn) = waiting else { return Ok(()) };
+        let Some(conn) = self.dialing() else { return Ok(()) };
         self.open.insert(conn, Some(now));
         if self.open.values().flatten().count() == 2 {
             self.overlap = Some(now);
@@ -212,8 +300,18 @@ impl World {
         self.carry_out(link.on(Input::Greeted(conn), now), now)
     }
 
-    fn newest(&self) -> Option<Conn> {
-        self.open.keys().next_back().copied()
+    fn pick(&self, which: Which) -> Conn {
+        let open = match which {
+            Which::Newest => self.open.keys().next_back(),
+            Which::Oldest => self.open.keys().next(),
+            Which::Unknown => None,
+        };
+        open.copied().unwrap_or(Conn::MAX)
+    }
+
+    /// The attempt that is under way, if one is.
+    fn dialing(&self) -> Option<Conn> {
+        self.open.iter().find(|(_, greeted)| greeted.is_none()).map(|(conn, _)| *conn)
     }
 }
 
@@ -237,33 +335,28 @@ proptest! {
         let mut now = Clock::system().now();
         let (mut link, mut world) = (Link::new(now, seed), World::default());
         for step in script {
-            let newest = world.newest();
-            let input = match (step, newest) {
-                (Chaos::Wait(ms), _) => {
+            let input = match step {
+                Chaos::Wait(ms) => {
                     let until = now + Duration::from_millis(ms);
                     pass(&mut link, &mut world, &mut now, until)?;
                     continue;
                 }
-                (Chaos::Greet, _) => {
+                Chaos::Greet => {
                     world.greet(&mut link, now)?;
                     continue;
                 }
-                (_, None) => continue,
-                (Chaos::Heard, Some(conn)) => Input::Heard(conn, now),
-                (Chaos::Disconnect(which), Some(conn)) => {
+                Chaos::Heard(which) => Input::Heard(world.pick(which), now),
+                Chaos::Disconnect(which, reason) => {
                     let reasons = [Reason::Warning, Reason::Refresh, Reason::TooMany, Reason::Disabled, Reason::Unknown];
-                    Input::Disconnect(conn, reasons[usize::from(which)])
+                    Input::Disconnect(world.pick(which), reasons[usize::from(reason)])
                 }
-                (lost, Some(conn)) => {
-                    world.open.remove(&conn);
-                    let loss = match lost {
-                        Chaos::Refuse => Loss::Auth("x".into()),
-                        Chaos::Rate => Loss::Rate(S),
-                        _ => Loss::Transient,
-                    };
-                    Input::Lost(conn, loss)
-                }
+                Chaos::Lose(which) => Input::Lost(world.pick(which), Loss::Transient),
+                Chaos::Refuse => Input::Lost(world.dialing().unwrap_or(Conn::MAX), Loss::Auth("x".into())),
+                Chaos::Rate => Input::Lost(world.dialing().unwrap_or(Conn::MAX), Loss::Rate(S)),
             };
+            if let Input::Lost(conn, _) = &input {
+                world.open.remove(conn);
+            }
             let actions = link.on(input, now);
             world.carry_out(actions, now)?;
             prop_assert!(link.next_timer().is_some(), "never without a next look");
