@@ -1,5 +1,7 @@
 //! Slack's own published payloads: each is understood or politely passed over.
 
+#![expect(clippy::expect_used, reason = "a helper of a test fails the test that called it")]
+
 use std::path::{Path, PathBuf};
 
 use hitchline::slack::events::{Decoded, Identity, decode};

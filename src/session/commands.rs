@@ -32,7 +32,7 @@ impl Inner {
                     (Decision::Misused(misuse), Ok(_)) => self.answer(&key, seq, &words::misused(&misuse)).await,
                     // What it means has changed since it was claimed, for instance because the session was ended meanwhile.
                     (Decision::Prompt(_), Ok(admitted)) => {
-                        self.enqueue_when_there_is_room(seq, inbound, admitted).await
+                        self.enqueue_when_there_is_room(seq, inbound, admitted).await;
                     }
                     (Decision::Ignore(_), _) | (_, Err(_)) => self.done(seq).await,
                 }

@@ -45,7 +45,7 @@ use ApiErrorKind::{Already, Auth, MessageGone, Permanent, StoppedByUser, Stream}
 /// How long to wait when Slack says "too fast" without saying how long; also the shortest wait.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait that is believed: beyond it, what stands in between is broken rather than busy.
-const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// Slack's error codes by what they mean (docs.slack.dev, the methods' error lists).
 const CODES: &[(ApiErrorKind, &[&str])] = &[

@@ -1,4 +1,4 @@
-//! The I/O of one Socket Mode link: carries out what the [`link`](super::link) decides, and reads its connections.
+//! The I/O of one Socket Mode link: carries out what the `link` decides, and reads its connections.
 //!
 //! The connection is opened through the one HTTP client: the handshake is an ordinary request whose `101` answer is upgraded, so that
 //! proxies, certificates and time-outs are those of everything else.
