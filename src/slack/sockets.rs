@@ -8,16 +8,18 @@ mod dial;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::events::Identity;
 use super::link::{Action, Conn, Input, Link, LinkState, Loss};
+use super::wire::{Hello, Reason};
 use crate::clock::Clock;
 use crate::domain::ports::Deliver;
 use crate::http_client::HttpClient;
@@ -44,6 +46,8 @@ pub struct SocketParts {
     pub identity: Identity,
     /// Where deliveries go.
     pub deliver: Arc<dyn Deliver>,
+    /// How many connections all links of this process hold; one counter for all of them.
+    pub open: Arc<AtomicUsize>,
     /// Time.
     pub clock: Clock,
     /// The seed of the back-off's jitter.
@@ -74,21 +78,25 @@ struct Report {
 
 #[derive(Debug)]
 enum News {
-    /// A greeting; how many connections the app has by Slack's count.
-    Greeted {
-        connections: u32,
-        host: String,
-    },
-    Disconnect(super::wire::Reason),
+    Greeted(Hello),
+    Disconnect(Reason),
     Lost(Loss, String),
 }
 
 /// A connection as its link sees it.
 #[derive(Debug)]
 struct Handle {
+    task: task::Id,
     orders: mpsc::Sender<Order>,
     heard: Arc<Mutex<Instant>>,
     opened: Instant,
+    greeting: Hello,
+}
+
+impl Handle {
+    fn heard(&self) -> Instant {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One link and its connections.
@@ -114,7 +122,7 @@ pub async fn run(parts: SocketParts, status: watch::Sender<LinkStatus>, close: C
             biased;
             () = close.cancelled() => break,
             Some(report) = socket.reports.1.recv() => socket.on_report(report),
-            Some(_ended) = socket.tasks.join_next() => {}
+            Some(Err(crash)) = socket.tasks.join_next() => socket.on_crash(&crash),
             () = sleep_until(&clock, timer) => socket.on_timer(),
         }
     }
@@ -132,49 +140,61 @@ impl Socket {
     fn on_timer(&mut self) {
         let now = self.parts.clock.now();
         for (conn, handle) in &self.handles {
-            let heard = *handle.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let _nothing_to_do = self.link.on(Input::Heard(*conn, heard), now);
+            let _nothing_to_do = self.link.on(Input::Heard(*conn, handle.heard()), now);
         }
         self.tell(Input::Timer);
     }
 
-    fn on_report(&mut self, report: Report) {
-        let Report { conn, news } = report;
+    fn on_report(&mut self, Report { conn, news }: Report) {
         match news {
-            News::Greeted { connections, host } => {
-                tracing::info!(connection = conn, connections, host, "Slack greeted a connection");
-                self.tell(Input::Greeted(conn));
-                self.warn_of_others(connections);
-            }
+            News::Greeted(hello) => self.on_greeted(conn, hello),
             News::Disconnect(reason) => {
-                tracing::info!(
-                    connection = conn,
-                    ?reason,
-                    age_s = self.age_s(conn),
-                    "Slack asks a connection to leave"
-                );
-                metrics::counter!("hitchline_socket_disconnects_total", "reason" => format!("{reason:?}")).increment(1);
+                tracing::info!(connection = conn, ?reason, "Slack asks a connection to leave");
+                metrics::counter!("hitchline_socket_disconnects_total", "reason" => reason.name()).increment(1);
                 self.tell(Input::Disconnect(conn, reason));
             }
-            News::Lost(loss, why) => {
-                if self.handles.contains_key(&conn) {
-                    tracing::info!(connection = conn, why, age_s = self.age_s(conn), "A connection to Slack is gone");
-                }
-                self.handles.remove(&conn);
-                self.tell(Input::Lost(conn, loss));
-            }
+            News::Lost(loss, why) => self.on_lost(conn, loss, &why),
         }
     }
 
-    /// Somebody else may hold connections of the same app, and then gets a share of the messages.
-    fn warn_of_others(&self, connections: u32) {
-        let ours = u32::try_from(self.handles.len()).unwrap_or(u32::MAX);
-        if connections > ours {
-            tracing::warn!(
-                connections,
-                ours,
-                "Slack counts more connections of this app than this link has; another process may get some of its messages"
+    fn on_greeted(&mut self, conn: Conn, hello: Hello) {
+        // It may have been given up in the meantime.
+        let Some(handle) = self.handles.get_mut(&conn) else { return };
+        tracing::info!(
+            connection = conn,
+            host = hello.host,
+            connections = hello.connections,
+            "Slack greeted a connection"
+        );
+        warn_of_others(hello.connections, self.parts.open.load(Ordering::Relaxed));
+        handle.greeting = hello;
+        self.tell(Input::Greeted(conn));
+    }
+
+    fn on_lost(&mut self, conn: Conn, loss: Loss, why: &str) {
+        let now = self.parts.clock.now();
+        let age = |since: Instant| now.saturating_duration_since(since).as_secs();
+        if let Some(handle) = self.handles.remove(&conn) {
+            tracing::info!(
+                connection = conn,
+                why,
+                age_s = age(handle.opened),
+                last_frame_s = age(handle.heard()),
+                host = handle.greeting.host,
+                connections = handle.greeting.connections,
+                "A connection to Slack is gone"
             );
+        }
+        self.tell(Input::Lost(conn, loss));
+    }
+
+    /// A connection's task crashed: for the link it is one that was lost.
+    fn on_crash(&mut self, crash: &JoinError) {
+        tracing::error!(%crash, "The task of a connection crashed");
+        metrics::counter!("hitchline_task_crashes_total", "task" => "connection").increment(1);
+        let crashed = self.handles.iter().find(|(_, handle)| handle.task == crash.id()).map(|(conn, _)| *conn);
+        if let Some(conn) = crashed {
+            self.on_lost(conn, Loss::Transient, "its task crashed");
         }
     }
 
@@ -213,14 +233,9 @@ impl Socket {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let now = self.parts.clock.now();
         let heard = Arc::new(Mutex::new(now));
-        self.handles.insert(conn, Handle { orders, heard: heard.clone(), opened: now });
-        let connection = Connection::new(conn, self.parts.clone(), self.reports.0.clone(), heard);
-        self.tasks.spawn(connection.run(inbox));
-    }
-
-    fn age_s(&self, conn: Conn) -> u64 {
-        let now = self.parts.clock.now();
-        self.handles.get(&conn).map_or(0, |handle| now.saturating_duration_since(handle.opened).as_secs())
+        let connection = Connection::new(conn, self.parts.clone(), self.reports.0.clone(), heard.clone());
+        let task = self.tasks.spawn(connection.run(inbox)).id();
+        self.handles.insert(conn, Handle { task, orders, heard, opened: now, greeting: Hello::default() });
     }
 
     async fn say_goodbye(&mut self) {
@@ -237,5 +252,17 @@ impl Socket {
         };
         let _too_slow = clock.timeout(GOODBYE, all_gone).await;
         self.tasks.abort_all();
+    }
+}
+
+/// Somebody else may hold connections of the same app, and then gets a share of the messages.
+fn warn_of_others(connections: u32, ours: usize) {
+    if usize::try_from(connections).unwrap_or(usize::MAX) > ours {
+        tracing::warn!(
+            connections,
+            ours,
+            "Slack counts more connections of this app than ours: some were cut and are not yet missed there, or another process gets \
+             a share of the messages"
+        );
     }
 }

@@ -67,6 +67,19 @@ pub enum Reason {
     Unknown,
 }
 
+impl Reason {
+    /// Slack's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Refresh => "refresh_requested",
+            Self::TooMany => "too_many_websockets",
+            Self::Disabled => "link_disabled",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Outer {
     #[serde(rename = "type", default)]

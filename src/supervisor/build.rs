@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -169,6 +170,7 @@ impl Foundation {
     }
 
     fn open_sockets(&mut self, me: &AuthTest, base: &Url, app_token: &SecretString, inbox: &Arc<Inbox>) {
+        let open = Arc::new(AtomicUsize::new(0));
         for _ in 0..self.settings.slack.sockets {
             let (status, seen) = watch::channel(LinkStatus::default());
             let parts = SocketParts {
@@ -177,6 +179,7 @@ impl Foundation {
                 app_token: app_token.clone(),
                 identity: me.identity(),
                 deliver: inbox.clone(),
+                open: open.clone(),
                 clock: self.clock.clone(),
                 seed: fastrand::u64(..),
             };

@@ -1,5 +1,7 @@
 //! One connection: reads frames, delivers what they hold, acknowledges what is committed.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -7,19 +9,26 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::dial::{self, WebSocket};
 use super::{News, Report, SocketParts};
 use crate::domain::inbound::Inbound;
+use crate::domain::ports::{Deliver, NotStored};
 use crate::slack::events::{self, Decoded};
 use crate::slack::link::{Conn, Loss};
-use crate::slack::wire::{self, Frame};
+use crate::slack::wire::{self, Frame, Kind};
 
 /// How many deliveries of one connection may wait for their commit. When so many do, nothing more is read: TCP holds the rest back.
 const IN_FLIGHT: usize = 256;
+/// How long the server may take to take what we write. A peer that is gone stops taking it long before TCP says so.
+const STUCK: Duration = Duration::from_secs(10);
 /// How long the server may take to answer our goodbye before the connection is dropped.
 const CLOSING: Duration = Duration::from_secs(1);
+
+const PING: tungstenite::Bytes = tungstenite::Bytes::from_static(b"hitchline");
 
 /// What the link wants of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +47,30 @@ pub(super) struct Connection {
     reports: mpsc::Sender<Report>,
     heard: Arc<Mutex<Instant>>,
     deliveries: FuturesUnordered<Delivery>,
+}
+
+/// Counts an open connection for as long as it is held.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a connection waits for.
+enum Event {
+    Order(Option<Order>),
+    /// A delivery has come to its end.
+    Settled(Option<String>),
+    Frame(Option<Result<Message, tungstenite::Error>>),
 }
 
 /// Why the reading of a connection ended.
@@ -68,10 +101,13 @@ impl Connection {
             dialed = dial::dial(&parts) => dialed,
         };
         match dialed {
-            Ok(mut socket) => match self.read(&mut socket, &mut orders).await {
-                End::Asked => self.say_goodbye(&mut socket).await,
-                End::Gone(why) => self.report(News::Lost(Loss::Transient, why)).await,
-            },
+            Ok(mut socket) => {
+                let _counted = Counted::new(&parts.open);
+                match self.read(&mut socket, &mut orders).await {
+                    End::Asked => self.say_goodbye(&mut socket).await,
+                    End::Gone(why) => self.report(News::Lost(Loss::Transient, why)).await,
+                }
+            }
             Err(not_open) => {
                 tracing::warn!(connection = self.conn, why = not_open.why, "A connection to Slack could not be opened");
                 metrics::counter!("hitchline_socket_connects_total", "outcome" => "failed").increment(1);
@@ -81,26 +117,38 @@ impl Connection {
     }
 
     async fn read(&mut self, socket: &mut WebSocket, orders: &mut mpsc::Receiver<Order>) -> End {
+        let clock = self.parts.clock.clone();
         loop {
-            let room = self.deliveries.len() < IN_FLIGHT;
-            // Orders are rare and must not wait behind a flood; acknowledgements come before more reading.
-            let step = tokio::select! {
-                biased;
-                order = orders.recv() => match order {
-                    Some(Order::Ping) => socket.send(Message::Ping(tungstenite::Bytes::from_static(b"hitchline"))).await,
-                    Some(Order::Close) | None => return End::Asked,
-                },
-                Some(done) = self.deliveries.next(), if !self.deliveries.is_empty() => self.acknowledge(socket, done).await,
-                frame = socket.next(), if room => match frame {
-                    Some(Ok(frame)) => self.on_frame(socket, frame).await,
-                    Some(Err(error)) => Err(error),
-                    None => return End::Gone("the server closed it".to_owned()),
-                },
-            };
-            if let Err(error) = step {
-                return End::Gone(error.to_string());
+            let event = self.next_event(socket, orders).await;
+            match clock.timeout(STUCK, self.on_event(socket, event)).await {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(_elapsed) => return End::Gone("the server takes nothing any more".to_owned()),
             }
         }
+    }
+
+    async fn next_event(&mut self, socket: &mut WebSocket, orders: &mut mpsc::Receiver<Order>) -> Event {
+        let room = self.deliveries.len() < IN_FLIGHT;
+        // Orders are rare and must not wait behind a flood; acknowledgements come before more reading.
+        tokio::select! {
+            biased;
+            order = orders.recv() => Event::Order(order),
+            Some(id) = self.deliveries.next(), if !self.deliveries.is_empty() => Event::Settled(id),
+            frame = socket.next(), if room => Event::Frame(frame),
+        }
+    }
+
+    async fn on_event(&mut self, socket: &mut WebSocket, event: Event) -> Option<End> {
+        let done = match event {
+            Event::Order(Some(Order::Ping)) => socket.send(Message::Ping(PING)).await,
+            Event::Order(Some(Order::Close) | None) => return Some(End::Asked),
+            Event::Settled(id) => self.acknowledge(socket, id).await,
+            Event::Frame(Some(Ok(frame))) => self.on_frame(socket, frame).await,
+            Event::Frame(Some(Err(error))) => Err(error),
+            Event::Frame(None) => return Some(End::Gone("the server closed it".to_owned())),
+        };
+        done.err().map(|error| End::Gone(error.to_string()))
     }
 
     /// Acknowledges `first` and everything else that is ready, and flushes once.
@@ -133,7 +181,7 @@ impl Connection {
         match wire::read(text) {
             Frame::Hello(hello) => {
                 metrics::counter!("hitchline_socket_connects_total", "outcome" => "greeted").increment(1);
-                self.report(News::Greeted { connections: hello.connections, host: hello.host }).await;
+                self.report(News::Greeted(hello)).await;
                 Ok(())
             }
             Frame::Disconnect(reason) => {
@@ -142,7 +190,7 @@ impl Connection {
             }
             Frame::Envelope(envelope) => match events::decode(&envelope, &self.parts.identity) {
                 Decoded::Inbound(inbound) => {
-                    self.deliver(envelope.id, *inbound);
+                    self.deliver(envelope.id, envelope.kind, *inbound);
                     Ok(())
                 }
                 Decoded::Ignored(reason) => {
@@ -161,22 +209,19 @@ impl Connection {
         }
     }
 
-    fn deliver(&mut self, envelope_id: String, inbound: Inbound) {
-        let deliver = self.parts.deliver.clone();
+    fn deliver(&mut self, envelope_id: String, kind: Kind, inbound: Inbound) {
+        let kind = match kind {
+            Kind::Event => "event",
+            Kind::Slash => "slash",
+            Kind::Interactive => "interactive",
+        };
+        metrics::counter!("hitchline_events_received_total", "type" => kind).increment(1);
+        let (deliver, clock) = (self.parts.deliver.clone(), self.parts.clock.clone());
+        let received = clock.now();
         let delivery = async move {
-            let (user, channel) = (inbound.author.user.clone(), inbound.channel.clone());
-            let thread = inbound.conversation().map(|key| key.thread);
-            match deliver.deliver(inbound).await {
-                Ok(_receipt) => Some(envelope_id),
-                Err(error) => {
-                    tracing::error!(
-                        user.id = %user, channel.id = %channel, thread = ?thread, %error,
-                        "An event was not stored, so it is not acknowledged; Slack delivers it again"
-                    );
-                    metrics::counter!("hitchline_acks_withheld_total").increment(1);
-                    None
-                }
-            }
+            let stored = deliver_or_say_why(deliver.as_ref(), inbound).await;
+            metrics::histogram!("hitchline_ack_duration_seconds").record(clock.now() - received);
+            stored.then_some(envelope_id)
         };
         self.deliveries.push(delivery.boxed());
     }
@@ -190,7 +235,8 @@ impl Connection {
                     return;
                 }
             }
-            if socket.close(None).await.is_ok() {
+            let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+            if socket.close(Some(frame)).await.is_ok() {
                 while let Some(Ok(_late)) = socket.next().await {}
             }
         };
@@ -201,6 +247,24 @@ impl Connection {
         // A link that is gone has no use for it.
         let _stopped = self.reports.send(Report { conn: self.conn, news }).await;
     }
+}
+
+/// Delivers one event. A failure, even a crash, is that event's alone: it is not acknowledged, and Slack delivers it again.
+async fn deliver_or_say_why(deliver: &dyn Deliver, inbound: Inbound) -> bool {
+    let (user, channel) = (inbound.author.user.clone(), inbound.channel.clone());
+    let thread = inbound.conversation().map(|key| key.thread);
+    let delivered = AssertUnwindSafe(deliver.deliver(inbound)).catch_unwind().await;
+    let (reason, error) = match delivered {
+        Ok(Ok(_receipt)) => return true,
+        Ok(Err(NotStored(error))) => ("not_stored", error),
+        Err(_panic) => ("crash", "its handling crashed".to_owned()),
+    };
+    tracing::error!(
+        user.id = %user, channel.id = %channel, ?thread, error,
+        "An event was not stored, so it is not acknowledged; Slack delivers it again"
+    );
+    metrics::counter!("hitchline_acks_withheld_total", "reason" => reason).increment(1);
+    false
 }
 
 async fn closed(orders: &mut mpsc::Receiver<Order>) {
