@@ -7,7 +7,7 @@ use hitchline::simulator::{APP_TOKEN, BOT_TOKEN, Config, Simulator, start};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
 
 /// How long anything that must happen may take.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Bench {
 
     /// An open socket, before anything was read from it.
     pub(crate) async fn socket(&self) -> Socket {
-        Socket(connect_async(self.ticket().await).await.unwrap().0)
+        Socket(connect(&self.ticket().await).await.unwrap())
     }
 
     /// A greeted socket.
@@ -96,7 +96,13 @@ impl Bench {
     }
 }
 
-pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<TcpStream>);
+
+/// Opens a socket; the error says what the server answered.
+pub(crate) async fn connect(url: &str) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
+    let address = url::Url::parse(url).unwrap().socket_addrs(|| None).unwrap()[0];
+    client_async(url, TcpStream::connect(address).await?).await.map(|(socket, _)| socket)
+}
 
 impl Socket {
     /// The next frame; `None` when the socket has ended.

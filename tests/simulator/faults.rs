@@ -1,9 +1,8 @@
 //! Each fault does what it says.
 
 use serde_json::{Value, json};
-use tokio_tungstenite::connect_async;
 
-use crate::client::Bench;
+use crate::client::{Bench, connect};
 
 async fn post(bench: &Bench, text: &str) -> reqwest::Result<reqwest::Response> {
     bench.try_api("chat.postMessage", &json!({"channel": "C0GENERAL", "text": text})).await
@@ -119,7 +118,7 @@ async fn sockets_are_cut_and_silenced() {
 async fn sockets_are_refused_closed_early_and_left_without_hello() {
     let bench = Bench::start().await;
     bench.fault(json!({"fault": "ws_refused"})).await;
-    let refused = connect_async(bench.ticket().await).await.unwrap_err();
+    let refused = connect(&bench.ticket().await).await.unwrap_err();
     assert!(refused.to_string().contains("500"), "{refused}");
     bench.fault(json!({"fault": "close_before_hello"})).await;
     assert!(bench.socket().await.frame().await.is_none());

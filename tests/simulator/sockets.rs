@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use hitchline::simulator::Config;
 use serde_json::json;
-use tokio_tungstenite::connect_async;
 
-use crate::client::Bench;
+use crate::client::{Bench, connect};
 
 #[tokio::test]
 async fn hello_has_all_fields() {
@@ -24,8 +23,8 @@ async fn hello_has_all_fields() {
 async fn a_ticket_opens_one_socket() {
     let bench = Bench::start().await;
     let url = bench.ticket().await;
-    let (_socket, _) = connect_async(&url).await.unwrap();
-    let refused = connect_async(&url).await.unwrap_err();
+    let _socket = connect(&url).await.unwrap();
+    let refused = connect(&url).await.unwrap_err();
     assert!(refused.to_string().contains("403"), "{refused}");
 }
 
