@@ -1,13 +1,15 @@
 //! What is shipped beside the binary: the systemd unit, the image and the compose file, checked by the tools of their
 //! trade and held against what the daemon needs from them.
 
-use std::env;
+#[path = "tools/program.rs"]
+mod program;
+
 use std::fs;
-use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use program::program;
 use serde_json::Value;
 
 /// The longest a stop takes: `[shutdown] total`.
@@ -21,24 +23,6 @@ fn repository() -> &'static Path {
 
 fn read(name: &str) -> String {
     fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-/// Finds a program; without it a test fails where `CI` is set, and else says in one line that it did not run.
-fn tool(name: &str, test: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = [repository().join(".cache/venv/bin")]
-        .into_iter()
-        .chain(env::split_paths(&path))
-        .map(|directory| directory.join(name))
-        .find(|candidate| candidate.is_file());
-    if found.is_none() {
-        let sentence = format!("not run: {test}, because `{name}` is missing (`.ci/run tools` installs it)\n");
-        assert!(env::var_os("CI").is_none(), "{sentence}");
-        // Straight to the terminal: what goes through `eprint!` is kept from it when a test passes. Where there is none,
-        // nobody waits for the line.
-        stderr().write_all(sentence.as_bytes()).ok();
-    }
-    found
 }
 
 fn run(command: &mut Command) -> Output {
@@ -72,7 +56,7 @@ fn unit_to_judge(additions: &str) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn systemd_accepts_the_unit() {
-    let Some(systemd_analyze) = tool("systemd-analyze", "the unit's syntax") else { return };
+    let Some(systemd_analyze) = program("systemd-analyze") else { return };
     let drop_in = read("deploy/hitchline-sandbox-proc.conf");
     for additions in ["", &drop_in] {
         let (_folder, unit) = unit_to_judge(additions);
@@ -84,7 +68,7 @@ fn systemd_accepts_the_unit() {
 
 #[test]
 fn the_unit_exposes_little() {
-    let Some(systemd_analyze) = tool("systemd-analyze", "the unit's exposure") else { return };
+    let Some(systemd_analyze) = program("systemd-analyze") else { return };
     let (_folder, unit) = unit_to_judge("");
     // The threshold is in tenths: 2.0.
     let output = run(Command::new(systemd_analyze).args(["security", "--offline=true", "--threshold=20"]).arg(unit));
@@ -93,7 +77,7 @@ fn the_unit_exposes_little() {
 
 #[test]
 fn systemd_accepts_the_user() {
-    let Some(systemd_sysusers) = tool("systemd-sysusers", "the user's syntax") else { return };
+    let Some(systemd_sysusers) = program("systemd-sysusers") else { return };
     assert_success(&run(Command::new(systemd_sysusers)
         .arg("--dry-run")
         .arg(repository().join("deploy/hitchline.sysusers.conf"))));
@@ -203,7 +187,7 @@ fn last_stage() -> Vec<String> {
 
 #[test]
 fn the_dockerfile_has_no_lint() {
-    let Some(hadolint) = tool("hadolint", "the Dockerfile's lints") else { return };
+    let Some(hadolint) = program("hadolint") else { return };
     assert_success(&run(Command::new(hadolint).arg(repository().join("Dockerfile"))));
 }
 
@@ -216,7 +200,7 @@ fn the_last_stage_needs_no_network() {
 
 #[test]
 fn the_image_runs_the_binary_as_nobody_special() {
-    let Some(_buildah) = tool("buildah", "building and running the image") else { return };
+    let Some(_buildah) = program("buildah") else { return };
     let binary = env!("CARGO_BIN_EXE_hitchline");
     let output = run(Command::new(repository().join("deploy/image-test.sh")).arg(binary));
     assert_success(&output);

@@ -1,9 +1,12 @@
 //! The simulator's page, in a real browser, with the built daemon behind it.
 //!
 //! `tests/page/` holds the script that drives the browser and pins what it needs from npm; this file fetches that, starts the daemon
-//! and runs the script. It needs Node with npm, and Chromium. Without them it says that it did not run, or fails where `CI` is set.
+//! and runs the script. It needs Node with npm, and Chromium (`CHROMIUM` names it where it is not in `PATH`).
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, here in its own functions too")]
+
+#[path = "tools/program.rs"]
+mod program;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,40 +16,38 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use program::program;
+
 /// How long the daemon may take between two of its first lines on standard output.
 const LINE_DEADLINE: Duration = Duration::from_secs(30);
-/// Where Debian puts it; `CHROMIUM` names another place.
-const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// Files of `tests/page/` that make up the script.
 const SCRIPT: [&str; 3] = ["package.json", "package-lock.json", "chat.mjs"];
 
 #[test]
 fn people_can_use_the_page_with_mouse_and_keyboard() {
-    if let Some(missing) = missing_tool() {
-        return not_run("people_can_use_the_page_with_mouse_and_keyboard", &missing);
-    }
-    let folder = installed_script();
+    let (Some(node), Some(npm)) = (program("node"), program("npm")) else { return };
+    let chromium = std::env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| program("chromium"));
+    let Some(chromium) = chromium else { return };
+    let folder = installed_script(&npm);
     let daemon = Daemon::start();
-    let output = Command::new("node")
+    let output = Command::new(node)
         .arg("chat.mjs")
         .arg(&daemon.page)
         .arg(folder.join("screenshots"))
-        .env("CHROMIUM", chromium())
+        .env("CHROMIUM", chromium)
         .current_dir(&folder)
         .output()
-        .expect("node starts, it was asked for its version before");
+        .expect("node starts");
     assert!(output.status.success(), "{}", told(&output));
 }
 
 #[test]
 fn the_page_s_pure_modules_hold() {
-    if !answers("node") {
-        return not_run("the_page_s_pure_modules_hold", "`node` is not installed");
-    }
-    let mut command = Command::new("node");
+    let Some(node) = program("node") else { return };
+    let mut command = Command::new(node);
     command.arg("--test").args(pure_tests());
-    let output = command.output().expect("node starts, it was asked for its version before");
+    let output = command.output().expect("node starts");
     assert!(output.status.success(), "{}", told(&output));
 }
 
@@ -113,7 +114,7 @@ fn wait_for<T>(lines: &Receiver<String>, wanted: impl Fn(&str) -> Option<T>) -> 
 }
 
 /// The folder with the script and its packages, brought up to date when the lock file has changed.
-fn installed_script() -> PathBuf {
+fn installed_script(npm: &Path) -> PathBuf {
     let source = root().join("tests/page");
     let folder = root().join(".cache/page");
     fs::create_dir_all(&folder).expect("the cache folder can be made");
@@ -122,11 +123,9 @@ fn installed_script() -> PathBuf {
         fs::copy(source.join(file), folder.join(file)).expect("the script can be copied");
     }
     if !is_current {
-        let install = Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&folder)
-            .output();
-        let output = install.expect("npm starts, it was asked for its version before");
+        let install =
+            Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder).output();
+        let output = install.expect("npm starts");
         assert!(output.status.success(), "npm could not fetch the test's packages:\n{}", told(&output));
     }
     folder
@@ -146,33 +145,6 @@ fn pure_tests() -> Vec<PathBuf> {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// What of the needed programs is missing, in words.
-fn missing_tool() -> Option<String> {
-    let missing = ["node", "npm"].into_iter().find(|program| !answers(program));
-    if let Some(program) = missing {
-        return Some(format!("`{program}` is not installed"));
-    }
-    let chromium = chromium();
-    (!chromium.exists())
-        .then(|| format!("there is no Chromium at {}; CHROMIUM can name another place", chromium.display()))
-}
-
-fn chromium() -> PathBuf {
-    std::env::var_os("CHROMIUM").map_or_else(|| PathBuf::from(CHROMIUM), PathBuf::from)
-}
-
-fn answers(program: &str) -> bool {
-    let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    asked.is_ok_and(|status| status.success())
-}
-
-/// Says that a test did not run; where everything must run, that is a failure.
-#[expect(clippy::print_stdout, reason = "whoever runs the tests must see which of them did not run")]
-fn not_run(test: &str, why: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{test} cannot run: {why}");
-    println!("{test}: not run, because {why}");
 }
 
 fn told(output: &Output) -> String {

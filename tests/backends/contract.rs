@@ -38,7 +38,7 @@ macro_rules! contract {
 contract! {
     echo: Some(Peer::echo());
     fake: Peer::fake();
-    npm: super::super::npm::peer().await;
+    npm: super::super::npm::peer();
 }
 
 async fn ids_are_unique(peer: &Peer) {

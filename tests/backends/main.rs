@@ -7,8 +7,17 @@ mod acp;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+#[path = "../tools/example_agent.rs"]
+mod example_agent;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod npm;
 #[cfg(test)]
+#[path = "../tools/npm.rs"]
+mod package;
+#[cfg(test)]
 mod peer;
+#[cfg(test)]
+#[path = "../tools/program.rs"]
+mod program;

@@ -1,6 +1,5 @@
 //! A backend under test, and how its turns are read.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,8 @@ use hitchline::domain::inbound::{Author, ChannelKind};
 use hitchline::domain::session::BackendRef;
 use hitchline::scope::Scope;
 use tempfile::TempDir;
+
+use super::program::program;
 
 /// How long anything may take here; nothing waits for it when all is well.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
@@ -65,7 +66,7 @@ impl Peer {
     }
 
     pub(super) fn fake_as(arguments: &[&str], adjust: impl FnOnce(&mut Acp)) -> Option<Self> {
-        let python = tool("python3")?;
+        let python = program("python3")?.to_string_lossy().into_owned();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py");
         let mut command = vec![python, script.to_owned()];
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -104,27 +105,8 @@ impl Peer {
     }
 }
 
-/// The path of a program. Without it a test is not run; where nothing may be left out, that is a failure.
-pub(super) fn tool(name: &str) -> Option<String> {
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&search).map(|dir| dir.join(name)).find(|path: &PathBuf| path.is_file());
-    if let Some(path) = found {
-        return Some(path.to_string_lossy().into_owned());
-    }
-    not_run(&format!("`{name}` is not installed"));
-    None
-}
-
 /// Held by tests that need, or measure, much memory.
 pub(super) static MEMORY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-/// Says in one line that the running test is not run, or fails where every test must run.
-pub(super) fn not_run(why: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    assert!(std::env::var_os("CI").is_none(), "{test} can't be run: {why}");
-    println!("not run: {test}: {why}");
-}
 
 /// Fails instead of hanging.
 pub(super) async fn soon<F: Future>(future: F) -> F::Output {

@@ -110,11 +110,24 @@ impl Slack {
 
     /// A daemon connected to it, with its state in `dir`.
     pub(crate) fn daemon(&self, dir: &str) -> Running {
+        self.start_daemon(dir, "")
+    }
+
+    fn start_daemon(&self, dir: &str, sections: &str) -> Running {
         let config = std::path::Path::new(dir).join("hitchline.toml");
-        std::fs::write(&config, self.config(dir)).unwrap();
+        std::fs::write(&config, self.config(dir) + sections).unwrap();
         let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
         process.line("ready");
         Running { process }
+    }
+
+    /// A daemon whose agents are `agent`, a program with its arguments; it has one grace for its turns.
+    pub(crate) fn daemon_with(&self, dir: &str, agent: &[&str], grace: &str) -> Running {
+        let sections = format!(
+            "[sessions]\nbackend = \"agent\"\n[shutdown]\nturn_grace = \"{grace}\"\n\
+             [backends.agent]\nkind = \"acp\"\nworking_dir = \"{dir}\"\ncommand = {agent:?}\n"
+        );
+        self.start_daemon(dir, &sections)
     }
 
     fn config(&self, dir: &str) -> String {
@@ -143,6 +156,13 @@ impl Running {
     pub(crate) fn stop(mut self) -> i32 {
         self.process.signal("TERM");
         self.process.ended(DEADLINE).0
+    }
+
+    /// Ids of the agents' processes: those that work in its directory, itself excepted.
+    pub(crate) fn agents(&self, dir: &str) -> Vec<u32> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.filter(|id| *id != self.process.child.id() && works_in(*id, dir)).collect()
     }
 }
 
@@ -241,11 +261,11 @@ impl Api {
         card.expect("no buttons appeared")["ts"].as_str().unwrap().to_owned()
     }
 
-    /// The buttons of a message.
-    pub(crate) fn buttons(&self, channel: &str, ts: &str) -> Vec<Value> {
-        let calls = self.get("/sim/messages", &[("channel", channel), ("ts", ts)]);
-        let message = calls["messages"].as_array().unwrap().iter().find(|message| message["ts"] == ts).cloned();
-        message.map(|message| buttons_of(&message)).unwrap_or_default()
+    /// The words on the buttons of a message in a thread.
+    pub(crate) fn buttons(&self, channel: &str, thread: &str, ts: &str) -> Vec<String> {
+        let message = self.replies(channel, thread).into_iter().find(|message| message["ts"] == ts);
+        let buttons = buttons_of(&message.expect("the message is gone"));
+        buttons.iter().map(|button| button["text"]["text"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Presses a button of a message, by its place.
@@ -302,6 +322,11 @@ impl Api {
         };
         serde_json::from_str(&content).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
     }
+}
+
+/// Whether a process has this working directory.
+pub(crate) fn works_in(id: u32, dir: &str) -> bool {
+    std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd == std::path::Path::new(dir))
 }
 
 /// What a message says.

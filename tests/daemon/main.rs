@@ -1,6 +1,17 @@
 //! The built binary with the built-in Slack: the main job, as a person would see it.
 
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
+#[path = "../tools/example_agent.rs"]
+mod example_agent;
 mod harness;
+#[cfg(test)]
+#[path = "../tools/npm.rs"]
+mod package;
+#[cfg(test)]
+#[path = "../tools/program.rs"]
+mod program;
 
 use std::time::Duration;
 
@@ -98,7 +109,7 @@ fn a_decision_is_asked_for_with_buttons_and_taken_once() {
         ("final", "true"),
         ("user", "U0BOT"),
     ]);
-    assert!(daemon.buttons("C0GENERAL", &card).is_empty(), "a decided card has no buttons");
+    assert!(daemon.buttons("C0GENERAL", &ts, &card).is_empty(), "a decided card has no buttons");
     assert_eq!(daemon.stop(), 0);
 }
 

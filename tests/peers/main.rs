@@ -1,11 +1,17 @@
 //! Bots on Slack's own SDKs, unmodified, against the simulator.
 //!
-//! The SDKs are installed once into `.cache/`. Without `pip` or `npm` a test says so and passes, unless `CI` is set.
+//! The SDKs are installed once into `.cache/`.
 
 #[cfg(test)]
 mod bot;
 #[cfg(test)]
 mod install;
+#[cfg(test)]
+#[path = "../tools/npm.rs"]
+mod package;
+#[cfg(test)]
+#[path = "../tools/program.rs"]
+mod program;
 
 use hitchline::simulator::{Config, start};
 use serde_json::json;

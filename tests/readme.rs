@@ -1,0 +1,158 @@
+//! What the documents tell people to do works as it stands there.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test that called it")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// What stands before the arguments of the program wherever a document runs it from the source.
+const FROM_SOURCE: &str = "cargo run --locked -- ";
+/// The first line of a block that can't be run here.
+const NOT_RUN: &str = "# Not run by the tests: ";
+/// The documents.
+const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(document: &str) -> String {
+    fs::read_to_string(repository().join(document)).unwrap()
+}
+
+/// The fenced blocks of a language, without the indentation that a list gives them.
+fn blocks(document: &str, language: &str) -> Vec<Vec<String>> {
+    let text = read(document);
+    let mut lines = text.lines();
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if line.trim_start() == format!("```{language}") {
+            let indent = line.len() - line.trim_start().len();
+            let block = lines.by_ref().take_while(|line| line.trim() != "```");
+            found.push(block.map(|line| line.get(indent..).unwrap_or_default().to_owned()).collect());
+        }
+    }
+    found
+}
+
+/// The commands of all documents that can run here.
+fn commands() -> Vec<String> {
+    let blocks = DOCUMENTS.iter().flat_map(|document| blocks(document, "sh"));
+    blocks.filter(|block| !block[0].starts_with(NOT_RUN)).flatten().filter(|line| !line.starts_with('#')).collect()
+}
+
+/// Starts a command in `home`, with a process group of its own.
+fn start(command: &str, home: &Path) -> Child {
+    let command = command.replace(FROM_SOURCE, &format!("{} ", env!("CARGO_BIN_EXE_hitchline")));
+    Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &format!("exec {command}").replace("exec cargo", "cargo")])
+        .current_dir(home)
+        .env("HOME", home)
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_STATE_HOME")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until a daemon says that it is ready, stops it, and returns what it said and its exit code.
+fn until_ready(mut daemon: Child) -> (Vec<String>, Option<i32>) {
+    let said = BufReader::new(daemon.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines = Vec::new();
+    for line in said {
+        lines.push(line);
+        if lines.last().is_some_and(|line| line == "ready") {
+            let stop = Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status().unwrap();
+            assert!(stop.success());
+        }
+    }
+    (lines, daemon.wait().unwrap().code())
+}
+
+#[test]
+fn the_first_screen_has_two_commands() {
+    let first: Vec<String> = blocks("README.md", "sh").into_iter().take(2).flatten().collect();
+    assert_eq!(first, ["cargo run --locked -- run --simulator", "cargo test --locked"]);
+}
+
+#[test]
+fn every_command_does_what_it_is_there_for() {
+    let home = tempfile::tempdir().unwrap();
+    let commands = commands();
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        // These tests are run by it.
+        if command == "cargo test --locked" {
+            continue;
+        }
+        let child = start(&command, home.path());
+        if command.contains("-- run") || command.contains("-- simulator") {
+            let (said, code) = until_ready(child);
+            assert!(said.iter().any(|line| line.starts_with("simulator: http://127.0.0.1:")), "{command}: {said:?}");
+            assert_eq!(code, Some(0), "{command}");
+        } else {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{command}: {output:?}");
+            assert!(command.contains('>') || !output.stdout.is_empty(), "{command} says nothing");
+        }
+    }
+}
+
+#[test]
+fn the_first_command_works_as_it_stands() {
+    let (state, cargo) = (tempfile::tempdir().unwrap(), env!("CARGO"));
+    let mut words = "run --locked -- run --simulator".split(' ').collect::<Vec<_>>();
+    words.insert(1, "--quiet");
+    let daemon = Command::new(cargo)
+        .args(words)
+        .current_dir(repository())
+        .env("HITCHLINE__STORE__DIR", state.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (said, code) = until_ready(daemon);
+    assert!(said.iter().any(|line| line.starts_with("simulator: http://127.0.0.1:")), "{said:?}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn the_configurations_are_valid() {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("code")).unwrap();
+    let agent = home.path().join("claude-agent-acp");
+    fs::write(&agent, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    let blocks: Vec<Vec<String>> = DOCUMENTS.iter().flat_map(|document| blocks(document, "toml")).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let file = home.path().join("hitchline.toml");
+        fs::write(&file, block.join("\n")).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_hitchline"))
+            .args(["check", "--config"])
+            .arg(&file)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", home.path())
+            .env("SLACK_BOT_TOKEN", "xoxb-1-good")
+            .env("SLACK_APP_TOKEN", "xapp-1-good")
+            .env("ANTHROPIC_API_KEY", "key")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{block:#?}: {output:?}");
+    }
+}
+
+#[test]
+fn every_file_that_is_linked_is_there() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let is_file = !target.is_empty() && !target.contains("://");
+            assert!(!is_file || repository().join(target).exists(), "{document}: {target}");
+        }
+    }
+}
