@@ -4,10 +4,11 @@
 #   deploy/image-test.sh target/debug/hitchline
 #
 # The base image is replaced by the few files of this machine that the binary needs; every other line of the stage is the
-# Dockerfile's own. Prints the user that the image runs as, what `hitchline --version` says in it, and, on the lines after
-# `image:`, all that `buildah inspect` knows, as JSON.
+# Dockerfile's own. Prints the user that the image runs as, what `hitchline --version` says in it, how `hitchline healthcheck` exits
+# while the daemon runs there with the simulator, how the daemon exits after SIGTERM, how the check exits then, and, on the
+# lines after `image:`, all that `buildah inspect` knows, as JSON.
 #
-# Needs buildah, and root (or subordinate user ids).
+# Needs buildah, pgrep, and root (or subordinate user ids).
 set -euo pipefail
 
 binary=${1:?usage: deploy/image-test.sh BINARY}
@@ -25,8 +26,9 @@ copy_libraries_of() {
     done
 }
 
-# Stands in for the Dockerfile's base: libraries, CA roots, /tmp, and `id` to ask who we are.
+# Stands in for the Dockerfile's base: libraries, CA roots, /tmp, `id` to ask who we are, and the directories that are the user's own.
 make_base() {
+    mkdir -p "$work/context/owned/"{var/lib/hitchline,workspace,home/hitchline}
     mkdir -p "$rootfs/tmp"
     copy_libraries_of "$binary"
     copy_libraries_of "$(command -v id)"
@@ -37,7 +39,7 @@ make_base() {
 # The last stage, on our base; what it takes from the build stage lies in the context at the same path.
 last_stage() {
     awk '/^FROM /{ stage = "" } { stage = stage $0 "\n" } END { printf "%s", stage }' "$repository/Dockerfile" |
-        sed -e 's|^FROM .*|FROM scratch\nCOPY rootfs /|' -e 's|^COPY --from=build |COPY |'
+        sed -e 's|^FROM .*|FROM scratch\nCOPY rootfs /\nCOPY --chown=65532:65532 owned /|' -e 's|^COPY --from=build |COPY |'
 }
 
 make_base
@@ -50,7 +52,45 @@ last_stage >"$work/Containerfile"
 container=$("${buildah[@]}" from --pull-never hitchline-test)
 in_image() { "${buildah[@]}" run --isolation chroot "$container" -- "$@"; }
 
+# Waits, 30 s at most, until the running daemon has said a line.
+wait_for_line() {
+    for _ in {1..300}; do
+        grep -q "^$1\$" "$work/said" && return
+        sleep 0.1
+    done
+    echo "the daemon in the image never said \`$1\`" >&2
+    return 1
+}
+
+# The processes below one, each before its own children.
+descendants() {
+    local child
+    for child in $(pgrep --parent "$1"); do
+        echo "$child"
+        descendants "$child"
+    done
+}
+
+# Runs the daemon in the image as Docker would, and asks it how it is.
+run_daemon() {
+    touch "$work/said"
+    in_image /usr/local/bin/hitchline run --simulator >"$work/said" &
+    local runner=$! daemon status=0
+    wait_for_line ready
+    in_image /usr/local/bin/hitchline healthcheck || status=$?
+    echo "healthy: $status"
+    daemon=$(descendants $runner | tail -n 1)
+    kill -TERM "$daemon"
+    status=0
+    wait "$runner" || status=$?
+    echo "stopped: $status"
+    status=0
+    in_image /usr/local/bin/hitchline healthcheck 2>/dev/null || status=$?
+    echo "healthy after the stop: $status"
+}
+
 echo "uid: $(in_image /usr/bin/id -u)"
 echo "version: $(in_image /usr/local/bin/hitchline --version)"
+run_daemon
 echo "image:"
 "${buildah[@]}" inspect --type image hitchline-test

@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// What stands before the arguments of the program wherever a document runs it from the source.
 const FROM_SOURCE: &str = "cargo run --locked -- ";
 /// The first line of a block that can't be run here.
@@ -66,8 +68,7 @@ fn until_ready(mut daemon: Child) -> (Vec<String>, Option<i32>) {
     for line in said {
         lines.push(line);
         if lines.last().is_some_and(|line| line == "ready") {
-            let stop = Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status().unwrap();
-            assert!(stop.success());
+            kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
         }
     }
     (lines, daemon.wait().unwrap().code())

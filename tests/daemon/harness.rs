@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// How long anything may take.
@@ -71,9 +72,8 @@ impl Process {
         self.log.lock().unwrap().clone()
     }
 
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     fn ended(&mut self, within: Duration) -> (i32, String) {
@@ -154,7 +154,7 @@ pub(crate) struct Running {
 impl Running {
     /// Stops it in order; returns its exit code.
     pub(crate) fn stop(mut self) -> i32 {
-        self.process.signal("TERM");
+        self.process.signal(Signal::TERM);
         self.process.ended(DEADLINE).0
     }
 
@@ -186,13 +186,13 @@ impl Daemon {
         Self { process: Mutex::new(process), api: Api(base), _state: state }
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        self.process.lock().unwrap().signal(name);
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.lock().unwrap().signal(signal);
     }
 
     /// Stops it in order; returns its exit code.
     pub(crate) fn stop(self) -> i32 {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.ended().0
     }
 

@@ -16,6 +16,7 @@ mod program;
 use std::time::Duration;
 
 use harness::{Daemon, text};
+use rustix::process::Signal;
 use serde_json::json;
 
 // holds: C-5, S-8, K-3
@@ -62,7 +63,7 @@ fn a_stop_lets_the_running_turn_finish() {
     let daemon = Daemon::start(&[("HITCHLINE__STORE__DIR", "keep")]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !sleep 2");
     daemon.wait_for_turn("C0GENERAL", &ts);
-    daemon.signal("TERM");
+    daemon.signal(Signal::TERM);
     let answered = daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("user", "U0BOT"), ("final", "true")]);
     assert!(!text(&answered).contains("restarting"), "{answered}");
     let (code, log) = daemon.ended();
@@ -76,9 +77,9 @@ fn a_second_signal_cancels_and_a_third_ends_at_once() {
     let daemon = Daemon::start(&[]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !sleep 60");
     daemon.wait_for_turn("C0GENERAL", &ts);
-    daemon.signal("INT");
+    daemon.signal(Signal::INT);
     daemon.wait_for_log("Draining");
-    daemon.signal("INT");
+    daemon.signal(Signal::INT);
     let (code, log) = daemon.ended_within(Duration::from_secs(3));
     assert_eq!(code, 0, "{log}");
 }
@@ -88,7 +89,7 @@ fn a_turn_that_outlasts_the_grace_is_cancelled_and_its_person_told() {
     let daemon = Daemon::start(&[("HITCHLINE__SHUTDOWN__TURN_GRACE", "1s"), ("HITCHLINE__SHUTDOWN__TOTAL", "5s")]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !sleep 60");
     daemon.wait_for_turn("C0GENERAL", &ts);
-    daemon.signal("TERM");
+    daemon.signal(Signal::TERM);
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_contains", "restarting")]);
     assert_eq!(daemon.ended().0, 0);
 }
