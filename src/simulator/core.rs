@@ -111,6 +111,9 @@ impl Core {
         let at = self.tick(world);
         let Some(message) = world.message(channel, ts) else { return };
         self.show(message, &change);
+        if matches!(change, Change::New | Change::Deleted) && message.ephemeral_to.is_none() {
+            self.show_root(world, message);
+        }
         let events = self.events_of(world, message, change, suppress, at);
         world.tell_waiters(channel, ts);
         for event in events {
@@ -127,6 +130,14 @@ impl Core {
             (Change::Deleted, _) => {
                 self.feed.push("message_deleted", json!({"channel": message.channel, "ts": message.ts}));
             }
+        }
+    }
+
+    /// Tells the page of the message whose reply has come or gone: it shows how many there are.
+    fn show_root(&self, world: &World, reply: &Message) {
+        let root = reply.thread_ts.filter(|root| *root != reply.ts);
+        if let Some(root) = root.and_then(|root| world.message(&reply.channel, root)) {
+            self.feed.message("message_changed", root.shown(false));
         }
     }
 

@@ -58,18 +58,6 @@ test("an event that comes twice changes nothing but once", () => {
   assert.deepEqual(heard(once, news("1.0", { channel: "C2" })).unread, { C2: 1 });
 });
 
-test("a root counts its replies as they come and go, and those that were read with it once", () => {
-  const replies = [news("1001.0", { thread_ts: ROOT }), news("1002.0", { thread_ts: ROOT }), news("1002.0", { thread_ts: ROOT })];
-  const secret = { type: "ephemeral", message: message("1003.0", { thread_ts: ROOT, ephemeral_to: "UA" }) };
-  const count = (state) => state.messages.C1[ROOT].reply_count;
-  const state = heard(start(), news(ROOT), ...replies, secret);
-  assert.equal(count(state), 2);
-  const gone = { type: "message_deleted", channel: "C1", ts: "1001.0" };
-  assert.equal(count(heard(state, gone, gone)), 1);
-  const read = model.withMessages(start(), "C1", null, [message(ROOT, { reply_count: 2 })]);
-  assert.equal(count(model.withEvent(read, replies[0], true)), 2);
-});
-
 test("unread messages are counted elsewhere, from others, and until the channel is read", () => {
   const state = heard(start(), news("1.0"), news("2.0", { channel: "C2" }), news("3.0", { channel: "C2", user: "UA" }));
   assert.deepEqual(state.unread, { C2: 1 });

@@ -144,6 +144,31 @@ async fn a_stream_and_a_status_end_by_themselves() {
 }
 
 #[tokio::test]
+async fn the_page_is_told_how_many_replies_a_message_has() {
+    let bench = Bench::start().await;
+    let root = bench.alice("root").await;
+    let mut replies = Vec::new();
+    for text in ["one", "two"] {
+        let said = bench
+            .sim("messages", json!({"user": "U0BOB", "channel": "C0GENERAL", "thread_ts": root, "text": text}))
+            .await;
+        replies.push(said["ts"].clone());
+    }
+    bench.sim("delete", json!({"user": "U0BOB", "channel": "C0GENERAL", "ts": replies[0]})).await;
+    bench.alice("the last").await;
+    let mut events = bench.http.get(bench.url("/sim/events?since=0")).send().await.unwrap();
+    let mut seen = String::new();
+    while !seen.contains("the last") {
+        seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    let told: Vec<Value> =
+        seen.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    let of_root = told.iter().filter(|event| event["type"] == "message_changed" && event["message"]["ts"] == root);
+    let counts: Vec<u64> = of_root.filter_map(|event| event["message"]["reply_count"].as_u64()).collect();
+    assert_eq!(counts, [1, 2, 1]);
+}
+
+#[tokio::test]
 async fn history_and_replies_come_in_pages() {
     let bench = Bench::start().await;
     let root = bench.alice("root").await;

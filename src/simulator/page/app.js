@@ -61,9 +61,9 @@ async function resync(isAnother) {
   await route();
 }
 
-function hear(event, wasHeld) {
+function hear(event) {
   const before = state;
-  update(model.withEvent(state, event, wasHeld));
+  update(model.withEvent(state, event));
   const said = announcement(before, event, state);
   if (said) announcer.say(said);
   if (event.message && isUnknown(event.message)) refreshWorld();

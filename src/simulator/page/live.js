@@ -6,7 +6,7 @@ const LAST_RETRY_MS = 5000;
 /**
  * Follows `/sim/events`. `onOpen(isAnother)` is called whenever it is connected, and told whether that may be another server than
  * before; it returns a promise, for reading again what was missed, and events are held back until it is kept, so that an old answer
- * never overwrites a newer event. `onEvent(event, wasHeld)` is called in order, `onLost()` once per break.
+ * never overwrites a newer event. `onEvent(event)` is called in order, `onLost()` once per break.
  */
 export class Live {
   #handlers;
@@ -36,14 +36,14 @@ export class Live {
       await this.#handlers.onOpen(isAnother);
     } finally {
       if (this.#held === held) this.#held = null;
-      for (const event of held) this.#handlers.onEvent(event, true);
+      for (const event of held) this.#handlers.onEvent(event);
     }
   }
 
   #heard(event) {
     this.#seq = event.seq;
     if (this.#held) this.#held.push(event);
-    else this.#handlers.onEvent(event, false);
+    else this.#handlers.onEvent(event);
   }
 
   #lost(source) {

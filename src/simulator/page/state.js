@@ -50,15 +50,12 @@ export function as(state, person) {
   return { ...state, person };
 }
 
-/**
- * Takes over one event of `/sim/events`. Events may come twice and may be older than what is known; the last one wins. `isLate` says
- * that messages have been read since it happened, so that their counts of replies have it already.
- */
-export function withEvent(state, event, isLate = false) {
+/** Takes over one event of `/sim/events`. Events may come twice and may be older than what is known; the last one wins. */
+export function withEvent(state, event) {
   switch (event.type) {
     case "message":
     case "ephemeral":
-      return withNew(state, event.message, isLate);
+      return withNew(state, event.message);
     case "message_changed":
     case "reaction":
       return withMessage(state, event.message);
@@ -144,16 +141,9 @@ function visible(state, belongs, channel) {
     .sort((a, b) => (a.ts < b.ts ? -1 : 1));
 }
 
-function withNew(state, message, isLate) {
+function withNew(state, message) {
   const isNews = !state.messages[message.channel]?.[message.ts];
-  const next = withMessage(isNews ? counted(state, message) : state, message);
-  return isNews && !isLate ? withReplies(next, message, +1) : next;
-}
-
-// The server tells of a reply, not of its root, which shows how many there are.
-function withReplies(state, reply, change) {
-  const root = isReply(reply) && !reply.ephemeral_to && state.messages[reply.channel]?.[reply.thread_ts];
-  return root ? withMessage(state, { ...root, reply_count: (root.reply_count ?? 0) + change }) : state;
+  return withMessage(isNews ? counted(state, message) : state, message);
 }
 
 // Somewhere else and from somebody else: the channel gets a count.
@@ -178,7 +168,7 @@ function merged(before, message) {
 function withDeleted(state, channel, ts) {
   const message = state.messages[channel]?.[ts];
   if (!message || message.deleted) return state;
-  return withReplies(withMessage(state, { ...message, deleted: true, streaming: false }), message, -1);
+  return withMessage(state, { ...message, deleted: true, streaming: false });
 }
 
 function withStatus(state, { channel, thread_ts, status: text }) {
