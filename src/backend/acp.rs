@@ -43,6 +43,11 @@ pub struct AcpBackend {
     shared: Arc<Shared>,
 }
 
+/// Kills what an earlier run of the daemon left behind, wherever it is. Returns how many processes it found. Blocks for a few milliseconds.
+pub fn kill_leftovers(run_id: &str) -> usize {
+    stray::kill(environment::RUN_ID, run_id)
+}
+
 /// What all sessions share.
 #[derive(Debug)]
 struct Shared {

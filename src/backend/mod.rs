@@ -156,8 +156,17 @@ pub struct BackendParts {
     pub scope: Scope,
     /// Our own environment, of which agents get an allow-listed part.
     pub environment: Arc<BTreeMap<String, String>>,
-    /// Names this run of the daemon; what belongs to it can be found by it.
+    /// Names this run of the daemon; every process of an agent carries it as `HITCHLINE_RUN_ID`.
     pub run_id: String,
+}
+
+/// Kills every process that an earlier run of the daemon left behind, for instance because it was killed itself. Blocks for a few
+/// milliseconds.
+pub fn kill_leftovers(run_id: &str) {
+    let processes = acp::kill_leftovers(run_id);
+    if processes > 0 {
+        tracing::warn!(run.id = run_id, processes, "An earlier run left agents behind; they are killed");
+    }
 }
 
 /// Builds the backend that is configured as `[backends.NAME]`. It starts nothing yet.

@@ -237,11 +237,12 @@ impl Live<'_> {
             return;
         }
         self.cancelling = Some((why, self.now() + CANCEL_GRACE));
-        for settled in self.approvals.withdraw_all() {
-            self.settle(settled).await;
-        }
+        // Before the approvals: an agent that is only told "no" may go on, and finish as if nobody had stopped it.
         if let Err(error) = self.session.cancel().await {
             tracing::warn!(conversation = %self.turn.key, %error, "A turn could not be cancelled; its session is ended if it does not stop");
+        }
+        for settled in self.approvals.withdraw_all() {
+            self.settle(settled).await;
         }
     }
 

@@ -8,6 +8,7 @@ mod events;
 mod lock;
 mod outbox;
 mod reader;
+mod runs;
 mod sessions;
 mod turns;
 mod writer;

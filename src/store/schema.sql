@@ -1,5 +1,11 @@
 -- Version 1. Conversations are three columns everywhere: team, channel, thread.
 
+-- The runs of the daemon whose processes may not all have been seen to end.
+CREATE TABLE run (
+    id         TEXT PRIMARY KEY,
+    started_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- What makes a later delivery a duplicate: event, message and gesture keys.
 CREATE TABLE dedup (
     key     TEXT PRIMARY KEY,

@@ -103,7 +103,8 @@ impl Foundation {
         let surface = Arc::new(Surface::new(api, &me));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
         outbox.recover().await?;
-        let manager = Manager::new(self.manager_parts(&me, &outbox, surface.clone(), surface));
+        let run_id = self.begin_run().await?;
+        let manager = Manager::new(self.manager_parts(&me, &outbox, surface.clone(), surface, run_id));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
         let inbox = Inbox::new(self.store.clone(), Arc::new(manager.clone()), self.clock.clone(), queue_limit);
@@ -111,6 +112,20 @@ impl Foundation {
         self.manager = Some(manager);
         self.open_sockets(&me, &base, &app_token, &Arc::new(inbox));
         Ok(())
+    }
+
+    /// Makes sure that nothing is left of earlier runs, and begins this one. The store's lock says that none of them is alive.
+    async fn begin_run(&self) -> Result<String, RunError> {
+        for earlier in self.store.open_runs().await? {
+            let run_id = earlier.clone();
+            // A crash of it leaves the run open for the next start.
+            if tokio::task::spawn_blocking(move || backend::kill_leftovers(&run_id)).await.is_ok() {
+                self.store.close_run(earlier).await?;
+            }
+        }
+        let run_id = uuid::Uuid::new_v4().simple().to_string();
+        self.store.begin_run(run_id.clone(), self.clock.wall_ms()).await?;
+        Ok(run_id)
     }
 
     /// Asks Slack who we are, until it answers.
@@ -137,6 +152,7 @@ impl Foundation {
         outbox: &Outbox,
         slack: Arc<dyn SlackWrite>,
         render: Arc<dyn Render>,
+        run_id: String,
     ) -> Parts {
         let gate = Gate::new(self.settings.access.rules(), me.team.clone());
         if gate.is_closed() {
@@ -151,18 +167,18 @@ impl Foundation {
             outbox: outbox.clone(),
             slack,
             render,
-            backends: self.backends(),
+            backends: self.backends(run_id),
             clock: self.clock.clone(),
             scope: self.scope.clone(),
         }
     }
 
-    fn backends(&self) -> Backends {
+    fn backends(&self, run_id: String) -> Backends {
         let parts = backend::BackendParts {
             clock: self.clock.clone(),
             scope: self.scope.clone(),
             environment: self.environment.clone(),
-            run_id: uuid::Uuid::new_v4().simple().to_string(),
+            run_id,
         };
         let build =
             |(name, config): (&String, &backend::config::Config)| (name.clone(), backend::build(name, config, &parts));

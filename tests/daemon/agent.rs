@@ -1,7 +1,8 @@
 //! The main job with an agent that somebody else wrote.
 
 use crate::example_agent;
-use crate::harness::{Slack, text, works_in};
+use crate::harness::{Slack, text, until, works_in};
+use crate::program::program;
 
 const CHANNEL: &str = "C0GENERAL";
 
@@ -34,4 +35,27 @@ fn an_agent_from_the_registry_asks_is_answered_and_leaves_nothing_behind() {
     assert_eq!(daemon.stop(), 0);
     slack.wait(&[("channel", CHANNEL), ("thread_ts", &other), ("text_contains", "restarting")]);
     assert!(!agents.iter().any(|id| works_in(*id, dir)), "an agent outlived its daemon: {agents:?}");
+}
+
+// holds: P-6
+#[test]
+fn what_a_killed_daemon_leaves_behind_is_gone_after_its_next_start() {
+    let Some(python) = program("python3") else { return };
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().canonicalize().unwrap();
+    let dir = dir.to_str().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py");
+    let agent = [python.to_str().unwrap(), script, "--stubborn"];
+    let slack = Slack::start();
+    let daemon = slack.daemon_with(dir, &agent, "1s");
+    let ts = slack.say("U0ALICE", CHANNEL, None, "@hitchline children");
+    slack.wait(&[("channel", CHANNEL), ("thread_ts", &ts), ("user", "U0BOT"), ("final", "true")]);
+    let agents = daemon.agents(dir);
+    assert!(agents.len() >= 3, "an agent and its children: {agents:?}");
+    daemon.kill();
+    let left = agents.iter().filter(|id| works_in(**id, dir)).count();
+    assert!(left >= 2, "{left} of {agents:?} outlive the daemon, or this tests nothing");
+    let daemon = slack.daemon_with(dir, &agent, "1s");
+    until("all of the earlier run are gone", || !agents.iter().any(|id| works_in(*id, dir)));
+    assert_eq!(daemon.stop(), 0);
 }

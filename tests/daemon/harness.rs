@@ -158,6 +158,12 @@ impl Running {
         self.process.ended(DEADLINE).0
     }
 
+    /// Kills it, as a machine that runs out of memory would.
+    pub(crate) fn kill(mut self) {
+        self.process.signal(Signal::KILL);
+        assert_eq!(self.process.ended(DEADLINE).0, -1, "it was killed");
+    }
+
     /// Ids of the agents' processes: those that work in its directory, itself excepted.
     pub(crate) fn agents(&self, dir: &str) -> Vec<u32> {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -356,6 +362,11 @@ fn unchunk(mut content: &str) -> String {
         content = &rest[size + 2..];
     }
     whole
+}
+
+/// Waits until a condition holds.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    assert!(eventually(DEADLINE, || condition().then_some(())).is_some(), "it never happened: {what}");
 }
 
 /// Looks again and again until there is something, by the deadline.

@@ -76,7 +76,7 @@ impl RunningAgent {
             let clock = owner.clock.clone();
             let status = owner.run(Box::pin(serve)).await;
             // What escaped from its group is found by its mark. A scan that fails leaves it to the next one.
-            let _ = tokio::task::spawn_blocking(move || stray::kill(&mark)).await;
+            let _ = tokio::task::spawn_blocking(move || stray::kill(stray::MARK, &mark)).await;
             let aborted = follow.abort_handle();
             let _late = clock.timeout(DRAIN, follow).await;
             aborted.abort();

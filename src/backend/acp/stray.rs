@@ -1,5 +1,6 @@
 //! Processes that an agent left behind outside its group, found by the mark in their environment.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 /// The variable that marks every process of one agent.
@@ -8,25 +9,30 @@ pub(super) const MARK: &str = "HITCHLINE_AGENT_ID";
 /// How often we look again: whoever is just being forked is missed the first time.
 const ROUNDS: usize = 5;
 
-/// Kills every process that has `mark` in its environment. Blocks for a few milliseconds; without `/proc` it finds nobody.
-pub(super) fn kill(mark: &str) {
-    let variable = format!("{MARK}={mark}");
+/// Kills every process that has `name` with this value in its environment, except this one. Returns how many it found. Blocks for a
+/// few milliseconds; without `/proc` it finds nobody.
+pub(super) fn kill(name: &str, value: &str) -> usize {
+    let variable = format!("{name}={value}");
+    let mut killed = HashSet::new();
     for _ in 0..ROUNDS {
         let strays = find(&variable);
         if strays.is_empty() {
-            return;
+            break;
         }
-        tracing::debug!(count = strays.len(), "An agent left processes behind; they are killed");
         for id in strays {
             kill_one(id, &variable);
+            killed.insert(id);
         }
     }
+    killed.len()
 }
 
 fn find(variable: &str) -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id| is_marked(*id, variable)).collect()
+    // An agent that restarts its daemon hands its own mark to it.
+    let own = i32::try_from(std::process::id()).ok();
+    ids.filter(|id| Some(*id) != own && is_marked(*id, variable)).collect()
 }
 
 /// Whether a process has the variable. The environment of one that is dead already is empty.
@@ -65,7 +71,7 @@ mod tests {
         while !is_marked(i32::try_from(marked.id()).unwrap(), &variable) {
             std::thread::yield_now();
         }
-        kill("one");
+        assert_eq!(kill(MARK, "one"), 1);
         assert!(!marked.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
