@@ -22,6 +22,13 @@ pub fn format(duration: &Duration) -> String {
     SpanPrinter::new().unsigned_duration_to_string(duration)
 }
 
+/// A duration as people are told it: in whole seconds, below one in milliseconds.
+pub fn rounded(duration: Duration) -> String {
+    let unit = if duration < Duration::from_secs(1) { Duration::from_millis(1) } else { Duration::from_secs(1) };
+    let count = (duration + unit / 2).as_nanos() / unit.as_nanos();
+    format(&(unit * u32::try_from(count).unwrap_or(u32::MAX)))
+}
+
 /// Writes a duration as text.
 ///
 /// # Errors

@@ -82,18 +82,14 @@ impl AcpBackend {
         Self { config, shared: Arc::new(shared) }
     }
 
-    /// Starts an agent and makes, or brings back, a session in it, all by the deadline. Whatever goes wrong, no process is left.
+    /// Starts an agent and makes, or brings back, a session in it, by the deadline. Whatever goes wrong, no process is left when this
+    /// returns; when it is dropped, soon after.
     async fn open(&self, earlier: Option<&BackendRef>, spec: &StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         if self.shared.stop.is_cancelled() {
             return Err(BackendError::ShuttingDown);
         }
         let clock = &self.shared.parts.clock;
         let after = spec.deadline.saturating_duration_since(clock.now());
-        let opened = clock.timeout_at(spec.deadline, self.connect(earlier, spec)).await;
-        opened.unwrap_or(Err(BackendError::Timeout { phase: Phase::Create, after }))
-    }
-
-    async fn connect(&self, earlier: Option<&BackendRef>, spec: &StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         let mark = uuid::Uuid::new_v4().to_string();
         let mut env = self.environment().await?;
         env.insert(stray::MARK.to_owned(), mark.clone());
@@ -110,10 +106,9 @@ impl AcpBackend {
             };
             Ok((id, handshake))
         };
-        match made.await {
-            Ok((id, handshake)) => {
-                Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone())) as Arc<dyn Session>)
-            }
+        let made = clock.timeout_at(spec.deadline, made).await;
+        match made.unwrap_or(Err(BackendError::Timeout { phase: Phase::Create, after })) {
+            Ok((id, handshake)) => Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone()))),
             Err(error) => {
                 agent.kill();
                 agent.gone().await;

@@ -21,7 +21,7 @@ pub enum BackendError {
     #[error("the agent refused the message: {0}")]
     Rejected(String),
     /// Something took too long.
-    #[error("the agent did not {phase} within {} s", after.as_secs())]
+    #[error("the agent did not {phase} within {}", crate::duration::rounded(*after))]
     Timeout {
         /// What it should have done.
         phase: Phase,
@@ -89,6 +89,20 @@ impl BackendError {
         match self {
             Self::Ended | Self::Unknown => Kind::Permanent,
             _ => Kind::Transient,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_times_that_they_can_picture() {
+        let cases = [(200, "200ms"), (999, "999ms"), (1_000, "1s"), (1_600, "2s"), (30_000, "30s"), (600_000, "10m")];
+        for (millis, expected) in cases {
+            let error = BackendError::Timeout { phase: Phase::Create, after: Duration::from_millis(millis) };
+            assert_eq!(error.to_string(), format!("the agent did not start within {expected}"));
         }
     }
 }

@@ -143,7 +143,7 @@ async fn an_agent_that_does_not_answer_in_time_is_gone_afterwards() {
         spec.deadline = peer.clock.now() + std::time::Duration::from_millis(600);
         let error = soon(peer.backend.start(spec)).await.unwrap_err();
         assert!(matches!(error, BackendError::Timeout { phase: Phase::Create, .. }), "{error:?}");
-        // The task that owns the process ends only after the process.
+        assert!(peer.processes().is_empty(), "its process is still there");
         soon(peer.scope.wait()).await;
     }
 }

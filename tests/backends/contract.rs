@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use hitchline::backend::error::BackendError;
-use hitchline::backend::{Answered, Outcome, TurnEvent};
+use hitchline::backend::error::{BackendError, Kind};
+use hitchline::backend::{Answered, Outcome};
 use hitchline::domain::agent::{Decision, OptionKind};
 use hitchline::domain::ids::RequestId;
 use hitchline::domain::session::BackendRef;
@@ -22,7 +22,8 @@ macro_rules! contract {
         contract!(@each
             ids_are_unique, a_turn_says_something_and_ends_once, a_second_prompt_is_busy, a_cancelled_turn_ends_as_cancelled,
             a_decision_is_applied_once, a_rejection_reaches_the_agent, a_cancelled_turn_no_longer_waits, an_ended_session_is_gone,
-            an_end_ends_its_turn, a_stopped_backend_starts_nothing, sessions_do_not_mix, a_name_of_somebody_else_is_unknown,
+            an_end_ends_its_turn, a_released_session_can_be_brought_back, a_reader_that_goes_away_frees_the_session,
+            a_stopped_backend_starts_nothing, sessions_do_not_mix, a_name_of_somebody_else_is_unknown,
         );
     })* };
     (@each $($name:ident,)*) => { $(
@@ -139,6 +140,44 @@ async fn an_end_ends_its_turn(peer: &Peer) {
     soon(peer.scope.wait()).await;
 }
 
+async fn a_released_session_can_be_brought_back(peer: &Peer) {
+    let session = peer.start().await;
+    let stream = soon(session.prompt(prompt(peer.wait))).await.unwrap();
+    let deadline = peer.deadline();
+    let (released, heard) = tokio::join!(session.release(deadline), hear(&session, stream, OptionKind::AllowOnce));
+    released.unwrap();
+    assert_eq!(heard.outcome, Outcome::Cancelled);
+    soon(session.release(peer.deadline())).await.expect("fine a second time");
+    assert!(!session.is_alive());
+    assert_eq!(session.prompt(prompt(peer.hello)).await.unwrap_err().kind(), Kind::Transient);
+    match peer.restore(&session.backend_ref()).await {
+        Ok(again) => {
+            assert_eq!(turn(&again, peer.hello, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+            again.end(peer.deadline()).await.unwrap();
+            session.end(peer.deadline()).await.expect("fine after a release");
+        }
+        Err(error) => assert!(matches!(error, BackendError::Unsupported(_)), "{error:?}"),
+    }
+    soon(peer.backend.shutdown(peer.deadline())).await;
+    soon(peer.scope.wait()).await;
+}
+
+async fn a_reader_that_goes_away_frees_the_session(peer: &Peer) {
+    let session = peer.start().await;
+    drop(soon(session.prompt(prompt(peer.wait))).await.unwrap());
+    let stream = soon(async {
+        loop {
+            match session.prompt(prompt(peer.hello)).await {
+                Err(BackendError::Busy) => tokio::task::yield_now().await,
+                taken => return taken.unwrap(),
+            }
+        }
+    })
+    .await;
+    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    peer.finish(&session).await;
+}
+
 async fn a_stopped_backend_starts_nothing(peer: &Peer) {
     let session = peer.start().await;
     peer.finish(&session).await;
@@ -212,20 +251,9 @@ async fn an_echo_session_that_crashed_can_be_brought_back_and_one_that_vanished_
     let heard = turn(&session, "!fail crash", OptionKind::AllowOnce).await;
     assert!(matches!(heard.outcome, Outcome::Failed(BackendError::Crashed { .. })));
     assert!(!session.is_alive());
-    session.end(peer.deadline()).await.unwrap();
+    session.release(peer.deadline()).await.unwrap();
     let again = peer.restore(&session.backend_ref()).await.unwrap();
     assert_eq!(turn(&again, "!vanish", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     assert_eq!(again.prompt(prompt("hello")).await.unwrap_err(), BackendError::Ended);
     assert_eq!(peer.restore(&again.backend_ref()).await.unwrap_err(), BackendError::Ended);
-}
-
-#[tokio::test]
-async fn a_reader_that_goes_away_frees_the_session() {
-    let peer = Peer::echo();
-    let session = peer.start().await;
-    let mut stream = session.prompt(prompt("!stream 1000")).await.unwrap();
-    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(_))));
-    drop(stream);
-    soon(peer.scope.wait()).await;
-    assert_eq!(turn(&session, "hello", OptionKind::AllowOnce).await.text, "hello");
 }

@@ -18,7 +18,7 @@ async fn a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_brough
     assert_eq!(heard.outcome, Outcome::Failed(BackendError::Crashed { exit: "exit code 3".to_owned(), stderr }));
     assert!(!session.is_alive());
     assert!(matches!(session.prompt(prompt("hello")).await, Err(BackendError::Crashed { .. })));
-    soon(session.end(peer.deadline())).await.unwrap();
+    soon(session.release(peer.deadline())).await.unwrap();
     let again = peer.restore(&session.backend_ref()).await.unwrap();
     assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&again).await;

@@ -97,6 +97,14 @@ impl Peer {
         self.clock.now() + Duration::from_secs(8)
     }
 
+    /// Ids of the processes that work in its directory.
+    pub(super) fn processes(&self) -> Vec<String> {
+        let dir = self.dir.path().canonicalize().unwrap();
+        let works_there = |id: &String| std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd == dir);
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(works_there).collect()
+    }
+
     /// Ends a session and waits until nothing of this peer runs any more.
     pub(super) async fn finish(&self, session: &Arc<dyn Session>) {
         soon(session.end(self.deadline())).await.unwrap();

@@ -7,8 +7,24 @@ use crate::secret::redact;
 
 /// The most characters of an agent's error that are shown.
 const LONGEST: usize = 500;
-/// How many bytes may lie between "session" and what is said of it.
-const NEAR: usize = 100;
+/// What ends a clause: beyond it, something else is spoken of.
+const CLAUSE: [char; 6] = [':', ';', ',', '.', '!', '\n'];
+/// What may stand before "session" when it is gone.
+const GONE_BEFORE: [&[&str]; 3] = [&["unknown"], &["no", "such"], &["invalid"]];
+/// What may stand behind it.
+const GONE_AFTER: [&[&str]; 5] =
+    [&["not", "found"], &["does", "not", "exist"], &["doesn", "t", "exist"], &["closed"], &["unknown"]];
+/// What a provider or a network says.
+const UPSTREAM_WORDS: [&str; 9] = ["429", "500", "502", "503", "504", "529", "overloaded", "timeout", "econnrefused"];
+const UPSTREAM: [&str; 7] = [
+    "timed out",
+    "rate limit",
+    "connection refused",
+    "connection reset",
+    "connection error",
+    "econnreset",
+    "enotfound",
+];
 const AUTH_REQUIRED: i32 = -32_000;
 const NOT_FOUND: i32 = -32_002;
 const METHOD_NOT_FOUND: i32 = -32_601;
@@ -38,7 +54,10 @@ pub(super) enum Asked {
 pub(super) fn classify(asked: Asked, error: &RpcError, methods: &[String]) -> BackendError {
     match (error.code, asked) {
         (AUTH_REQUIRED, _) => BackendError::Auth(sign_in(error, methods)),
-        // Agents have no common way to say it: any refusal to bring a session back means that it can't come back.
+        (INTERNAL, Asked::Restore) if is_upstream(error) => {
+            BackendError::Transient(format!("the agent failed: {}", text(error)))
+        }
+        // Agents have no common way to say it: any other refusal to bring a session back means that it can't come back.
         (_, Asked::Restore) => BackendError::Unknown,
         (_, Asked::Prompt) if is_unknown_session(error) => BackendError::Unknown,
         (INVALID_PARAMS, Asked::Prompt) => BackendError::Rejected(text(error)),
@@ -49,16 +68,52 @@ pub(super) fn classify(asked: Asked, error: &RpcError, methods: &[String]) -> Ba
 
 /// Whether an agent says that it does not know the session. Seen in four codes, in the message, in `data` or below it.
 fn is_unknown_session(error: &RpcError) -> bool {
-    const GONE: [&str; 5] = ["not found", "unknown", "no such", "does not exist", "closed"];
-    let data = error.data.as_ref().map(Value::to_string).unwrap_or_default();
-    if error.code == NOT_FOUND {
+    match error.code {
         // A missing file has the same code.
-        return !data.contains("\"uri\":\"file:");
+        NOT_FOUND => !said(error).iter().any(|text| text.starts_with("file:")),
+        INVALID_PARAMS | INTERNAL => said(error).iter().flat_map(|text| text.split(CLAUSE)).any(says_that_it_is_gone),
+        _ => false,
     }
-    let said = format!("{} {data}", error.message).to_lowercase();
-    let near = |at: usize, gone: &str| said.match_indices(gone).any(|(other, _)| at.abs_diff(other) < NEAR);
-    let says_so = said.match_indices("session").any(|(at, _)| GONE.iter().any(|gone| near(at, gone)));
-    matches!(error.code, INVALID_PARAMS | INTERNAL) && says_so
+}
+
+/// Whether a clause says of a session, and of nothing else, that it is not there: "unknown session", "session X not found".
+fn says_that_it_is_gone(clause: &str) -> bool {
+    let lower = clause.to_lowercase();
+    let words: Vec<&str> =
+        lower.split(|c: char| !(c.is_alphanumeric() || "-_".contains(c))).filter(|word| !word.is_empty()).collect();
+    words.iter().enumerate().filter(|(_, word)| **word == "session").any(|(at, _)| {
+        let before = &words[..at];
+        let filler = |word: &&&str| matches!(**word, "id" | "with" | "was" | "is" | "has" | "been") || is_id(word);
+        let after: Vec<&str> = words[at + 1..].iter().skip_while(filler).copied().collect();
+        GONE_BEFORE.iter().any(|gone| before.ends_with(gone)) || GONE_AFTER.iter().any(|gone| after.starts_with(gone))
+    })
+}
+
+/// Whether a word is an id rather than a word: ids hold digits.
+fn is_id(word: &str) -> bool {
+    word.contains(|c: char| c.is_ascii_digit())
+}
+
+/// Whether the failure lies behind the agent, with its model's provider or the network, so that it says nothing about a session.
+fn is_upstream(error: &RpcError) -> bool {
+    let said = said(error).join(" ").to_lowercase();
+    let words: Vec<&str> = said.split(|c: char| !c.is_alphanumeric()).collect();
+    UPSTREAM_WORDS.iter().any(|word| words.contains(word)) || UPSTREAM.iter().any(|phrase| said.contains(phrase))
+}
+
+/// Every text in an error: its message, and all in its data.
+fn said(error: &RpcError) -> Vec<&str> {
+    fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+        match value {
+            Value::String(text) => texts.push(text),
+            Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
+            Value::Object(fields) => fields.values().for_each(|field| collect(field, texts)),
+            _ => {}
+        }
+    }
+    let mut texts = vec![error.message.as_str()];
+    error.data.iter().for_each(|data| collect(data, &mut texts));
+    texts
 }
 
 fn sign_in(error: &RpcError, methods: &[String]) -> String {
@@ -103,9 +158,12 @@ mod tests {
             error(-32_002, "Resource not found", json!({"sessionId": "X"})),
             error(-32_002, "Session X not found", Value::Null),
             error(-32_602, "Invalid params: session not found: X", Value::Null),
+            error(-32_002, "Session 01997a3c-5d not found", Value::Null),
             error(-32_602, "Session not found: X", Value::Null),
             error(-32_603, "Internal error", json!({"details": "Session not found: X"})),
-            error(-32_603, "Internal error", json!({"details": "Session X not found"})),
+            error(-32_603, "Internal error", json!({"details": "Session 9f86d081 not found"})),
+            error(-32_603, "Internal error", json!({"details": "Session with id ses_75 does not exist"})),
+            error(-32_603, "No such session", Value::Null),
             error(-32_602, "Invalid params", json!("unknown session `X`")),
             error(-32_603, "Internal error", json!({"details": "The session was closed"})),
         ];
@@ -120,10 +178,15 @@ mod tests {
         let llm = error(-32_603, "Internal error: mock 401", json!({"errorName": "APIError"}));
         let tool = error(-32_603, "Internal error", json!({"details": "file not found"}));
         let odd = error(17, "session not found", Value::Null);
-        for error in [file, llm, tool, odd] {
+        let model = error(-32_603, "unknown model x; see the session log", Value::Null);
+        let save = error(-32_603, "Failed to save session: connection closed", Value::Null);
+        let log = error(-32_603, "Internal error", json!({"details": "session file not found"}));
+        for error in [file, llm, tool, odd, model, save, log] {
             let kind = classify(Asked::Prompt, &error, &[]);
             assert!(matches!(kind, BackendError::Transient(_)), "{error:?}: {kind:?}");
         }
+        let option = error(-32_602, "session config option not found: x", Value::Null);
+        assert!(matches!(classify(Asked::Prompt, &option, &[]), BackendError::Rejected(_)));
         let refused = error(-32_602, "Invalid params", json!({"details": "too many blocks"}));
         assert_eq!(
             classify(Asked::Prompt, &refused, &[]),
@@ -142,6 +205,20 @@ mod tests {
         ];
         for error in answers {
             assert_eq!(classify(Asked::Restore, &error, &[]), BackendError::Unknown, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_provider_that_is_away_says_nothing_about_a_session() {
+        let answers = [
+            error(-32_603, "Internal error", json!({"details": "503 Service Unavailable"})),
+            error(-32_603, "Overloaded", Value::Null),
+            error(-32_603, "Internal error", json!({"details": "connect ECONNREFUSED 127.0.0.1:9"})),
+            error(-32_603, "the request timed out", Value::Null),
+        ];
+        for error in answers {
+            let kind = classify(Asked::Restore, &error, &[]);
+            assert!(matches!(kind, BackendError::Transient(_)), "{error:?}: {kind:?}");
         }
     }
 

@@ -88,6 +88,7 @@ impl Turn {
                     () = grace => Woke::GraceOver,
                     answer = &mut answer => Woke::Answer(answer),
                     Some(id) = self.withdrawals.next() => Woke::Withdrawn(id),
+                    () = self.events.closed(), if grace_over.is_none() => Woke::Unread,
                     room = room(&self.events, &self.ready), if !self.ready.is_empty() => if room { Woke::Room } else { Woke::Unread },
                     Some(incoming) = self.inbox.recv(), if self.ready.is_empty() => Woke::Incoming(incoming),
                     error = &mut gone => Woke::Gone(error),
