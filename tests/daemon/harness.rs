@@ -176,6 +176,8 @@ impl Running {
 pub(crate) struct Daemon {
     process: Mutex<Process>,
     api: Api,
+    /// The operator's listener.
+    http: Api,
     _state: tempfile::TempDir,
 }
 
@@ -188,8 +190,9 @@ impl Daemon {
         all.push(("HITCHLINE__STORE__DIR", dir.to_str().unwrap()));
         let process = Process::start(&["run", "--simulator", "--simulator-listen", "127.0.0.1:0"], &all);
         let base = process.line("simulator: http://");
+        let http = Api(process.line("http: http://"));
         process.line("ready");
-        Self { process: Mutex::new(process), api: Api(base), _state: state }
+        Self { process: Mutex::new(process), api: Api(base), http, _state: state }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -208,6 +211,11 @@ impl Daemon {
 
     pub(crate) fn ended_within(&self, within: Duration) -> (i32, String) {
         self.process.lock().unwrap().ended(within)
+    }
+
+    /// The answer's head and body of the operator's listener.
+    pub(crate) fn ask(&self, path: &str, token: &str) -> (String, String) {
+        self.http.exchange(&format!("GET {path}"), &format!("Authorization: Bearer {token}\r\n"), "")
     }
 
     pub(crate) fn wait_for_log(&self, text: &str) {
@@ -293,6 +301,11 @@ impl Api {
         assert!(reached.is_some() && calls.len() == times, "{method}: {calls:?}");
     }
 
+    /// Sends the daemon a frame that Slack would not send.
+    pub(crate) fn inject(&self, what: &Value) {
+        self.post("/sim/inject", what);
+    }
+
     pub(crate) fn fault(&self, fault: &Value) {
         let set = self.post("/sim/faults", fault);
         assert!(set.get("id").is_some(), "{set}");
@@ -307,12 +320,17 @@ impl Api {
         self.request(&format!("POST {path}"), &body.to_string())
     }
 
-    /// One HTTP exchange, as plain as it gets, so that the tests share no client with what they test.
     fn request(&self, line: &str, body: &str) -> Value {
+        let (_, content) = self.exchange(line, "Content-Type: application/json\r\n", body);
+        serde_json::from_str(&content).unwrap_or_else(|error| panic!("{line}: {error}: {content}"))
+    }
+
+    /// One HTTP exchange, as plain as it gets, so that the tests share no client with what they test; the answer's head and body.
+    fn exchange(&self, line: &str, headers: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.0).unwrap();
         stream.set_read_timeout(Some(DEADLINE * 2)).unwrap();
         let head = format!(
-            "{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
             self.0,
             body.len()
         );
@@ -326,7 +344,7 @@ impl Api {
         } else {
             content.to_owned()
         };
-        serde_json::from_str(&content).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
+        (head.to_owned(), content)
     }
 }
 
