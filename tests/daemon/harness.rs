@@ -121,6 +121,29 @@ impl Slack {
         Running { process }
     }
 
+    /// A daemon that is not to come up, with one line of its configuration changed; its exit code and its log.
+    pub(crate) fn refused(&self, dir: &str, line: &str, changed: &str) -> (i32, String) {
+        let mut process = self.process(dir, line, changed);
+        let ended = process.ended(DEADLINE);
+        assert!(process.lines.try_iter().all(|line| line != "ready"), "it was ready before it gave up");
+        ended
+    }
+
+    /// A daemon that can't reach Slack.
+    pub(crate) fn lonely(&self, dir: &str) -> Running {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let process = self.process(dir, &self.api.0, &nobody.to_string());
+        Running { process }
+    }
+
+    fn process(&self, dir: &str, line: &str, changed: &str) -> Process {
+        let config = std::path::Path::new(dir).join("hitchline.toml");
+        let text = self.config(dir);
+        assert!(text.contains(line), "{line} is not in {text}");
+        std::fs::write(&config, text.replace(line, changed)).unwrap();
+        Process::start(&["run", "--config", config.to_str().unwrap()], &[])
+    }
+
     /// A daemon whose agents are `agent`, a program with its arguments; it has one grace for its turns.
     pub(crate) fn daemon_with(&self, dir: &str, agent: &[&str], grace: &str) -> Running {
         let sections = format!(
@@ -156,6 +179,11 @@ impl Running {
     pub(crate) fn stop(mut self) -> i32 {
         self.process.signal(Signal::TERM);
         self.process.ended(DEADLINE).0
+    }
+
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        let seen = eventually(DEADLINE, || self.process.log().contains(text).then_some(()));
+        assert!(seen.is_some(), "never logged: {text}");
     }
 
     /// Kills it, as a machine that runs out of memory would.

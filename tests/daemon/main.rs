@@ -12,6 +12,8 @@ mod package;
 #[cfg(test)]
 #[path = "../tools/program.rs"]
 mod program;
+#[cfg(test)]
+mod start;
 
 use std::time::Duration;
 
