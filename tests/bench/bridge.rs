@@ -38,29 +38,38 @@ const REST: Duration = Duration::from_secs(1);
 /// How much is measured.
 struct Extent {
     fsyncs: u64,
+    /// Both candidates take turns so often, so that what else the machine does meets both.
+    rounds: u32,
+    /// Events at a steady pace in each round.
     events: u32,
-    rounds: usize,
+    /// How long a round in closed loop lasts.
     round: Duration,
 }
 
 impl Extent {
-    const FULL: Self = Self { fsyncs: 400, events: 10_000, rounds: 5, round: Duration::from_secs(3) };
-    const QUICK: Self = Self { fsyncs: 100, events: 1_000, rounds: 1, round: Duration::from_secs(1) };
+    const FULL: Self = Self { fsyncs: 400, rounds: 5, events: 2_000, round: Duration::from_secs(3) };
+    const QUICK: Self = Self { fsyncs: 100, rounds: 1, events: 1_000, round: Duration::from_secs(1) };
 }
 
-/// A process under test with the server that it is connected to.
+/// A process under test with the server that it is connected to, and what was measured of it.
 struct Candidate {
     name: &'static str,
     process: Process,
     load: Load,
+    idle_kib: u32,
+    /// Latencies at a steady pace.
+    acknowledgements: Vec<Duration>,
+    /// CPU time at a steady pace.
+    cpu: Duration,
+    rates: Vec<f64>,
     _dir: tempfile::TempDir,
 }
 
-/// What was measured of a candidate.
+/// What was measured of a candidate in all rounds.
 struct Measured {
     idle_kib: u32,
-    acknowledgements: Sample,
-    cpu: f64,
+    acknowledged: Sample,
+    cpu: Duration,
     rates: Vec<f64>,
 }
 
@@ -84,13 +93,13 @@ async fn measure(extent: &Extent) -> Result<()> {
     let at_once = disk::fsyncs(&clock, dir.path(), extent.fsyncs, Duration::ZERO)?;
     let mut ours = Candidate::hitchline(&clock).await?;
     let mut minimal = Candidate::minimal_loop(&clock).await?;
-    let mut of_ours = ours.at_pace(&clock, extent).await?;
-    let mut of_minimal = minimal.at_pace(&clock, extent).await?;
     for _ in 0..extent.rounds {
-        of_ours.rates.push(ours.closed_loop(extent).await?);
-        of_minimal.rates.push(minimal.closed_loop(extent).await?);
+        for candidate in [&mut ours, &mut minimal] {
+            let measured = candidate.round(extent).await;
+            candidate.explain(measured)?;
+        }
     }
-    drop((ours, minimal));
+    let (ours, minimal) = (ours.stop(), minimal.stop());
     let mapped = mapped_memory(&clock).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "fsync every 5 ms: p50 {:.2} ms, p99 {:.2} ms", spaced.percentile_ms(50), spaced.percentile_ms(99))?;
@@ -100,21 +109,21 @@ async fn measure(extent: &Extent) -> Result<()> {
         at_once.percentile_ms(50),
         at_once.percentile_ms(99)
     )?;
-    report(&mut out, extent, of_ours, of_minimal)?;
+    report(&mut out, extent, ours, minimal)?;
     writeln!(out, "{:<44}{:>12.1}", format!("resident with {CONVERSATIONS} conversations, MiB"), mib(mapped))?;
     Ok(())
 }
 
 fn report(out: &mut impl Write, extent: &Extent, ours: Measured, minimal: Measured) -> Result<()> {
-    let times =
-        |percent| (ours.acknowledgements.percentile_ms(percent), minimal.acknowledgements.percentile_ms(percent));
-    writeln!(out, "{:<44}{:>12}{:>14}{:>9}", "", "hitchline", "minimal loop", "ratio")?;
+    let times = |percent| (ours.acknowledged.percentile_ms(percent), minimal.acknowledged.percentile_ms(percent));
     let rate = format!("replies/s, {OUTSTANDING} outstanding (median of {})", extent.rounds);
+    let cpu = |cpu: Duration| cpu.as_secs_f64() * 10_000.0 / f64::from(extent.rounds * extent.events);
+    writeln!(out, "{:<44}{:>12}{:>14}{:>9}", "", "hitchline", "minimal loop", "ratio")?;
     for (what, (ours, minimal), digits) in [
         ("acknowledgement at 200/s, p50, ms", times(50), 2),
         ("acknowledgement at 200/s, p99, ms", times(99), 2),
         (rate.as_str(), (median(ours.rates), median(minimal.rates)), 0),
-        ("CPU s per 10,000 events at 200/s", (ours.cpu, minimal.cpu), 2),
+        ("CPU s per 10,000 events at 200/s", (cpu(ours.cpu), cpu(minimal.cpu)), 2),
         ("resident when idle, MiB", (mib(ours.idle_kib), mib(minimal.idle_kib)), 1),
     ] {
         writeln!(out, "{what:<44}{ours:>12.digits$}{minimal:>14.digits$}{:>9.2}", ours / minimal)?;
@@ -155,22 +164,23 @@ impl Candidate {
         let process = start(dir.path(), &server)?;
         let load = Load::connected(clock.clone(), server).await;
         let load = load.with_context(|| format!("{name}:\n{}", process.log()))?;
-        Ok(Self { name, process, load, _dir: dir })
-    }
-
-    async fn at_pace(&mut self, clock: &Clock, extent: &Extent) -> Result<Measured> {
         clock.sleep(REST).await;
-        let (idle_kib, before) = (self.process.size("VmRSS")?, cpu::used(self.process.id())?);
-        let acknowledgements = self.load.at_pace(extent.events, PACE, OUTSTANDING).await;
-        let acknowledgements = self.explain(acknowledgements)?;
-        let cpu =
-            cpu::used(self.process.id())?.saturating_sub(before).as_secs_f64() * 10_000.0 / f64::from(extent.events);
-        Ok(Measured { idle_kib, acknowledgements, cpu, rates: Vec::new() })
+        let idle_kib = process.size("VmRSS")?;
+        let (acknowledgements, cpu, rates) = (Vec::new(), Duration::ZERO, Vec::new());
+        Ok(Self { name, process, load, idle_kib, acknowledgements, cpu, rates, _dir: dir })
     }
 
-    async fn closed_loop(&mut self, extent: &Extent) -> Result<f64> {
-        let rate = self.load.closed_loop(OUTSTANDING, extent.round).await;
-        self.explain(rate)
+    async fn round(&mut self, extent: &Extent) -> Result<()> {
+        let before = cpu::used(self.process.id())?;
+        self.acknowledgements.extend(self.load.at_pace(extent.events, PACE, OUTSTANDING).await?);
+        self.cpu += cpu::used(self.process.id())?.saturating_sub(before);
+        self.rates.push(self.load.closed_loop(OUTSTANDING, extent.round).await?);
+        Ok(())
+    }
+
+    fn stop(self) -> Measured {
+        let acknowledged = Sample::new(self.acknowledgements);
+        Measured { idle_kib: self.idle_kib, acknowledged, cpu: self.cpu, rates: self.rates }
     }
 
     /// Adds to an error who failed, and the end of its log.

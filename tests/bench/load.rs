@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 
 use crate::envelope;
 use crate::server::{News, Server};
-use crate::statistics::Sample;
 
 /// How long anything may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -52,7 +51,7 @@ impl Load {
     }
 
     /// Sends `count` events, one each `pause`, in `threads` conversations by turns; returns the latencies of their acknowledgements.
-    pub(crate) async fn at_pace(&mut self, count: u32, pause: Duration, threads: usize) -> Result<Sample> {
+    pub(crate) async fn at_pace(&mut self, count: u32, pause: Duration, threads: usize) -> Result<Vec<Duration>> {
         let (clock, first, start) = (self.clock.clone(), self.events.len(), self.clock.now());
         for n in 0..count {
             let due = start + pause * n;
@@ -67,7 +66,7 @@ impl Load {
         }
         self.settle(first).await?;
         let latency = |event: &Event| event.acknowledged.map(|at| at - event.sent);
-        Ok(Sample::new(self.events[first..].iter().filter_map(latency).collect()))
+        Ok(self.events[first..].iter().filter_map(latency).collect())
     }
 
     /// Keeps one event outstanding in each of `threads` conversations; returns the replies per second.
