@@ -4,8 +4,9 @@ use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_tungstenite::connect_async_with_config;
+use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
 #[derive(Deserialize)]
@@ -35,8 +36,11 @@ struct Event {
 pub(crate) async fn run(base: &str) -> Result<()> {
     let client = client()?;
     let opened: Opened = client.post(format!("{base}/apps.connections.open")).send().await?.json().await?;
+    let address = url::Url::parse(&opened.url)?.socket_addrs(|| None)?;
+    let stream = TcpStream::connect(address.as_slice()).await?;
     // Nagle's algorithm would hold back acknowledgements that come in bursts.
-    let (mut socket, _response) = connect_async_with_config(opened.url, None, true).await?;
+    stream.set_nodelay(true)?;
+    let (mut socket, _response) = client_async(opened.url, stream).await?;
     let mut posts = JoinSet::new();
     loop {
         tokio::select! {
