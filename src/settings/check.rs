@@ -184,11 +184,14 @@ fn sessions(sessions: &Sessions, settings: &Settings, findings: &mut Findings) {
         ("turn_timeout", sessions.turn_timeout),
         ("approval_timeout", sessions.approval_timeout),
     ];
-    for (key, _) in limits.into_iter().filter(|(_, limit)| *limit == Duration::ZERO) {
-        findings.problem(
-            format!("sessions.{key}"),
-            "is 0, so that everything would time out at once; write one such as 10m",
-        );
+    for (key, limit) in limits {
+        not_zero(format!("sessions.{key}"), limit, findings);
+    }
+}
+
+fn not_zero(key: String, limit: Duration, findings: &mut Findings) {
+    if limit == Duration::ZERO {
+        findings.problem(key, "is 0, so that everything would time out at once; write one such as 10m");
     }
 }
 
@@ -223,6 +226,9 @@ fn acp(key: &str, agent: &Acp, environment: &Environment, findings: &mut Finding
     }
     if let Some(path) = &agent.working_dir {
         directory(&format!("{key}.working_dir"), path, findings);
+    }
+    if let Some(limit) = agent.create_timeout {
+        not_zero(format!("{key}.create_timeout"), limit, findings);
     }
     if let Some(path) = &agent.env_file {
         secret_file(&format!("{key}.env_file"), path, findings);
@@ -281,6 +287,23 @@ fn operations(settings: &Settings, findings: &mut Findings) {
     }
     if let Some(problem) = settings.log.problem() {
         findings.problem("log.level", problem);
+    }
+    without_effect(settings, findings);
+}
+
+/// Says of a key that this version only reads that it does so.
+fn without_effect(settings: &Settings, findings: &mut Findings) {
+    let (sessions, default) = (&settings.sessions, Sessions::default());
+    let keys = [
+        ("store.min_free", settings.store.min_free != Settings::default().store.min_free),
+        ("sessions.max_per_user", sessions.max_per_user != default.max_per_user),
+        ("sessions.idle_expiry", sessions.idle_expiry != default.idle_expiry),
+        ("sessions.on_interrupt", sessions.on_interrupt != default.on_interrupt),
+        ("sessions.history_on_loss", sessions.history_on_loss != default.history_on_loss),
+        ("sessions.when_busy", sessions.when_busy != default.when_busy),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
+        findings.warning(key, "has no effect in this version yet");
     }
 }
 
