@@ -129,10 +129,10 @@ impl Bench {
             }
         };
         let found = tokio::time::timeout(SOON, looking).await;
-        match found {
-            Ok(pleasing) => pleasing,
-            Err(_) => panic!("{path} never pleased: {} {:?}", self.get(path).await, self.subject.status.borrow()),
+        if let Ok(pleasing) = found {
+            return pleasing;
         }
+        panic!("{path} never pleased: {} {:?}", self.get(path).await, self.subject.status.borrow())
     }
 
     /// Lets time pass until so many sockets are open at the server.

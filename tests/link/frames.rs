@@ -1,11 +1,13 @@
 //! Frames that are not as they should be.
 
+use std::time::Duration;
+
 use hitchline::slack::LinkState;
 use hitchline::slack::wire::{LONGEST_FRAME, LONGEST_READ};
 use serde_json::json;
 
 use crate::server::{Server, Socket};
-use crate::subject::{Subject, clock};
+use crate::subject::{SOON, Subject, clock};
 
 async fn connected() -> (Server, Socket, Subject) {
     let mut server = Server::start().await;
@@ -52,11 +54,50 @@ async fn a_frame_too_long_to_be_read_is_acknowledged_and_not_delivered() {
 #[tokio::test]
 async fn a_frame_too_long_to_be_taken_costs_the_connection_and_no_more() {
     let (mut server, mut socket, mut subject) = connected().await;
-    socket.flood("x".repeat(LONGEST_FRAME + 1)).await;
+    let _broken_off = socket.flood("x".repeat(LONGEST_FRAME + 1)).await;
     subject.becomes(|state| *state == LinkState::Connecting).await;
     let mut next = server.greeted(1).await;
     next.event("e1", "still here").await;
     assert_eq!(next.ack().await, "e1");
     drop((socket, next));
+    subject.end().await;
+}
+
+// holds: T-6
+#[tokio::test]
+async fn a_goodbye_is_the_end_even_when_the_line_stays_open() {
+    let (mut server, mut socket, subject) = connected().await;
+    socket.goodbye().await;
+    let mut next = server.greeted(1).await;
+    socket.ended().await;
+    next.event("e1", "still here").await;
+    assert_eq!(next.ack().await, "e1");
+    drop(next);
+    subject.end().await;
+}
+
+// holds: T-1
+#[tokio::test]
+async fn a_server_that_takes_no_acknowledgements_is_given_up() {
+    let mut server = Server::start().await;
+    let (clock, hand) = clock();
+    let mut subject = Subject::start(&server.base(), clock);
+    let mut socket = server.greeted(1).await;
+    subject.becomes_live().await;
+    // The acknowledgements pile up on the way, as long as their ids, until nothing moves any more.
+    let id = "1".repeat(10_000);
+    let flood = async { while socket.flood(json!({"envelope_id": id, "type": "news"}).to_string()).await {} };
+    let time = async {
+        loop {
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+            hand.advance(Duration::from_millis(100));
+        }
+    };
+    let ended = async {
+        tokio::select! { () = flood => {}, () = time => {} }
+    };
+    tokio::time::timeout(SOON, ended).await.expect("the connection is broken off");
     subject.end().await;
 }

@@ -65,9 +65,14 @@ impl Socket {
         self.frames.send(Message::text(text.into())).await.unwrap();
     }
 
-    /// Sends what the link may not even take to its end.
-    pub(crate) async fn flood(&mut self, text: String) {
-        let _broken_off = self.frames.send(Message::text(text)).await;
+    /// Sends what the link may not take to its end. Returns whether it did.
+    pub(crate) async fn flood(&mut self, text: String) -> bool {
+        self.frames.send(Message::text(text)).await.is_ok()
+    }
+
+    /// Says goodbye and leaves the line open.
+    pub(crate) async fn goodbye(&mut self) {
+        self.frames.send(Message::Close(None)).await.unwrap();
     }
 
     /// Delivers a message.
