@@ -21,7 +21,7 @@ pub enum BackendError {
     #[error("the agent refused the message: {0}")]
     Rejected(String),
     /// Something took too long.
-    #[error("the agent did not {phase} within {} s", after.as_secs())]
+    #[error("the agent did not {phase} within {}", crate::duration::spoken(*after))]
     Timeout {
         /// What it should have done.
         phase: Phase,
@@ -90,5 +90,20 @@ impl BackendError {
             Self::Ended | Self::Unknown => Kind::Permanent,
             _ => Kind::Transient,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_out_says_what_took_how_long() {
+        let text = |phase, ms| BackendError::Timeout { phase, after: Duration::from_millis(ms) }.to_string();
+        assert_eq!(text(Phase::Create, 200), "the agent did not start within 200 ms");
+        assert_eq!(text(Phase::Create, 30_000), "the agent did not start within 30 s");
+        assert_eq!(text(Phase::Inactivity, 600_000), "the agent did not say anything within 10 min");
+        assert_eq!(text(Phase::Turn, 5_400_000), "the agent did not finish within 1 h 30 min");
+        assert_eq!(text(Phase::End, 1_500), "the agent did not end within 1.5 s");
     }
 }
