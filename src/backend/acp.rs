@@ -215,13 +215,13 @@ impl Greeting<'_> {
             _ => return Err(BackendError::Unsupported("bring back an earlier session")),
         };
         let params = json!({"sessionId": earlier.0, "cwd": spec.working_dir, "mcpServers": []});
-        self.ask(Asked::Restore, method, params, handshake).await?;
+        self.ask(Asked::Restore(&earlier.0), method, params, handshake).await?;
         Ok(earlier.0.clone())
     }
 
     async fn ask(
         &self,
-        asked: Asked,
+        asked: Asked<'_>,
         method: &str,
         params: Value,
         handshake: &Handshake,

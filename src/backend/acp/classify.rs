@@ -7,8 +7,6 @@ use crate::secret::redact;
 
 /// The most characters of an agent's error that are shown.
 const LONGEST: usize = 500;
-/// How many bytes may lie between "session" and what is said of it.
-const NEAR: usize = 100;
 const AUTH_REQUIRED: i32 = -32_000;
 const NOT_FOUND: i32 = -32_002;
 const METHOD_NOT_FOUND: i32 = -32_601;
@@ -25,40 +23,105 @@ pub(super) struct RpcError {
 
 /// What was asked when the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Asked<'a> {
     /// To start: `initialize`, `authenticate`, `session/new`.
     Start,
-    /// To bring a session back.
-    Restore,
-    /// A prompt.
-    Prompt,
+    /// To bring back the session with this id.
+    Restore(&'a str),
+    /// A prompt, in the session with this id.
+    Prompt(&'a str),
 }
 
 /// The kind of an error; whatever isn't known is transient. `methods` are the ways to sign in that the agent named.
-pub(super) fn classify(asked: Asked, error: &RpcError, methods: &[String]) -> BackendError {
+pub(super) fn classify(asked: Asked<'_>, error: &RpcError, methods: &[String]) -> BackendError {
     match (error.code, asked) {
         (AUTH_REQUIRED, _) => BackendError::Auth(sign_in(error, methods)),
-        // Agents have no common way to say it: any refusal to bring a session back means that it can't come back.
-        (_, Asked::Restore) => BackendError::Unknown,
-        (_, Asked::Prompt) if is_unknown_session(error) => BackendError::Unknown,
-        (INVALID_PARAMS, Asked::Prompt) => BackendError::Rejected(text(error)),
+        (_, Asked::Restore(id)) if is_of_a_service(error, id) && !is_unknown_session(error, id) => failed(error),
+        // Agents have no common way to say it: any other refusal to bring a session back means that it can't come back.
+        (_, Asked::Restore(_)) => BackendError::Unknown,
+        (_, Asked::Prompt(id)) if is_unknown_session(error, id) => BackendError::Unknown,
+        (INVALID_PARAMS, Asked::Prompt(_)) => BackendError::Rejected(text(error)),
         (METHOD_NOT_FOUND, _) => BackendError::Protocol(text(error)),
-        _ => BackendError::Transient(format!("the agent failed: {}", text(error))),
+        _ => failed(error),
     }
 }
 
-/// Whether an agent says that it does not know the session. Seen in four codes, in the message, in `data` or below it.
-fn is_unknown_session(error: &RpcError) -> bool {
-    const GONE: [&str; 5] = ["not found", "unknown", "no such", "does not exist", "closed"];
-    let data = error.data.as_ref().map(Value::to_string).unwrap_or_default();
-    if error.code == NOT_FOUND {
-        // A missing file has the same code.
-        return !data.contains("\"uri\":\"file:");
+fn failed(error: &RpcError) -> BackendError {
+    BackendError::Transient(format!("the agent failed: {}", text(error)))
+}
+
+/// Whether an agent says that it does not know the session. Seen in three codes, in the message, in `data` or below it.
+fn is_unknown_session(error: &RpcError, id: &str) -> bool {
+    match error.code {
+        NOT_FOUND => !is_file(error),
+        INVALID_PARAMS | INTERNAL => clauses(error, id).iter().any(|clause| says_gone(clause)),
+        _ => false,
     }
-    let said = format!("{} {data}", error.message).to_lowercase();
-    let near = |at: usize, gone: &str| said.match_indices(gone).any(|(other, _)| at.abs_diff(other) < NEAR);
-    let says_so = said.match_indices("session").any(|(at, _)| GONE.iter().any(|gone| near(at, gone)));
-    matches!(error.code, INVALID_PARAMS | INTERNAL) && says_so
+}
+
+/// Whether an error is about a file; a missing one has the same code as a missing session.
+fn is_file(error: &RpcError) -> bool {
+    let uri = error.data.as_ref().and_then(|data| data.get("uri")).and_then(Value::as_str);
+    uri.is_some_and(|uri| uri.starts_with("file:"))
+}
+
+/// Whether a clause says of the session itself that it is gone. One that only speaks of a session says nothing: a wrong "yes" would
+/// cost a person the session, a wrong "no" costs a message that fails once more.
+fn says_gone(clause: &[String]) -> bool {
+    const FILLERS: [&str; 9] = ["the", "this", "with", "id", "is", "was", "has", "been", "already"];
+    let words: Vec<&str> = clause.iter().map(String::as_str).filter(|word| !FILLERS.contains(word)).collect();
+    matches!(
+        words.as_slice(),
+        ["session", "not", "found", ..]
+            | ["session", "does", "not", "exist", ..]
+            | ["session", "unknown" | "closed"]
+            | ["unknown", "session"]
+            | ["no", "such", "session"]
+    )
+}
+
+/// Whether an internal error is clearly that of a service behind the agent.
+fn is_of_a_service(error: &RpcError, id: &str) -> bool {
+    const WORDS: [&str; 10] =
+        ["429", "502", "503", "504", "529", "overloaded", "timeout", "econnrefused", "econnreset", "etimedout"];
+    const PAIRS: [[&str; 2]; 4] =
+        [["timed", "out"], ["connection", "refused"], ["connection", "reset"], ["service", "unavailable"]];
+    error.code == INTERNAL
+        && clauses(error, id).iter().any(|words| {
+            words.iter().any(|word| WORDS.contains(&word.as_str()))
+                || words.windows(2).any(|pair| PAIRS.iter().any(|known| known == pair))
+        })
+}
+
+/// All that an error says, in small letters, as clauses of words, without the session's id.
+fn clauses(error: &RpcError, id: &str) -> Vec<Vec<String>> {
+    let mut said = vec![error.message.clone()];
+    collect(error.data.as_ref().unwrap_or(&Value::Null), &mut said);
+    said.iter().flat_map(|text| clauses_of(text, id)).collect()
+}
+
+fn clauses_of(text: &str, id: &str) -> Vec<Vec<String>> {
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    let id = bare(id);
+    let is_id = |word: &str| !id.is_empty() && bare(word) == id;
+    let words: Vec<&str> = text.split_whitespace().filter(|word| !is_id(word)).collect();
+    let text = words.join(" ").to_lowercase();
+    let inside = |c: char| c.is_alphanumeric() || " _-'`".contains(c);
+    let words = |clause: &str| {
+        clause.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    text.split(|c| !inside(c)).map(words).collect()
+}
+
+/// The texts and numbers in `data`, however deep.
+fn collect(data: &Value, said: &mut Vec<String>) {
+    match data {
+        Value::String(text) => said.push(text.clone()),
+        Value::Number(number) => said.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, said)),
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, said)),
+        Value::Null | Value::Bool(_) => {}
+    }
 }
 
 fn sign_in(error: &RpcError, methods: &[String]) -> String {
@@ -88,71 +151,4 @@ fn text(error: &RpcError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn error(code: i32, message: &str, data: Value) -> RpcError {
-        RpcError { code, message: message.to_owned(), data: (!data.is_null()).then_some(data) }
-    }
-
-    #[test]
-    fn every_known_way_to_say_that_a_session_is_gone() {
-        let unknown = [
-            error(-32_002, "Resource not found", json!({"sessionId": "X"})),
-            error(-32_002, "Session X not found", Value::Null),
-            error(-32_602, "Invalid params: session not found: X", Value::Null),
-            error(-32_602, "Session not found: X", Value::Null),
-            error(-32_603, "Internal error", json!({"details": "Session not found: X"})),
-            error(-32_603, "Internal error", json!({"details": "Session X not found"})),
-            error(-32_602, "Invalid params", json!("unknown session `X`")),
-            error(-32_603, "Internal error", json!({"details": "The session was closed"})),
-        ];
-        for error in unknown {
-            assert_eq!(classify(Asked::Prompt, &error, &[]), BackendError::Unknown, "{error:?}");
-        }
-    }
-
-    #[test]
-    fn other_failures_of_a_prompt_keep_the_session() {
-        let file = error(-32_002, "Resource not found", json!({"uri": "file:///a"}));
-        let llm = error(-32_603, "Internal error: mock 401", json!({"errorName": "APIError"}));
-        let tool = error(-32_603, "Internal error", json!({"details": "file not found"}));
-        let odd = error(17, "session not found", Value::Null);
-        for error in [file, llm, tool, odd] {
-            let kind = classify(Asked::Prompt, &error, &[]);
-            assert!(matches!(kind, BackendError::Transient(_)), "{error:?}: {kind:?}");
-        }
-        let refused = error(-32_602, "Invalid params", json!({"details": "too many blocks"}));
-        assert_eq!(
-            classify(Asked::Prompt, &refused, &[]),
-            BackendError::Rejected("Invalid params: too many blocks".to_owned())
-        );
-    }
-
-    #[test]
-    fn a_session_that_is_not_brought_back_is_unknown_whatever_is_said() {
-        let answers = [
-            error(-32_603, "Internal error", json!({"details": "--resume requires a valid session ID"})),
-            error(-32_603, "invalid session id", Value::Null),
-            error(-32_603, "OpenCode service failure", Value::Null),
-            error(-32_002, "Resource not found", json!({"uri": "session:X"})),
-            error(-32_601, "Method not found", Value::Null),
-        ];
-        for error in answers {
-            assert_eq!(classify(Asked::Restore, &error, &[]), BackendError::Unknown, "{error:?}");
-        }
-    }
-
-    #[test]
-    fn a_missing_sign_in_names_the_ways_and_no_secret() {
-        let error = error(-32_000, "Authentication required", json!("Bearer abc"));
-        for asked in [Asked::Start, Asked::Restore, Asked::Prompt] {
-            let BackendError::Auth(said) = classify(asked, &error, &["gemini-api-key".to_owned()]) else {
-                panic!("another kind");
-            };
-            assert!(said.contains("gemini-api-key") && !said.contains("abc"), "{said}");
-        }
-    }
-}
+mod tests;

@@ -174,7 +174,7 @@ impl Turn {
             }
             Err(Failure::Answered(error)) => {
                 self.drain().await;
-                let error = classify(Asked::Prompt, &error, &self.core.handshake.auth_methods);
+                let error = classify(Asked::Prompt(&self.core.id), &error, &self.core.handshake.auth_methods);
                 self.unless_cancelled(Outcome::Failed(error))
             }
         }
