@@ -1,15 +1,18 @@
 //! The suite that every backend passes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use hitchline::backend::error::BackendError;
-use hitchline::backend::{Answered, Outcome, TurnEvent};
+use hitchline::backend::{Answered, Outcome, Session};
+use hitchline::clock::Clock;
 use hitchline::domain::agent::{Decision, OptionKind};
 use hitchline::domain::ids::RequestId;
 use hitchline::domain::session::BackendRef;
 
-use super::peer::{Peer, asked, choose, hear, prompt, soon, turn};
+use super::peer::{PATIENCE, Peer, asked, choose, hear, prompt, soon, turn};
 
 macro_rules! contract {
     ($($peer:ident: $make:expr;)*) => { $(mod $peer {
@@ -23,6 +26,7 @@ macro_rules! contract {
             ids_are_unique, a_turn_says_something_and_ends_once, a_second_prompt_is_busy, a_cancelled_turn_ends_as_cancelled,
             a_decision_is_applied_once, a_rejection_reaches_the_agent, a_cancelled_turn_no_longer_waits, an_ended_session_is_gone,
             an_end_ends_its_turn, a_stopped_backend_starts_nothing, sessions_do_not_mix, a_name_of_somebody_else_is_unknown,
+            a_reader_that_goes_away_frees_the_session,
         );
     })* };
     (@each $($name:ident,)*) => { $(
@@ -38,6 +42,7 @@ macro_rules! contract {
 contract! {
     echo: Some(Peer::echo());
     fake: Peer::fake();
+    silent: Peer::fake().map(|peer| Peer { wait: "silent", ..peer });
     npm: super::super::npm::peer();
 }
 
@@ -167,6 +172,33 @@ async fn a_name_of_somebody_else_is_unknown(peer: &Peer) {
     soon(peer.scope.wait()).await;
 }
 
+async fn a_reader_that_goes_away_frees_the_session(peer: &Peer) {
+    let session = peer.start().await;
+    let unread = soon(session.prompt(prompt(peer.wait))).await.unwrap();
+    drop(unread);
+    assert_eq!(turn_when_free(&session, peer.hello).await, Outcome::Completed);
+    let mut undecided = soon(session.prompt(prompt(peer.ask))).await.unwrap();
+    let request = asked(&mut undecided).await;
+    drop(undecided);
+    assert_eq!(turn_when_free(&session, peer.hello).await, Outcome::Completed);
+    assert_eq!(session.answer(&request.id, Decision::Cancelled).await, Answered::NotWaiting);
+    peer.finish(&session).await;
+}
+
+/// Runs a turn as soon as the one before is over.
+async fn turn_when_free(session: &Arc<dyn Session>, text: &str) -> Outcome {
+    let clock = Clock::system();
+    let deadline = clock.now() + PATIENCE;
+    loop {
+        match session.prompt(prompt(text)).await {
+            Ok(stream) => return hear(session, stream, OptionKind::AllowOnce).await.outcome,
+            Err(error) => assert_eq!(error, BackendError::Busy),
+        }
+        assert!(clock.now() < deadline, "the session is busy for ever");
+        clock.sleep(Duration::from_millis(5)).await;
+    }
+}
+
 // === What only the echo agent does ===
 
 #[tokio::test]
@@ -217,15 +249,4 @@ async fn an_echo_session_that_crashed_can_be_brought_back_and_one_that_vanished_
     assert_eq!(turn(&again, "!vanish", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     assert_eq!(again.prompt(prompt("hello")).await.unwrap_err(), BackendError::Ended);
     assert_eq!(peer.restore(&again.backend_ref()).await.unwrap_err(), BackendError::Ended);
-}
-
-#[tokio::test]
-async fn a_reader_that_goes_away_frees_the_session() {
-    let peer = Peer::echo();
-    let session = peer.start().await;
-    let mut stream = session.prompt(prompt("!stream 1000")).await.unwrap();
-    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(_))));
-    drop(stream);
-    soon(peer.scope.wait()).await;
-    assert_eq!(turn(&session, "hello", OptionKind::AllowOnce).await.text, "hello");
 }

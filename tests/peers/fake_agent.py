@@ -91,8 +91,9 @@ def turn(session, text, cancelled):
     if word == "chunks":
         for n in range(int(rest)):
             say(session, f"{n} ")
-    elif word == "wait":
-        say(session, "waiting")
+    elif word in ("wait", "silent"):
+        if word == "wait":
+            say(session, "waiting")
         while not cancelled.wait(0.01):
             pass
         return "cancelled"

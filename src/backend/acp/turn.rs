@@ -87,8 +87,9 @@ impl Turn {
                     () = self.cancel.cancelled(), if grace_over.is_none() => Woke::Cancelled,
                     () = grace => Woke::GraceOver,
                     answer = &mut answer => Woke::Answer(answer),
+                    () = self.events.closed(), if !self.cancel.is_cancelled() => Woke::Unread,
                     Some(id) = self.withdrawals.next() => Woke::Withdrawn(id),
-                    room = room(&self.events, &self.ready), if !self.ready.is_empty() => if room { Woke::Room } else { Woke::Unread },
+                    _ = room(&self.events, &self.ready), if !self.ready.is_empty() => Woke::Room,
                     Some(incoming) = self.inbox.recv(), if self.ready.is_empty() => Woke::Incoming(incoming),
                     error = &mut gone => Woke::Gone(error),
                 }
@@ -97,10 +98,8 @@ impl Turn {
                 Woke::Answer(answer) => return self.answered(answer).await,
                 Woke::Gone(error) => return self.lost(error).await,
                 Woke::Room => self.hand_on(),
-                Woke::Unread => {
-                    self.ready.clear();
-                    core.cancel();
-                }
+                // An answer that nobody reads needs no agent.
+                Woke::Unread => self.cancel.cancel(),
                 Woke::Incoming(incoming) => self.take(incoming),
                 Woke::Withdrawn(id) => self.withdrawn(id),
                 Woke::Cancelled => {
