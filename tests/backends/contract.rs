@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hitchline::backend::error::BackendError;
-use hitchline::backend::{Answered, Outcome, Session};
+use hitchline::backend::{Answered, Outcome, Session, TurnStream};
 use hitchline::clock::Clock;
 use hitchline::domain::agent::{Decision, OptionKind};
 use hitchline::domain::ids::RequestId;
@@ -174,24 +174,23 @@ async fn a_name_of_somebody_else_is_unknown(peer: &Peer) {
 
 async fn a_reader_that_goes_away_frees_the_session(peer: &Peer) {
     let session = peer.start().await;
-    let unread = soon(session.prompt(prompt(peer.wait))).await.unwrap();
-    drop(unread);
-    assert_eq!(turn_when_free(&session, peer.hello).await, Outcome::Completed);
-    let mut undecided = soon(session.prompt(prompt(peer.ask))).await.unwrap();
+    drop(soon(session.prompt(prompt(peer.wait))).await.unwrap());
+    let mut undecided = prompt_when_free(&session, peer.ask).await;
     let request = asked(&mut undecided).await;
     drop(undecided);
-    assert_eq!(turn_when_free(&session, peer.hello).await, Outcome::Completed);
+    let stream = prompt_when_free(&session, peer.hello).await;
     assert_eq!(session.answer(&request.id, Decision::Cancelled).await, Answered::NotWaiting);
+    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&session).await;
 }
 
-/// Runs a turn as soon as the one before is over.
-async fn turn_when_free(session: &Arc<dyn Session>, text: &str) -> Outcome {
+/// Starts a turn as soon as the one before is over.
+async fn prompt_when_free(session: &Arc<dyn Session>, text: &str) -> TurnStream {
     let clock = Clock::system();
     let deadline = clock.now() + PATIENCE;
     loop {
         match session.prompt(prompt(text)).await {
-            Ok(stream) => return hear(session, stream, OptionKind::AllowOnce).await.outcome,
+            Ok(stream) => return stream,
             Err(error) => assert_eq!(error, BackendError::Busy),
         }
         assert!(clock.now() < deadline, "the session is busy for ever");

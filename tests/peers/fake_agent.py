@@ -22,6 +22,7 @@ arguments.add_argument("--exit", type=int, default=None, help="exit at once with
 arguments.add_argument("--caps", default="close,load,resume", help="what is offered")
 arguments.add_argument("--string-ids", action="store_true")
 arguments.add_argument("--stubborn", action="store_true", help="ignore the end of input and SIGTERM")
+arguments.add_argument("--children", action="store_true", help="start children that are hard to find or to stop")
 arguments.add_argument("--log", default=None, help="a file to which each message received is appended")
 args = arguments.parse_args()
 
@@ -76,13 +77,13 @@ def ask(session, wait=True):
     return request("session/request_permission", {"sessionId": session, "toolCall": call, "options": options}, wait)
 
 
-def children(session):
-    """Starts children that are hard to find or to stop, and names them."""
+def children():
+    """Starts children that are hard to find or to stop; returns their ids."""
     script = "import signal,time; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
     plain = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
     deaf = subprocess.Popen([sys.executable, "-c", script])
     away = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
-    say(session, f"{plain.pid} {deaf.pid} {away.pid}")
+    return f"{plain.pid} {deaf.pid} {away.pid}"
 
 
 def turn(session, text, cancelled):
@@ -99,6 +100,11 @@ def turn(session, text, cancelled):
         return "cancelled"
     elif word == "deaf":
         say(session, "waiting")
+        time.sleep(1000)
+    elif word == "deaf-held":
+        # A child without our variables is nobody's, and it holds our stderr.
+        holder = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"]}, start_new_session=True)
+        say(session, f"{os.getpid()} {holder.pid}")
         time.sleep(1000)
     elif word == "ask":
         say(session, "before ")
@@ -156,7 +162,7 @@ def turn(session, text, cancelled):
             sys.stderr.write("y" * 1_000_000)
         say(session, "done")
     elif word == "children":
-        children(session)
+        say(session, children())
     elif word == "env":
         say(session, json.dumps({"env": dict(os.environ), "cwd": os.getcwd(), "group": os.getpgid(0) == os.getpid()}))
     elif word == "error":
@@ -233,6 +239,8 @@ def main():
         sys.exit(args.exit)
     if args.stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if args.children:
+        children()
     turns = {}
     for line in sys.stdin:
         if args.log:

@@ -109,8 +109,7 @@ impl Turn {
                 }
                 Woke::GraceOver => {
                     tracing::warn!("An agent did not stop its turn in time; it is killed");
-                    core.agent.kill();
-                    core.agent.gone().await;
+                    core.agent.kill(&core.shared.parts.clock).await;
                     return Outcome::Cancelled;
                 }
             }
