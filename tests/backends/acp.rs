@@ -63,6 +63,50 @@ async fn a_cancelled_request_is_answered_as_cancelled() {
 }
 
 #[tokio::test]
+async fn a_request_that_comes_after_a_cancellation_is_answered_once_as_cancelled() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("ask-late")).await.unwrap();
+    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(AgentEvent::Text { .. }))));
+    session.cancel().await.unwrap();
+    let heard = hear(&session, stream, OptionKind::AllowOnce).await;
+    assert_eq!(
+        (heard.text.as_str(), heard.outcome),
+        (r#"[{"outcome": {"outcome": "cancelled"}}]"#, Outcome::Cancelled)
+    );
+    assert_eq!(heard.asked, []);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_request_that_comes_after_a_turn_is_answered_once_as_cancelled() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "ask-after", OptionKind::AllowOnce).await;
+    assert_eq!((heard.asked, heard.outcome), (vec![], Outcome::Completed));
+    let answers = peer.dir.path().join("answers");
+    until("it was answered", || answers.exists()).await;
+    assert_eq!(std::fs::read_to_string(answers).unwrap(), r#"[{"outcome": {"outcome": "cancelled"}}]"#);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_request_that_offers_no_clear_choice_is_rejected_and_the_turn_goes_on() {
+    let offers = [
+        "[]",
+        r#"{"optionId": "yes"}"#,
+        r#"[{"name": "Yes", "kind": "allow_once"}]"#,
+        r#"[{"optionId": "a", "name": "Yes", "kind": "allow_once"}, {"optionId": "a", "name": "No", "kind": "reject_once"}]"#,
+    ];
+    for offer in offers {
+        let Some(heard) = run(&[], &format!("ask-offering {offer}")).await else { return };
+        let answered = (heard.text.as_str(), heard.outcome);
+        assert_eq!(answered, (r#"{"outcome": {"outcome": "cancelled"}}"#, Outcome::Completed), "{offer}");
+        assert_eq!(heard.asked, [], "{offer}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_the_agent_takes_back_is_withdrawn() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;

@@ -32,6 +32,7 @@ async fn a_crash_while_a_decision_is_waited_for_ends_the_waiting() {
     let session = peer.start().await;
     let mut stream = session.prompt(prompt("crash-asking")).await.unwrap();
     let request = asked(&mut stream).await;
+    std::fs::write(peer.dir.path().join("crash-now"), "").unwrap();
     assert!(matches!(soon(stream.next()).await, Some(TurnEvent::End(Outcome::Failed(BackendError::Crashed { .. })))));
     let answered = session.answer(&request.id, choose(&request, OptionKind::AllowOnce)).await;
     assert_eq!(answered, hitchline::backend::Answered::NotWaiting);

@@ -66,15 +66,28 @@ def request(method, params, wait=True):
     return replies[id].get() if wait else id
 
 
-def ask(session, wait=True):
+OPTIONS = [
+    {"optionId": "always", "name": "Always", "kind": "allow_always"},
+    {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
+    {"optionId": "cancel", "name": "No", "kind": "reject_once"},
+]
+
+
+def ask(session, wait=True, options=OPTIONS):
     call = {"toolCallId": "t1", "title": "Remove a file", "kind": "execute", "status": "pending"}
     call["rawInput"] = {"command": "rm file"}
-    options = [
-        {"optionId": "always", "name": "Always", "kind": "allow_always"},
-        {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
-        {"optionId": "cancel", "name": "No", "kind": "reject_once"},
-    ]
     return request("session/request_permission", {"sessionId": session, "toolCall": call, "options": options}, wait)
+
+
+def ask_and_count(session):
+    """Asks for a decision; returns all answers that came."""
+    id = ask(session, wait=False)
+    answers = [replies[id].get()["result"]]
+    # Whatever was sent before the next answer has been read by then.
+    request("craft/drain", {"sessionId": session})
+    while not replies[id].empty():
+        answers.append(replies[id].get())
+    return json.dumps(answers)
 
 
 def children():
@@ -112,6 +125,13 @@ def turn(session, text, cancelled):
         say(session, json.dumps(answer["result"]))
         if answer["result"]["outcome"]["outcome"] == "cancelled":
             return "cancelled"
+    elif word == "ask-late":
+        say(session, "waiting")
+        cancelled.wait()
+        say(session, ask_and_count(session))
+        return "cancelled"
+    elif word == "ask-offering":
+        say(session, json.dumps(ask(session, options=json.loads(rest))["result"]))
     elif word == "flood-ask":
         chunk = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "x"}}
         params = {"sessionId": session, "update": chunk}
@@ -138,6 +158,8 @@ def turn(session, text, cancelled):
         os._exit(3)
     elif word == "crash-asking":
         ask(session, wait=False)
+        while not os.path.exists("crash-now"):
+            time.sleep(0.01)
         os._exit(4)
     elif word == "garbage":
         write(b"Listening on nothing")
@@ -186,6 +208,11 @@ def run_turn(id, session, text, cancelled):
         send(id=id, error=end)
     else:
         send(id=id, result={"stopReason": end})
+    if text == "ask-after":
+        answers = ask_and_count(session)
+        with open("answers.new", "w", encoding="utf-8") as file:
+            file.write(answers)
+        os.replace("answers.new", "answers")
 
 
 def handle(message, turns):

@@ -132,8 +132,12 @@ impl Turn {
     fn ask(&mut self, params: &Value, reply: Reply) {
         let withdrawal = reply.withdrawal();
         let id = self.core.wait_for_decision(reply);
-        let request = self.tools.permission(id.clone(), params).filter(|_| !self.cancel.is_cancelled());
-        let Some(request) = request else {
+        // A turn that is over, or about to be, waits for no decision.
+        let over = self.cancel.is_cancelled() || self.inbox.is_closed();
+        let Some(request) = self.tools.permission(id.clone(), params).filter(|_| !over) else {
+            if !over {
+                tracing::warn!("An agent asked for a decision and offered no clear choice; its request is refused");
+            }
             self.core.answer(&id, &Decision::Cancelled);
             return;
         };
