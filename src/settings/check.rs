@@ -184,11 +184,14 @@ fn sessions(sessions: &Sessions, settings: &Settings, findings: &mut Findings) {
         ("turn_timeout", sessions.turn_timeout),
         ("approval_timeout", sessions.approval_timeout),
     ];
-    for (key, _) in limits.into_iter().filter(|(_, limit)| *limit == Duration::ZERO) {
-        findings.problem(
-            format!("sessions.{key}"),
-            "is 0, so that everything would time out at once; write one such as 10m",
-        );
+    for (key, limit) in limits {
+        limit_of_time(format!("sessions.{key}"), limit, findings);
+    }
+}
+
+fn limit_of_time(key: String, limit: Duration, findings: &mut Findings) {
+    if limit == Duration::ZERO {
+        findings.problem(key, "is 0, so that everything would time out at once; write one such as 10m");
     }
 }
 
@@ -223,6 +226,9 @@ fn acp(key: &str, agent: &Acp, environment: &Environment, findings: &mut Finding
     }
     if let Some(path) = &agent.working_dir {
         directory(&format!("{key}.working_dir"), path, findings);
+    }
+    if let Some(limit) = agent.create_timeout {
+        limit_of_time(format!("{key}.create_timeout"), limit, findings);
     }
     if let Some(path) = &agent.env_file {
         secret_file(&format!("{key}.env_file"), path, findings);
