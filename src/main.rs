@@ -8,7 +8,7 @@ use hitchline::cli;
 use hitchline::settings::Environment;
 use tokio::runtime::{Builder, Runtime};
 
-/// The work is waiting: more threads than this only cost memory.
+/// The work is waiting: more threads than this only cost memory. One core is left to the store, which writes on a thread of its own.
 const MOST_WORKERS: usize = 4;
 /// How long the dropping of what did not end by itself may take.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
 fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Builder::new_multi_thread().worker_threads(cores.min(MOST_WORKERS)).enable_all().build()
+    Builder::new_multi_thread().worker_threads((cores - 1).clamp(1, MOST_WORKERS)).enable_all().build()
 }
 
 /// Text that is not UTF-8 is kept as far as it can be read, so that what checks it can name its key.

@@ -1,7 +1,8 @@
-//! Logs: one subscriber, to stderr, set up once.
+//! Logs and counters: one subscriber, to stderr, and one recorder, each set up once.
 
 use std::io::IsTerminal;
 
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -55,6 +56,43 @@ pub fn init(config: &Config) {
         Format::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),
     };
+}
+
+/// The upper bounds of the acknowledgement time's buckets, in seconds: up to the 3 s after which Slack delivers again.
+const ACK_BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 3.0];
+
+/// The process's counters and times; cheap to clone.
+#[derive(Clone)]
+pub struct Counters(PrometheusHandle);
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Counters").finish_non_exhaustive()
+    }
+}
+
+impl Counters {
+    /// Starts to count. In a process that counts already, these stay empty.
+    ///
+    /// # Errors
+    /// When there are no buckets; it means that a constant is wrong.
+    pub fn start() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new().set_buckets(&ACK_BUCKETS)?.build_recorder();
+        let counters = Self(recorder.handle());
+        let _counts_already = metrics::set_global_recorder(recorder);
+        Ok(counters)
+    }
+
+    /// All of them, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Puts what was measured since the last call into its buckets. Without this, every time that is measured takes memory until
+    /// somebody reads it.
+    pub fn tidy(&self) {
+        self.0.run_upkeep();
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The operator's surface: probes on the HTTP listener, and the same on the control socket for `hitchline healthcheck`.
+//! The operator's surface: probes and metrics on the HTTP listener, and the same on the control socket for `hitchline healthcheck`.
 //!
 //! `/livez` says only that our own loops turn: it does not ask Slack, the store or an agent, for a restart would mend none of them.
 //! `/readyz` says whether a message would be taken now, and if not, why.
@@ -12,14 +12,17 @@ use std::path::{Path, PathBuf};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::scope::{OnCrash, Scope};
+use crate::secret::{ExposeSecret, SecretString};
 use crate::store::Store;
+use crate::telemetry::Counters;
 
 /// The control socket's name in the state directory.
 pub const CONTROL_SOCKET: &str = "ctl.sock";
@@ -40,8 +43,10 @@ pub struct Readiness {
 pub struct Probes {
     /// How things stand.
     pub readiness: watch::Receiver<Readiness>,
-    /// The store, asked for a commit; absent until it is open.
+    /// The store, asked for a commit.
     pub store: Store,
+    /// What has been counted.
+    pub counters: Counters,
 }
 
 /// A surface that could not be opened.
@@ -65,12 +70,13 @@ pub enum ListenError {
     },
 }
 
-/// Opens the HTTP listener and serves until `close`. Returns the address, which differs from `listen` for port 0.
+/// Opens the HTTP listener and serves until `close`; without `token` only the probes answer. Returns the address, which differs from `listen` for port 0.
 ///
 /// # Errors
 /// When the address can't be opened.
 pub async fn serve_http(
     listen: SocketAddr,
+    token: Option<SecretString>,
     probes: Probes,
     scope: &Scope,
     close: CancellationToken,
@@ -78,7 +84,7 @@ pub async fn serve_http(
     let failed = |source| ListenError::Tcp { address: listen, source };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let app = router(probes);
+    let app = router(probes, Access::Token(token));
     scope.spawn("http", OnCrash::Stop, async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(close.cancelled_owned()).await;
         report(served);
@@ -100,7 +106,7 @@ pub fn serve_control(dir: &Path, probes: Probes, scope: &Scope, close: Cancellat
     }
     let listener = UnixListener::bind(&path).map_err(failed)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    let app = router(probes);
+    let app = router(probes, Access::Owner);
     scope.spawn("control socket", OnCrash::Stop, async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(close.cancelled_owned()).await;
         report(served);
@@ -115,8 +121,42 @@ fn report(served: io::Result<()>) {
     }
 }
 
-fn router(probes: Probes) -> Router {
-    Router::new().route("/livez", get(|| async { "alive\n" })).route("/readyz", get(ready)).with_state(probes)
+/// Who may ask for more than the probes.
+#[derive(Debug, Clone)]
+enum Access {
+    /// Whoever can open the socket's file: its owner.
+    Owner,
+    /// Whoever sends this token; nobody when there is none.
+    Token(Option<SecretString>),
+}
+
+impl Access {
+    fn allows(&self, headers: &HeaderMap) -> bool {
+        let Self::Token(token) = self else { return true };
+        let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        token.as_ref().zip(sent).is_some_and(|(token, sent)| same(token.expose_secret().as_bytes(), sent.as_bytes()))
+    }
+}
+
+/// Compares in a time that tells nothing of where two texts differ.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+}
+
+fn router(probes: Probes, access: Access) -> Router {
+    let counters = probes.counters.clone();
+    let metrics = get(async move |headers: HeaderMap| {
+        if access.allows(&headers) {
+            (StatusCode::OK, counters.render())
+        } else {
+            (StatusCode::UNAUTHORIZED, "send the token of http.token_file as `Authorization: Bearer …`\n".to_owned())
+        }
+    });
+    Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .with_state(probes)
+        .route("/metrics", metrics)
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {
@@ -148,6 +188,19 @@ fn failing(readiness: &Readiness, stored: Result<(), String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_owner_and_who_has_the_token_may_read_metrics() {
+        let bearer = |text: &str| HeaderMap::from_iter([(AUTHORIZATION, text.parse().unwrap())]);
+        let token = Access::Token(Some("secret".into()));
+        assert!(Access::Owner.allows(&HeaderMap::new()));
+        assert!(token.allows(&bearer("Bearer secret")));
+        for wrong in ["Bearer secreT", "Bearer secret ", "Bearer ", "secret", "Basic secret"] {
+            assert!(!token.allows(&bearer(wrong)), "{wrong}");
+        }
+        assert!(!token.allows(&HeaderMap::new()));
+        assert!(!Access::Token(None).allows(&bearer("Bearer ")), "without a token nobody has it");
+    }
 
     #[test]
     fn each_reason_is_named() {

@@ -104,10 +104,10 @@ enum State {
         /// The decision that the turn waits for.
         asked: Option<(RequestId, oneshot::Sender<Decision>)>,
     },
-    Crashed,
+    /// Crashed, released or ended; only a restored one goes on.
+    Gone,
     /// Gone behind everybody's back: only the next prompt finds out.
     Vanished,
-    Ended,
 }
 
 #[async_trait]
@@ -117,7 +117,7 @@ impl Session for EchoSession {
     }
 
     fn is_alive(&self) -> bool {
-        !matches!(*self.0.state(), State::Crashed | State::Ended)
+        !matches!(*self.0.state(), State::Gone)
     }
 
     async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
@@ -142,15 +142,16 @@ impl Session for EchoSession {
         }
     }
 
-    async fn end(&self, _deadline: Instant) -> Result<(), BackendError> {
-        match std::mem::replace(&mut *self.0.state(), State::Ended) {
-            // It is only tidied up: a later message may still bring it back.
-            State::Crashed => return Ok(()),
-            State::Running { cancel, .. } => cancel.cancel(),
-            State::Idle | State::Vanished | State::Ended => {}
+    async fn release(&self, _deadline: Instant) -> Result<(), BackendError> {
+        if let State::Running { cancel, .. } = std::mem::replace(&mut *self.0.state(), State::Gone) {
+            cancel.cancel();
         }
-        self.0.shared.mark_ended(self.0.id);
         Ok(())
+    }
+
+    async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
+        self.0.shared.mark_ended(self.0.id);
+        self.release(deadline).await
     }
 }
 
@@ -164,8 +165,8 @@ impl Core {
         match &*state {
             State::Idle => {}
             State::Running { .. } => return Err(BackendError::Busy),
-            State::Crashed => return Err(script::crash()),
-            State::Vanished | State::Ended => return Err(BackendError::Ended),
+            State::Gone | State::Vanished if self.shared.is_ended(self.id) => return Err(BackendError::Ended),
+            State::Gone | State::Vanished => return Err(script::crash()),
         }
         let (events, stream) = TurnStream::channel();
         if script.is_immediate() {
@@ -242,7 +243,7 @@ impl Core {
     fn after(&self, then: Then) -> State {
         match then {
             Then::Stays => State::Idle,
-            Then::Crashes => State::Crashed,
+            Then::Crashes => State::Gone,
             Then::Vanishes => {
                 self.shared.mark_ended(self.id);
                 State::Vanished

@@ -66,7 +66,11 @@ pub trait Session: Send + Sync + Debug {
     /// Answers a permission request.
     async fn answer(&self, request: &RequestId, decision: Decision) -> Answered;
 
-    /// Ends the session and everything that runs for it, by the deadline at the latest. Safe to call twice.
+    /// Stops everything that runs for the session, by the deadline at the latest. It may be restored later. Safe to call twice.
+    async fn release(&self, deadline: Instant) -> Result<(), BackendError>;
+
+    /// Ends the session for good, and everything that runs for it, by the deadline at the latest. Safe to call twice, and after it was
+    /// released.
     async fn end(&self, deadline: Instant) -> Result<(), BackendError>;
 }
 

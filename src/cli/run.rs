@@ -68,7 +68,7 @@ fn exit_for(error: &RunError) -> Exit {
         | RunError::Settings(_)
         | RunError::TokenRefused { .. } => Exit::Configuration,
         RunError::Simulator(_) => Exit::Usage,
-        RunError::Recovery(_) | RunError::Signals(_) => Exit::Internal,
+        RunError::Recovery(_) | RunError::Signals(_) | RunError::Counters(_) => Exit::Internal,
     }
 }
 

@@ -109,12 +109,13 @@ impl Outbox {
 
     async fn run_lane(&self, conversation: ConversationKey) {
         let lane = lane::Lane::new(&self.0);
-        while let Some(owed) = self.front(&conversation) {
+        let mut next = self.front(&conversation);
+        while let Some(owed) = next {
             if lane.deliver(&owed).await.is_err() {
                 // We are stopping: the rows stay in the store, and the lane as it is.
                 return;
             }
-            self.pop(&conversation);
+            next = self.advance(&conversation);
         }
     }
 
@@ -122,17 +123,21 @@ impl Outbox {
         self.lanes().get(conversation)?.front().map(|item| item.owed.clone())
     }
 
-    fn pop(&self, conversation: &ConversationKey) {
+    /// Takes the settled row out of its lane and returns the next one. Without one the lane is gone, in the same moment: a row that
+    /// comes later makes a lane with a task of its own.
+    fn advance(&self, conversation: &ConversationKey) -> Option<Owed> {
         let mut lanes = self.lanes();
-        let Some(lane) = lanes.get_mut(conversation) else { return };
+        let lane = lanes.get_mut(conversation)?;
         let settled = lane.pop_front();
-        if lane.is_empty() {
+        let next = lane.front().map(|item| item.owed.clone());
+        if next.is_none() {
             lanes.remove(conversation);
             self.0.emptied.notify_waiters();
         }
         drop(lanes);
         // What the row held is let go outside of the lock.
         drop(settled);
+        next
     }
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<ConversationKey, VecDeque<Item>>> {

@@ -28,6 +28,10 @@ impl Script {
         }
     }
 
+    fn count(&self) -> usize {
+        self.calls.lock().unwrap().len()
+    }
+
     fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
@@ -181,4 +185,22 @@ async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
     again.recover().await.unwrap();
     again.settled(&key()).await;
     assert_eq!(first.slack.calls().last().map(String::as_str), Some("post a"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_comes_as_its_lane_ends_is_sent_once() {
+    const ROWS: usize = 20_000;
+    let fixture = fixture(&[]);
+    for n in 0..ROWS {
+        fixture.outbox.send(vec![post(&n.to_string())], None);
+        // As the last one leaves: when its lane is just about to end.
+        while fixture.slack.count() <= n {
+            tokio::task::yield_now().await;
+        }
+    }
+    fixture.outbox.settled(&key()).await;
+    fixture.scope.wait().await;
+    let sent = fixture.slack.calls();
+    let odd = sent.iter().enumerate().find(|(n, call)| **call != format!("post {n}"));
+    assert_eq!((odd, sent.len()), (None, ROWS));
 }

@@ -151,7 +151,7 @@ impl Inner {
             let (inner, key) = (self.clone(), key.clone());
             self.parts.scope.spawn("session end", OnCrash::Log, async move {
                 let deadline = inner.parts.clock.now() + END_TIMEOUT;
-                inner.end_live(&key, session.as_ref(), deadline).await;
+                inner.see_off(&key, deadline, session.end(deadline)).await;
             });
         }
         words::ENDED.to_owned()

@@ -28,6 +28,8 @@ use super::words;
 const CONTROLS: usize = 16;
 /// How long the backend of a session that failed or was ended may take to clean up.
 const END_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a backend may take to clean up after a start that took too long.
+const START_GRACE: Duration = Duration::from_secs(5);
 /// The pause between attempts to commit a turn's end.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
@@ -61,7 +63,7 @@ impl Inner {
         };
         if let Some(session) = live {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
-            self.end_live(key, session.as_ref(), deadline).await;
+            self.see_off(key, deadline, session.release(deadline)).await;
         }
         let open = self.parts.store.interrupted_turns().await.unwrap_or_default();
         match open.into_iter().find(|turn| turn.seq == seq) {
@@ -173,7 +175,9 @@ impl Inner {
         let timeout = self.parts.policy.create_timeout(&record.backend);
         let deadline = self.parts.clock.now() + timeout;
         let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline };
-        let ready = self.parts.clock.timeout_at(deadline, self.start_or_restore(record, spec)).await;
+        // Backends keep to the deadline themselves, and then see to it that nothing is left.
+        let patience = deadline + START_GRACE;
+        let ready = self.parts.clock.timeout_at(patience, self.start_or_restore(record, spec)).await;
         let ready = ready.map_err(|_late| BackendError::Timeout { phase: Doing::Create, after: timeout })??;
         self.keep_live(record, &ready);
         Ok(ready)
@@ -230,7 +234,8 @@ impl Inner {
         }
         if let Some(session) = dead {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
-            self.end_live(key, session.as_ref(), deadline).await;
+            let leaving = if gone { session.end(deadline) } else { session.release(deadline) };
+            self.see_off(key, deadline, leaving).await;
         }
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::backend::{Backends, Session};
+use crate::backend::Backends;
+use crate::backend::error::BackendError;
 use crate::clock::Clock;
 use crate::domain::access::{Admitted, Denied, Gate};
 use crate::domain::conversation::ConversationKey;
@@ -161,7 +162,7 @@ impl Manager {
     pub async fn release(&self, deadline: Instant) -> usize {
         let live = self.0.slots().take_live();
         tracing::info!(sessions = live.len(), "Releasing the live sessions");
-        let ends = live.iter().map(|(key, session)| self.0.end_live(key, session.as_ref(), deadline));
+        let ends = live.iter().map(|(key, session)| self.0.see_off(key, deadline, session.release(deadline)));
         let failures = join_all(ends).await.into_iter().filter(|ended| !ended).count();
         for backend in self.0.parts.backends.values() {
             backend.shutdown(deadline).await;
@@ -513,9 +514,14 @@ impl Inner {
         }
     }
 
-    /// Ends a live session and says in one line when that fails.
-    pub(super) async fn end_live(&self, key: &ConversationKey, session: &dyn Session, deadline: Instant) -> bool {
-        match self.parts.clock.timeout_at(deadline, session.end(deadline)).await {
+    /// Waits until `leaving`, the end or the release of a live session, is done, and says in one line when that fails.
+    pub(super) async fn see_off(
+        &self,
+        key: &ConversationKey,
+        deadline: Instant,
+        leaving: impl Future<Output = Result<(), BackendError>>,
+    ) -> bool {
+        match self.parts.clock.timeout_at(deadline, leaving).await {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => tracing::warn!(conversation = %key, %error, "A session did not end properly"),
             Err(_late) => tracing::warn!(conversation = %key, "A session did not end in time"),

@@ -19,10 +19,10 @@ use super::manager::Inner;
 use super::reply::{Reply, Worked};
 use super::words;
 
-/// How long a cancelled turn may take to say so, before its session is ended by force. Above the backends' own grace.
+/// How long a cancelled turn may take to say so, before its session is released by force. Above the backends' own grace.
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
-/// How long ending a session by force may take.
-const FORCED_END: Duration = Duration::from_secs(2);
+/// How long releasing a session by force may take.
+const FORCED_RELEASE: Duration = Duration::from_secs(2);
 
 /// A turn to be run.
 pub(super) struct Turn {
@@ -239,7 +239,7 @@ impl Live<'_> {
         self.cancelling = Some((why, self.now() + CANCEL_GRACE));
         // Before the approvals: an agent that is only told "no" may go on, and finish as if nobody had stopped it.
         if let Err(error) = self.session.cancel().await {
-            tracing::warn!(conversation = %self.turn.key, %error, "A turn could not be cancelled; its session is ended if it does not stop");
+            tracing::warn!(conversation = %self.turn.key, %error, "A turn could not be cancelled; its session is released if it does not stop");
         }
         for settled in self.approvals.withdraw_all() {
             self.settle(settled).await;
@@ -252,8 +252,8 @@ impl Live<'_> {
             if now < *until {
                 return None;
             }
-            tracing::warn!(conversation = %self.turn.key, "A cancelled turn did not stop; its session is ended by force");
-            let _forced = self.session.end(now + FORCED_END).await;
+            tracing::warn!(conversation = %self.turn.key, "A cancelled turn did not stop; its session is released by force");
+            let _forced = self.session.release(now + FORCED_RELEASE).await;
             return Some(Outcome::Cancelled);
         }
         if let Some(expired) = self.approvals.expire(now) {

@@ -185,11 +185,11 @@ fn sessions(sessions: &Sessions, settings: &Settings, findings: &mut Findings) {
         ("approval_timeout", sessions.approval_timeout),
     ];
     for (key, limit) in limits {
-        limit_of_time(format!("sessions.{key}"), limit, findings);
+        not_zero(format!("sessions.{key}"), limit, findings);
     }
 }
 
-fn limit_of_time(key: String, limit: Duration, findings: &mut Findings) {
+fn not_zero(key: String, limit: Duration, findings: &mut Findings) {
     if limit == Duration::ZERO {
         findings.problem(key, "is 0, so that everything would time out at once; write one such as 10m");
     }
@@ -228,7 +228,7 @@ fn acp(key: &str, agent: &Acp, environment: &Environment, findings: &mut Finding
         directory(&format!("{key}.working_dir"), path, findings);
     }
     if let Some(limit) = agent.create_timeout {
-        limit_of_time(format!("{key}.create_timeout"), limit, findings);
+        not_zero(format!("{key}.create_timeout"), limit, findings);
     }
     if let Some(path) = &agent.env_file {
         secret_file(&format!("{key}.env_file"), path, findings);
@@ -287,6 +287,23 @@ fn operations(settings: &Settings, findings: &mut Findings) {
     }
     if let Some(problem) = settings.log.problem() {
         findings.problem("log.level", problem);
+    }
+    without_effect(settings, findings);
+}
+
+/// Says of a key that this version only reads that it does so.
+fn without_effect(settings: &Settings, findings: &mut Findings) {
+    let (sessions, default) = (&settings.sessions, Sessions::default());
+    let keys = [
+        ("store.min_free", settings.store.min_free != Settings::default().store.min_free),
+        ("sessions.max_per_user", sessions.max_per_user != default.max_per_user),
+        ("sessions.idle_expiry", sessions.idle_expiry != default.idle_expiry),
+        ("sessions.on_interrupt", sessions.on_interrupt != default.on_interrupt),
+        ("sessions.history_on_loss", sessions.history_on_loss != default.history_on_loss),
+        ("sessions.when_busy", sessions.when_busy != default.when_busy),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
+        findings.warning(key, "has no effect in this version yet");
     }
 }
 

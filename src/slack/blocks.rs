@@ -3,15 +3,19 @@
 use serde_json::{Value, json};
 
 use super::button;
-use super::markdown::{code_block, escape};
+use super::markdown::{code_block, escape, visible};
 use crate::domain::agent::OptionKind;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body};
 
-/// How much of a command is shown; a section holds 3,000 characters.
-const DETAIL: usize = 2_400;
+/// What a section or a context holds, in characters as they are sent: after escaping.
+const SECTION: usize = 3_000;
+/// How long a title is shown, so that the headline and the marks around it fit too.
+const TITLE: usize = 2_800;
 /// A button's label.
 const LABEL: usize = 75;
+/// Stands where something was left out.
+const CUT: &str = " … cut";
 /// The buttons of one actions block.
 const BUTTONS: usize = 25;
 
@@ -29,17 +33,16 @@ fn section(text: &str) -> Value {
 }
 
 fn approval(card: &ApprovalCard) -> (String, Value) {
-    let title = format!("*{}*", escape(&card.title.replace('*', "∗")));
-    let verdict = verdict(card);
-    let mut blocks = vec![section(&format!("{}\n{title}", headline(card)))];
+    let title = cut(&card.title, TITLE, |title| escape(&visible(title).replace('*', "∗")));
+    let mut blocks = vec![section(&format!("{}\n*{title}*", headline(card)))];
     if let Some(detail) = &card.detail {
         blocks.push(section(&detail_block(detail)));
     }
-    blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": verdict}]}));
-    if matches!(card.state, ApprovalState::Open { .. }) {
+    blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": verdict(card)}]}));
+    if matches!(card.state, ApprovalState::Open { .. }) && !card.options.is_empty() {
         blocks.push(json!({"type": "actions", "elements": buttons(card)}));
     }
-    (format!("{}: {}", headline(card), escape(&card.title)), Value::Array(blocks))
+    (format!("{}: {}", headline(card), cut(&card.title, TITLE, |title| escape(&visible(title)))), Value::Array(blocks))
 }
 
 fn headline(card: &ApprovalCard) -> &'static str {
@@ -56,11 +59,15 @@ fn verdict(card: &ApprovalCard) -> String {
     match &card.state {
         ApprovalState::Open { expires_after_s } => {
             let minutes = expires_after_s.div_ceil(60);
-            format!("<@{}> or an admin decides; without an answer it is rejected after {minutes} min.", card.requester)
+            let rest = if card.options.len() > BUTTONS { "\n… cut: only the first choices are shown." } else { "" };
+            format!(
+                "<@{}> or an admin decides; without an answer it is rejected after {minutes} min.{rest}",
+                card.requester
+            )
         }
         ApprovalState::Decided { by, option } => {
-            let label = card.options.get(*option).map_or("?", |(label, _)| label);
-            format!("<@{by}> chose: {}", escape(label))
+            let label = card.options.get(*option).map_or_else(|| "?".to_owned(), |(label, _)| shown_label(label));
+            format!("<@{by}> chose: {}", escape(&label))
         }
         ApprovalState::Expired => "Nobody decided in time, so it was rejected.".to_owned(),
         ApprovalState::Withdrawn => "The turn ended before anybody decided.".to_owned(),
@@ -68,12 +75,35 @@ fn verdict(card: &ApprovalCard) -> String {
 }
 
 fn detail_block(detail: &str) -> String {
-    let shown: String = detail.chars().take(DETAIL).collect();
-    let mut block = code_block(&shown);
-    if shown.len() < detail.len() {
-        block.push_str("\n_The rest is too long to be shown. Allow only what you can see._");
+    const REST: &str = "\n_… cut: the rest is too long to be shown. Allow only what you can see._";
+    let whole = code_block(detail);
+    if whole.chars().count() <= SECTION {
+        return whole;
     }
-    block
+    longest(detail, SECTION - REST.chars().count(), code_block) + REST
+}
+
+/// `plain` as `render` shows it, in at most `limit` characters; what is left out is mentioned.
+fn cut(plain: &str, limit: usize, render: impl Fn(&str) -> String) -> String {
+    let whole = render(plain);
+    if whole.chars().count() <= limit {
+        return whole;
+    }
+    longest(plain, limit - CUT.chars().count(), render) + CUT
+}
+
+/// The longest beginning of `plain` that takes at most `limit` characters as `render` shows it. More text never takes less room, and
+/// no character takes less than one.
+fn longest(plain: &str, limit: usize, render: impl Fn(&str) -> String) -> String {
+    let ends: Vec<usize> = plain.char_indices().map(|(at, c)| at + c.len_utf8()).take(limit).collect();
+    let fitting = ends.partition_point(|end| render(&plain[..*end]).chars().count() <= limit);
+    let end = fitting.checked_sub(1).map_or(0, |last| ends[last]);
+    render(&plain[..end])
+}
+
+fn shown_label(label: &str) -> String {
+    let label = if label.trim().is_empty() { "?" } else { label };
+    cut(label, LABEL, visible)
 }
 
 fn buttons(card: &ApprovalCard) -> Vec<Value> {
@@ -83,12 +113,11 @@ fn buttons(card: &ApprovalCard) -> Vec<Value> {
 
 fn one_button(card: &ApprovalCard, option: usize, label: &str, kind: OptionKind) -> Value {
     let (action_id, value) = button::encode(&Button::Approval { id: card.id, option });
-    let label: String = label.chars().take(LABEL).collect();
     let mut button = json!({
         "type": "button",
         "action_id": action_id,
         "value": value,
-        "text": {"type": "plain_text", "text": if label.trim().is_empty() { "?" } else { &label }, "emoji": false},
+        "text": {"type": "plain_text", "text": shown_label(label), "emoji": false},
     });
     match kind {
         OptionKind::AllowOnce => button["style"] = json!("primary"),
@@ -107,56 +136,4 @@ fn one_button(card: &ApprovalCard, option: usize, label: &str, kind: OptionKind)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::ApprovalId;
-
-    fn card(state: ApprovalState) -> ApprovalCard {
-        ApprovalCard {
-            id: ApprovalId::parse("0b1e2c3d4e5f60718293a4b5c6d7e8f9").unwrap(),
-            requester: "U1".into(),
-            title: "Run <rm>".into(),
-            detail: Some("rm -rf \u{202e}x ``` <!here>".into()),
-            options: vec![
-                ("Allow".into(), OptionKind::AllowOnce),
-                ("Always".into(), OptionKind::AllowAlways),
-                ("Reject".into(), OptionKind::RejectOnce),
-            ],
-            state,
-        }
-    }
-
-    #[test]
-    fn an_open_request_shows_the_exact_command_and_a_button_for_each_option() {
-        let (text, blocks) = content(&Body::Approval(card(ApprovalState::Open { expires_after_s: 600 })));
-        assert_eq!(text, "The agent asks for permission: Run &lt;rm&gt;");
-        let detail = blocks[1]["text"]["text"].as_str().unwrap();
-        assert!(detail.contains("\\u{202E}") && detail.contains("&lt;!here&gt;"), "{detail}");
-        assert_eq!(detail.matches("```").count(), 2, "it can't end its own block: {detail}");
-        let buttons = blocks[3]["elements"].as_array().unwrap();
-        let styles: Vec<_> = buttons.iter().map(|button| button["style"].as_str()).collect();
-        assert_eq!(styles, [Some("primary"), None, Some("danger")]);
-        assert_eq!(buttons[2]["value"], "0b1e2c3d4e5f60718293a4b5c6d7e8f9:2");
-        assert!(buttons[1]["confirm"].is_object() && buttons[0]["confirm"].is_null());
-    }
-
-    #[test]
-    fn a_settled_request_has_no_buttons_and_says_what_became_of_it() {
-        for (state, says) in [
-            (ApprovalState::Decided { by: "U2".into(), option: 2 }, "<@U2> chose: Reject"),
-            (ApprovalState::Expired, "rejected"),
-            (ApprovalState::Withdrawn, "before anybody decided"),
-        ] {
-            let (_, blocks) = content(&Body::Approval(card(state)));
-            let all = blocks.to_string();
-            assert!(all.contains(says) && !all.contains("\"actions\""), "{all}");
-        }
-    }
-
-    #[test]
-    fn a_text_stands_in_one_section_that_shows_all_of_it() {
-        let (text, blocks) = content(&Body::Text("*hi*".into()));
-        assert_eq!(text, "*hi*");
-        assert_eq!(blocks, json!([{"type": "section", "expand": true, "text": {"type": "mrkdwn", "text": "*hi*"}}]));
-    }
-}
+mod tests;

@@ -32,8 +32,10 @@ use writer::Writer;
 
 /// The schema that this binary writes; a newer one is refused.
 const SCHEMA_VERSION: i64 = 1;
-/// Pages in the write-ahead log after which `SQLite` copies them back; checkpoints make the tail of the commit time.
-const CHECKPOINT_PAGES: u32 = 4_000;
+/// The size of a page, in bytes. Our rows are short and lie on many pages, all of which go into the log whole.
+const PAGE_SIZE: u32 = 1_024;
+/// Pages in the write-ahead log, 16 MiB, after which `SQLite` copies them back; checkpoints make the tail of the commit time.
+const CHECKPOINT_PAGES: u32 = 16_000;
 /// How long the keys of handled events are kept.
 const KEEP_KEYS: Duration = Duration::from_hours(168);
 
@@ -139,6 +141,8 @@ fn make_private_dir(dir: &Path) -> std::io::Result<()> {
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    // Counts only for a database that is made now, and only before its log.
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL, not NORMAL: with NORMAL a power cut loses acknowledged rows.
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -20,7 +20,7 @@ impl Store {
         .await
     }
 
-    /// Notes that something was delivered, as which message. Nobody waits for this commit; it rides with later ones.
+    /// Notes that something was delivered, as which message. Nobody waits for this commit; it rides with the next one.
     pub async fn delivered(&self, id: OwedId, ts: Option<Ts>) -> Result<(), StoreError> {
         self.settle(id, "sent", ts, None).await
     }
@@ -44,7 +44,7 @@ impl Store {
                 .execute(params![id.to_string(), state, ts.as_ref().map(Ts::as_str), error])
                 .map(drop)
         };
-        Self::write_in(slot, change, move |outcome| {
+        Self::note_in(slot, change, move |outcome| {
             if let Err(error) = outcome {
                 tracing::warn!(owed.id = %id, %error, "A delivery was not noted; after a restart it is tried again");
             }

@@ -149,6 +149,22 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_note_is_on_disk_soon_even_without_company_and_before_the_store_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let row = || Owed { id: OwedId::new(), conversation: key(), turn: None, op: Op::Delete { ts: "1.1".into() } };
+    let (alone, last) = (row(), row());
+    store.owe(vec![alone.clone(), last.clone()], None, 1_000).await.unwrap();
+    store.delivered(alone.id, None).await.unwrap();
+    let noted = async { while store.owed().await.unwrap().len() > 1 {} };
+    tokio::time::timeout(Duration::from_secs(10), noted).await.expect("it was never written");
+    store.delivered(last.id, None).await.unwrap();
+    store.close().await;
+    drop(store);
+    assert_eq!(open(dir.path()).owed().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_failing_change_takes_only_itself_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

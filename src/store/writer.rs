@@ -1,13 +1,15 @@
 //! The one thread that writes, in groups.
 //!
 //! A job runs inside the group's transaction, under a savepoint of its own so that one that fails takes only itself back; what it
-//! leaves to be done runs after the commit, on this thread and in the order of the jobs.
+//! leaves to be done runs after the commit, on this thread and in the order of the jobs. A job that nobody waits for is a note: it
+//! makes no group of its own as long as another job comes soon.
 
 use std::sync::Mutex;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::lock::Lock;
@@ -18,10 +20,26 @@ const GROUP: usize = 256;
 /// How many jobs may wait. When it is full, whoever wants to write waits, and withholds its acknowledgement after its own deadline.
 const WAITING: usize = 1_024;
 
+/// How long notes wait for a job to ride with; a crash loses what was noted meanwhile.
+const RIDE: Duration = Duration::from_millis(10);
+
 /// What is left to do once the group's commit is known.
 type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// A change; it runs in the group's transaction.
-type Job = Box<dyn FnOnce(&Connection) -> (bool, Settle) + Send>;
+type Change = Box<dyn FnOnce(&Connection) -> (bool, Settle) + Send>;
+
+/// A change that waits for its group.
+struct Job {
+    change: Change,
+    haste: Haste,
+}
+
+/// Whether somebody waits for a change to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    Now,
+    Note,
+}
 
 /// The writer thread's handle.
 #[derive(Debug)]
@@ -39,10 +57,12 @@ impl Writer {
     pub(super) fn start(connection: Connection, lock: Lock) -> std::io::Result<Self> {
         let (sender, jobs) = mpsc::channel(WAITING);
         let runtime = Handle::current();
+        // Of its own, for it waits with a time-out even while everything else ends.
+        let waiting = Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             // What a settled job wakes may spawn tasks.
             let _runtime = runtime.enter();
-            write_groups(connection, jobs);
+            write_groups(connection, jobs, &waiting);
             drop(lock);
         })?;
         Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
@@ -76,12 +96,16 @@ impl Store {
         C: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         D: FnOnce(Result<T, StoreError>) + Send + 'static,
     {
-        slot.0.send(Box::new(move |connection| {
-            let result = change(connection);
-            let succeeded = result.is_ok();
-            let settle: Settle = Box::new(move |commit| then(commit.and_then(|()| Ok(result?))));
-            (succeeded, settle)
-        }));
+        slot.0.send(Job { change: settled_by(change, then), haste: Haste::Now });
+    }
+
+    /// The same for a change that nobody waits for: it may be on disk a moment later.
+    pub(super) fn note_in<C, D>(slot: Slot, change: C, then: D)
+    where
+        C: FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+        D: FnOnce(Result<(), StoreError>) + Send + 'static,
+    {
+        slot.0.send(Job { change: settled_by(change, then), haste: Haste::Note });
     }
 
     /// Runs `change` in the next group and returns its result when it is committed.
@@ -100,14 +124,44 @@ impl Store {
     }
 }
 
-fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+fn settled_by<T, C, D>(change: C, then: D) -> Change
+where
+    T: Send + 'static,
+    C: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    D: FnOnce(Result<T, StoreError>) + Send + 'static,
+{
+    Box::new(move |connection| {
+        let result = change(connection);
+        let succeeded = result.is_ok();
+        let settle: Settle = Box::new(move |commit| then(commit.and_then(|()| Ok(result?))));
+        (succeeded, settle)
+    })
+}
+
+fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>, waiting: &Runtime) {
     let mut group = Vec::with_capacity(GROUP);
-    while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+    while waiting.block_on(next_group(&mut jobs, &mut group)) {
         write_group(&connection, group.drain(..));
     }
     if let Err((_connection, error)) = connection.close() {
         tracing::warn!(%error, "The database did not close cleanly; its log is replayed at the next start");
     }
+}
+
+/// Takes everything that waits, and waits for something; notes alone wait a little longer for company. Returns whether there is more.
+async fn next_group(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> bool {
+    if jobs.recv_many(group, GROUP).await == 0 {
+        return false;
+    }
+    let company = async {
+        while group.len() < GROUP && group.iter().all(|job| job.haste == Haste::Note) {
+            if jobs.recv_many(group, GROUP - group.len()).await == 0 {
+                return;
+            }
+        }
+    };
+    let _alone = tokio::time::timeout(RIDE, company).await;
+    true
 }
 
 fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
@@ -130,7 +184,7 @@ fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
 
 fn run_job(connection: &Connection, job: Job) -> Settle {
     let marked = run(connection, "SAVEPOINT job");
-    let (succeeded, settle) = job(connection);
+    let (succeeded, settle) = (job.change)(connection);
     let undone = if succeeded { Ok(()) } else { run(connection, "ROLLBACK TO job") };
     match marked.and(undone).and_then(|()| run(connection, "RELEASE job")) {
         Ok(()) => settle,

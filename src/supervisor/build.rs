@@ -27,6 +27,7 @@ use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
 use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, sockets};
 use crate::store::Store;
+use crate::telemetry::Counters;
 
 use super::link;
 use super::shutdown::Pace;
@@ -36,6 +37,9 @@ use super::{Options, Reason, RunError, notify};
 /// The delays between attempts to reach Slack for the first time.
 const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_secs(1), std::time::Duration::from_mins(1));
+
+/// How often the counters are tidied up.
+const TIDY_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a daemon stands on and, once it is built, what stands on that. Fields are let go in the order in which [`Foundation::stop`]
 /// names them.
@@ -68,12 +72,15 @@ impl Foundation {
         let (readiness, watched) = watch::channel(Readiness::default());
         let scope = Scope::new();
         let close_listeners = CancellationToken::new();
-        let probes = Probes { readiness: watched, store: store.clone() };
+        let counters = Counters::start()?;
+        let probes = Probes { readiness: watched, store: store.clone(), counters: counters.clone() };
         admin::serve_control(&settings.store.dir, probes.clone(), &scope, close_listeners.clone())?;
         if let Some(listen) = settings.http.listen {
-            let address = admin::serve_http(listen, probes, &scope, close_listeners.clone()).await?;
+            let token = settings.http.token.clone();
+            let address = admin::serve_http(listen, token, probes, &scope, close_listeners.clone()).await?;
             announce(&format!("http: http://{address}"));
         }
+        scope.spawn("counters", OnCrash::Log, tidy(counters, clock.clone(), close_listeners.clone()));
         Ok(Self {
             settings,
             environment: Arc::new(environment),
@@ -263,6 +270,13 @@ impl Foundation {
             tracing::info!("simulator stopped");
         }
         self.http.release();
+    }
+}
+
+/// Keeps the counters small, whether or not somebody reads them.
+async fn tidy(counters: Counters, clock: Clock, close: CancellationToken) {
+    while close.run_until_cancelled(clock.sleep(TIDY_EVERY)).await.is_some() {
+        counters.tidy();
     }
 }
 

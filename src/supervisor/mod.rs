@@ -77,6 +77,9 @@ pub enum RunError {
     /// The HTTP client can't be built.
     #[error(transparent)]
     HttpClient(#[from] BuildError),
+    /// The counters can't be set up.
+    #[error("the counters can't start: {0}")]
+    Counters(#[from] metrics_exporter_prometheus::BuildError),
     /// The simulator did not start.
     #[error(transparent)]
     Simulator(#[from] StartError),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hitchline::backend::error::BackendError;
+use hitchline::backend::error::{BackendError, Kind};
 use hitchline::backend::{Answered, Outcome, Session, TurnStream};
 use hitchline::clock::Clock;
 use hitchline::domain::agent::{Decision, OptionKind};
@@ -25,8 +25,8 @@ macro_rules! contract {
         contract!(@each
             ids_are_unique, a_turn_says_something_and_ends_once, a_second_prompt_is_busy, a_cancelled_turn_ends_as_cancelled,
             a_decision_is_applied_once, a_rejection_reaches_the_agent, a_cancelled_turn_no_longer_waits, an_ended_session_is_gone,
-            an_end_ends_its_turn, a_stopped_backend_starts_nothing, sessions_do_not_mix, a_name_of_somebody_else_is_unknown,
-            a_reader_that_goes_away_frees_the_session,
+            an_end_ends_its_turn, a_released_session_can_be_brought_back, a_reader_that_goes_away_frees_the_session,
+            a_stopped_backend_starts_nothing, sessions_do_not_mix, a_name_of_somebody_else_is_unknown,
         );
     })* };
     (@each $($name:ident,)*) => { $(
@@ -144,6 +144,28 @@ async fn an_end_ends_its_turn(peer: &Peer) {
     soon(peer.scope.wait()).await;
 }
 
+async fn a_released_session_can_be_brought_back(peer: &Peer) {
+    let session = peer.start().await;
+    let stream = soon(session.prompt(prompt(peer.wait))).await.unwrap();
+    let deadline = peer.deadline();
+    let (released, heard) = tokio::join!(session.release(deadline), hear(&session, stream, OptionKind::AllowOnce));
+    released.unwrap();
+    assert_eq!(heard.outcome, Outcome::Cancelled);
+    soon(session.release(peer.deadline())).await.expect("fine a second time");
+    assert!(!session.is_alive());
+    assert_eq!(session.prompt(prompt(peer.hello)).await.unwrap_err().kind(), Kind::Transient);
+    match peer.restore(&session.backend_ref()).await {
+        Ok(again) => {
+            assert_eq!(turn(&again, peer.hello, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+            again.end(peer.deadline()).await.unwrap();
+            session.end(peer.deadline()).await.expect("fine after a release");
+        }
+        Err(error) => assert!(matches!(error, BackendError::Unsupported(_)), "{error:?}"),
+    }
+    soon(peer.backend.shutdown(peer.deadline())).await;
+    soon(peer.scope.wait()).await;
+}
+
 async fn a_stopped_backend_starts_nothing(peer: &Peer) {
     let session = peer.start().await;
     peer.finish(&session).await;
@@ -243,7 +265,7 @@ async fn an_echo_session_that_crashed_can_be_brought_back_and_one_that_vanished_
     let heard = turn(&session, "!fail crash", OptionKind::AllowOnce).await;
     assert!(matches!(heard.outcome, Outcome::Failed(BackendError::Crashed { .. })));
     assert!(!session.is_alive());
-    session.end(peer.deadline()).await.unwrap();
+    session.release(peer.deadline()).await.unwrap();
     let again = peer.restore(&session.backend_ref()).await.unwrap();
     assert_eq!(turn(&again, "!vanish", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     assert_eq!(again.prompt(prompt("hello")).await.unwrap_err(), BackendError::Ended);

@@ -20,7 +20,7 @@ async fn a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_brough
     assert_eq!(heard.outcome, Outcome::Failed(BackendError::Crashed { exit: "exit code 3".to_owned(), stderr }));
     assert!(!session.is_alive());
     assert!(matches!(session.prompt(prompt("hello")).await, Err(BackendError::Crashed { .. })));
-    soon(session.end(peer.deadline())).await.unwrap();
+    soon(session.release(peer.deadline())).await.unwrap();
     let again = peer.restore(&session.backend_ref()).await.unwrap();
     assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&again).await;
@@ -74,10 +74,10 @@ async fn a_session_whose_turn_was_ended_by_force_can_be_brought_back() {
     .await;
     // Somebody still holds its stderr, which we go on reading for a moment: not all of it is gone yet.
     assert!(!session.is_alive());
-    let mut end = Box::pin(session.end(peer.deadline()));
-    assert!(futures_util::poll!(end.as_mut()).is_pending());
+    let mut release = Box::pin(session.release(peer.deadline()));
+    assert!(futures_util::poll!(release.as_mut()).is_pending());
     assert!(Command::new("kill").arg(holder).status().unwrap().success());
-    soon(end).await.unwrap();
+    soon(release).await.unwrap();
     let again = peer.restore(&session.backend_ref()).await.unwrap();
     assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&again).await;

@@ -121,6 +121,29 @@ impl Slack {
         Running { process }
     }
 
+    /// A daemon that is not to come up, with one line of its configuration changed; its exit code and its log.
+    pub(crate) fn refused(&self, dir: &str, line: &str, changed: &str) -> (i32, String) {
+        let mut process = self.process(dir, line, changed);
+        let ended = process.ended(DEADLINE);
+        assert!(process.lines.try_iter().all(|line| line != "ready"), "it was ready before it gave up");
+        ended
+    }
+
+    /// A daemon that can't reach Slack.
+    pub(crate) fn lonely(&self, dir: &str) -> Running {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let process = self.process(dir, &self.api.0, &nobody.to_string());
+        Running { process }
+    }
+
+    fn process(&self, dir: &str, line: &str, changed: &str) -> Process {
+        let config = std::path::Path::new(dir).join("hitchline.toml");
+        let text = self.config(dir);
+        assert!(text.contains(line), "{line} is not in {text}");
+        std::fs::write(&config, text.replace(line, changed)).unwrap();
+        Process::start(&["run", "--config", config.to_str().unwrap()], &[])
+    }
+
     /// A daemon whose agents are `agent`, a program with its arguments; it has one grace for its turns.
     pub(crate) fn daemon_with(&self, dir: &str, agent: &[&str], grace: &str) -> Running {
         let sections = format!(
@@ -158,6 +181,11 @@ impl Running {
         self.process.ended(DEADLINE).0
     }
 
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        let seen = eventually(DEADLINE, || self.process.log().contains(text).then_some(()));
+        assert!(seen.is_some(), "never logged: {text}");
+    }
+
     /// Kills it, as a machine that runs out of memory would.
     pub(crate) fn kill(mut self) {
         self.process.signal(Signal::KILL);
@@ -176,6 +204,8 @@ impl Running {
 pub(crate) struct Daemon {
     process: Mutex<Process>,
     api: Api,
+    /// The operator's listener.
+    http: Api,
     _state: tempfile::TempDir,
 }
 
@@ -188,8 +218,9 @@ impl Daemon {
         all.push(("HITCHLINE__STORE__DIR", dir.to_str().unwrap()));
         let process = Process::start(&["run", "--simulator", "--simulator-listen", "127.0.0.1:0"], &all);
         let base = process.line("simulator: http://");
+        let http = Api(process.line("http: http://"));
         process.line("ready");
-        Self { process: Mutex::new(process), api: Api(base), _state: state }
+        Self { process: Mutex::new(process), api: Api(base), http, _state: state }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -208,6 +239,11 @@ impl Daemon {
 
     pub(crate) fn ended_within(&self, within: Duration) -> (i32, String) {
         self.process.lock().unwrap().ended(within)
+    }
+
+    /// The answer's head and body of the operator's listener.
+    pub(crate) fn ask(&self, path: &str, token: &str) -> (String, String) {
+        self.http.exchange(&format!("GET {path}"), &format!("Authorization: Bearer {token}\r\n"), "")
     }
 
     pub(crate) fn wait_for_log(&self, text: &str) {
@@ -293,6 +329,11 @@ impl Api {
         assert!(reached.is_some() && calls.len() == times, "{method}: {calls:?}");
     }
 
+    /// Sends the daemon a frame that Slack would not send.
+    pub(crate) fn inject(&self, what: &Value) {
+        self.post("/sim/inject", what);
+    }
+
     pub(crate) fn fault(&self, fault: &Value) {
         let set = self.post("/sim/faults", fault);
         assert!(set.get("id").is_some(), "{set}");
@@ -307,12 +348,17 @@ impl Api {
         self.request(&format!("POST {path}"), &body.to_string())
     }
 
-    /// One HTTP exchange, as plain as it gets, so that the tests share no client with what they test.
     fn request(&self, line: &str, body: &str) -> Value {
+        let (_, content) = self.exchange(line, "Content-Type: application/json\r\n", body);
+        serde_json::from_str(&content).unwrap_or_else(|error| panic!("{line}: {error}: {content}"))
+    }
+
+    /// One HTTP exchange, as plain as it gets, so that the tests share no client with what they test; the answer's head and body.
+    fn exchange(&self, line: &str, headers: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.0).unwrap();
         stream.set_read_timeout(Some(DEADLINE * 2)).unwrap();
         let head = format!(
-            "{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{line} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
             self.0,
             body.len()
         );
@@ -326,7 +372,7 @@ impl Api {
         } else {
             content.to_owned()
         };
-        serde_json::from_str(&content).unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
+        (head.to_owned(), content)
     }
 }
 

@@ -12,6 +12,8 @@ mod package;
 #[cfg(test)]
 #[path = "../tools/program.rs"]
 mod program;
+#[cfg(test)]
+mod start;
 
 use std::time::Duration;
 
@@ -231,5 +233,34 @@ fn new_starts_a_session_with_its_first_prompt() {
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "still me")]);
     let wrong = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline new --agent nobody");
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &wrong), ("text_contains", "there is no agent")]);
+    assert_eq!(daemon.stop(), 0);
+}
+
+// holds: T-7
+#[test]
+fn nonsense_is_survived_and_counted_and_only_the_operator_may_count() {
+    let daemon = Daemon::start(&[("HITCHLINE__HTTP__TOKEN", "operators-only")]);
+    for frame in [json!("no JSON"), json!({"type": "surprise"}), json!({"envelope_id": "e-1", "type": "novelty"})] {
+        daemon.inject(&json!({"frame": frame}));
+    }
+    daemon.inject(&json!({"event": {"type": "message", "channel": "C0GENERAL", "ts": "1.1", "text": "by nobody"}}));
+    let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline still here");
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "still here")]);
+
+    assert!(daemon.ask("/livez", "").0.contains(" 200 "));
+    assert!(daemon.ask("/readyz", "").0.contains(" 200 "));
+    for wrong in ["", "guessed"] {
+        let (head, body) = daemon.ask("/metrics", wrong);
+        assert!(head.contains(" 401 ") && !body.contains("hitchline_"), "{head} {body}");
+    }
+    let (_, counted) = daemon.ask("/metrics", "operators-only");
+    for line in [
+        "hitchline_events_ignored_total{reason=\"incomplete\"} 1",
+        "hitchline_events_ignored_total{reason=\"unknown_type\"} 2",
+        "hitchline_events_ignored_total{reason=\"unreadable\"} 1",
+        "hitchline_turns_total{outcome=\"completed\"} 1",
+    ] {
+        assert!(counted.contains(line), "{line}:\n{counted}");
+    }
     assert_eq!(daemon.stop(), 0);
 }

@@ -74,6 +74,7 @@ fn says_gone(clause: &[String]) -> bool {
         words.as_slice(),
         ["session", "not", "found", ..]
             | ["session", "does", "not", "exist", ..]
+            | ["session", "doesn", "t", "exist", ..]
             | ["session", "unknown" | "closed"]
             | ["unknown", "session"]
             | ["no", "such", "session"]
@@ -82,10 +83,28 @@ fn says_gone(clause: &[String]) -> bool {
 
 /// Whether an internal error is clearly that of a service behind the agent.
 fn is_of_a_service(error: &RpcError, id: &str) -> bool {
-    const WORDS: [&str; 10] =
-        ["429", "502", "503", "504", "529", "overloaded", "timeout", "econnrefused", "econnreset", "etimedout"];
-    const PAIRS: [[&str; 2]; 4] =
-        [["timed", "out"], ["connection", "refused"], ["connection", "reset"], ["service", "unavailable"]];
+    const WORDS: [&str; 12] = [
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+        "529",
+        "overloaded",
+        "timeout",
+        "econnrefused",
+        "econnreset",
+        "etimedout",
+        "enotfound",
+    ];
+    const PAIRS: [[&str; 2]; 6] = [
+        ["timed", "out"],
+        ["rate", "limit"],
+        ["service", "unavailable"],
+        ["connection", "refused"],
+        ["connection", "reset"],
+        ["connection", "error"],
+    ];
     error.code == INTERNAL
         && clauses(error, id).iter().any(|words| {
             words.iter().any(|word| WORDS.contains(&word.as_str()))

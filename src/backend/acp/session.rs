@@ -98,7 +98,8 @@ enum State {
     Idle,
     /// A turn runs; the token is cancelled when it is asked to stop.
     Running(CancellationToken),
-    Ended,
+    /// Nothing runs for it any more; only a restored one goes on.
+    Released,
 }
 
 /// The agent's requests that wait for a decision.
@@ -128,7 +129,7 @@ impl Session for AcpSession {
     }
 
     fn is_alive(&self) -> bool {
-        !matches!(*self.0.state.borrow(), State::Ended) && self.0.agent.is_alive()
+        !matches!(*self.0.state.borrow(), State::Released) && self.0.agent.is_alive()
     }
 
     async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
@@ -154,14 +155,15 @@ impl Session for AcpSession {
     }
 
     async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
+        self.0.shared.mark_ended(&self.0.id);
+        self.release(deadline).await
+    }
+
+    async fn release(&self, deadline: Instant) -> Result<(), BackendError> {
         let core = &self.0;
-        if core.agent.is_alive() {
-            // One whose agent died, or had to be killed, is only tidied up: a later message may still bring it back.
-            core.shared.mark_ended(&core.id);
-        }
         core.cancel();
         core.turn_over(deadline).await;
-        core.state.send_replace(State::Ended);
+        core.state.send_replace(State::Released);
         core.close(deadline).await;
         core.agent.leave(deadline);
         let clock = &core.shared.parts.clock;
@@ -186,7 +188,7 @@ impl Core {
             refused = match state {
                 State::Idle => None,
                 State::Running(_) => Some(BackendError::Busy),
-                State::Ended => Some(BackendError::Ended),
+                State::Released => Some(released()),
             };
             if refused.is_none() {
                 *state = State::Running(cancel.clone());
@@ -264,4 +266,8 @@ impl Core {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn released() -> BackendError {
+    BackendError::Transient("this session was released; restore it first".to_owned())
 }

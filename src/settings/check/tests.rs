@@ -126,3 +126,27 @@ fn a_program_is_found_by_name_or_by_path() {
         assert_eq!(is_found(program, search), found, "{program:?} in {search:?}");
     }
 }
+
+#[test]
+fn a_key_that_is_only_read_says_so_once_it_is_set() {
+    let found = findings(|s| {
+        s.sessions.max_per_user = 3;
+        s.sessions.idle_expiry = Duration::ZERO;
+    });
+    let keys: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        keys,
+        [
+            "sessions.max_per_user: has no effect in this version yet",
+            "sessions.idle_expiry: has no effect in this version yet"
+        ]
+    );
+}
+
+#[test]
+fn no_time_limit_is_zero() {
+    assert!(problem(|s| s.sessions.turn_timeout = Duration::ZERO).starts_with("sessions.turn_timeout: is 0"));
+    let agent = Acp { command: list(&["sh"]), create_timeout: Some(Duration::ZERO), ..Acp::default() };
+    let said = problem(|s| drop(s.backends.insert("a".to_owned(), Backend::Acp(agent))));
+    assert!(said.starts_with("backends.a.create_timeout: is 0"), "{said}");
+}

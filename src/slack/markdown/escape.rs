@@ -21,13 +21,26 @@ pub fn code_block(plain: &str) -> String {
     format!("```\n{}\n```", guard_fences(&escape(&visible(plain))))
 }
 
-/// Keeps three backticks in a row from ending the block that they stand in.
+/// Keeps three or more backticks in a row from ending the block that they stand in.
 pub(super) fn guard_fences(code: &str) -> String {
-    code.replace("```", &format!("``{APART}`"))
+    let mut out = String::with_capacity(code.len());
+    let mut run = 0;
+    for c in code.chars() {
+        if c != '`' {
+            run = 0;
+        } else if run == 2 {
+            out.push(APART);
+            run = 1;
+        } else {
+            run += 1;
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// Shows control and direction characters by their names: what a person approves must be what they see.
-fn visible(plain: &str) -> String {
+pub fn visible(plain: &str) -> String {
     let mut out = String::with_capacity(plain.len());
     for c in plain.chars() {
         if hides(c) {
@@ -53,6 +66,10 @@ mod tests {
     #[test]
     fn code_holds_whatever_it_is_given() {
         assert_eq!(code_block("a ``` b <x>"), "```\na ``\u{200b}` b &lt;x&gt;\n```");
+        for run in 0..12 {
+            let block = code_block(&"`".repeat(run));
+            assert_eq!(block.matches("```").count(), 2, "{run} backticks in a row: {block}");
+        }
         assert_eq!(code_block("a\u{202e}b\u{1b}[0m\tc"), "```\na\\u{202E}b\\u{001B}[0m\tc\n```");
         assert_eq!(inline_code("a`b\nc&"), "`aˋb c&amp;`");
     }

@@ -9,7 +9,7 @@ mod inline;
 mod split;
 mod table;
 
-pub use escape::{code_block, escape, inline_code};
+pub use escape::{code_block, escape, inline_code, visible};
 
 use escape::APART;
 

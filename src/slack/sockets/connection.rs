@@ -144,6 +144,11 @@ impl Connection {
             Event::Order(Some(Order::Ping)) => socket.send(Message::Ping(PING)).await,
             Event::Order(Some(Order::Close) | None) => return Some(End::Asked),
             Event::Settled(id) => self.acknowledge(socket, id).await,
+            Event::Frame(Some(Ok(Message::Close(_)))) => {
+                // The answer was queued as it was read. Slack has been seen to leave the line open after that.
+                let _gone_already = socket.flush().await;
+                return Some(End::Gone("the server said goodbye".to_owned()));
+            }
             Event::Frame(Some(Ok(frame))) => self.on_frame(socket, frame).await,
             Event::Frame(Some(Err(error))) => Err(error),
             Event::Frame(None) => return Some(End::Gone("the server closed it".to_owned())),
@@ -237,7 +242,11 @@ impl Connection {
             }
             let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
             if socket.close(Some(frame)).await.is_ok() {
-                while let Some(Ok(_late)) = socket.next().await {}
+                while let Some(Ok(late)) = socket.next().await {
+                    if late.is_close() {
+                        return;
+                    }
+                }
             }
         };
         let _dropped = clock.timeout(CLOSING, goodbye).await;

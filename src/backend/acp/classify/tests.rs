@@ -29,6 +29,7 @@ fn every_known_way_to_say_that_a_session_is_gone() {
             "does not exist",
             error(-32_603, "Internal error", json!({"error": {"reason": "Session 'X' does not exist."}})),
         ),
+        ("doesn't", error(-32_603, "Internal error", details("Session with id X doesn't exist"))),
         ("closed", error(-32_603, "Internal error", details("The session was closed"))),
     ];
     for (agent, error) in unknown {
@@ -50,6 +51,7 @@ fn other_failures_of_a_prompt_keep_the_session() {
         error(-32_603, "Session config option not found: x", Value::Null),
         error(-32_603, "Internal error", details("the tool server of session X not found")),
         error(-32_603, "unknown session config option x", Value::Null),
+        error(-32_603, "Internal error", details("session file not found")),
         error(-32_603, "The session closed its connection to the model", Value::Null),
         error(-32_603, "Unknown error", json!({"sessionId": "X", "hint": "not found"})),
     ];
@@ -96,6 +98,8 @@ fn a_session_that_is_not_brought_back_because_of_a_service_may_come_back_later()
         error(-32_603, "API error (529): Overloaded", Value::Null),
         error(-32_603, "Internal error", json!({"error": {"type": "overloaded_error"}})),
         error(-32_603, "429 Too Many Requests", Value::Null),
+        error(-32_603, "rate limit exceeded", Value::Null),
+        error(-32_603, "getaddrinfo ENOTFOUND api.example.com", Value::Null),
         error(-32_603, "Request timeout", Value::Null),
         error(-32_603, "Internal error", details("the request timed out")),
         error(-32_603, "Internal error", details("connect ECONNREFUSED 127.0.0.1:4096")),

@@ -1,0 +1,116 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::ids::ApprovalId;
+
+fn card(state: ApprovalState) -> ApprovalCard {
+    ApprovalCard {
+        id: ApprovalId::parse("0b1e2c3d4e5f60718293a4b5c6d7e8f9").unwrap(),
+        requester: "U1".into(),
+        title: "Run <rm>".into(),
+        detail: Some("rm -rf \u{202e}x ``` <!here>".into()),
+        options: vec![
+            ("Allow".into(), OptionKind::AllowOnce),
+            ("Always".into(), OptionKind::AllowAlways),
+            ("Reject".into(), OptionKind::RejectOnce),
+        ],
+        state,
+    }
+}
+
+#[test]
+fn an_open_request_shows_the_exact_command_and_a_button_for_each_option() {
+    let (text, blocks) = content(&Body::Approval(card(ApprovalState::Open { expires_after_s: 600 })));
+    assert_eq!(text, "The agent asks for permission: Run &lt;rm&gt;");
+    let detail = blocks[1]["text"]["text"].as_str().unwrap();
+    assert!(detail.contains("\\u{202E}") && detail.contains("&lt;!here&gt;"), "{detail}");
+    assert_eq!(detail.matches("```").count(), 2, "it can't end its own block: {detail}");
+    let buttons = blocks[3]["elements"].as_array().unwrap();
+    let styles: Vec<_> = buttons.iter().map(|button| button["style"].as_str()).collect();
+    assert_eq!(styles, [Some("primary"), None, Some("danger")]);
+    assert_eq!(buttons[2]["value"], "0b1e2c3d4e5f60718293a4b5c6d7e8f9:2");
+    assert!(buttons[1]["confirm"].is_object() && buttons[0]["confirm"].is_null());
+}
+
+#[test]
+fn a_settled_request_has_no_buttons_and_says_what_became_of_it() {
+    for (state, says) in [
+        (ApprovalState::Decided { by: "U2".into(), option: 2 }, "<@U2> chose: Reject"),
+        (ApprovalState::Expired, "rejected"),
+        (ApprovalState::Withdrawn, "before anybody decided"),
+    ] {
+        let (_, blocks) = content(&Body::Approval(card(state)));
+        let all = blocks.to_string();
+        assert!(all.contains(says) && !all.contains("\"actions\""), "{all}");
+    }
+}
+
+#[test]
+fn a_text_stands_in_one_section_that_shows_all_of_it() {
+    let (text, blocks) = content(&Body::Text("*hi*".into()));
+    assert_eq!(text, "*hi*");
+    assert_eq!(blocks, json!([{"type": "section", "expand": true, "text": {"type": "mrkdwn", "text": "*hi*"}}]));
+}
+
+/// A title, a detail or a label: short, long, or nothing but what grows when it is escaped, hidden or kept apart.
+fn hostile(longest: usize) -> impl Strategy<Value = String> {
+    let piece = prop_oneof!["[a-z ]{1,40}", "[<>&*`]{1,40}", "\\PC{1,8}", Just("\u{e0001}\u{202e}\n".to_owned())];
+    (piece, 0..longest).prop_map(|(piece, times)| piece.repeat(times))
+}
+
+fn state() -> impl Strategy<Value = ApprovalState> {
+    prop_oneof![
+        any::<u64>().prop_map(|expires_after_s| ApprovalState::Open { expires_after_s }),
+        (0usize..40).prop_map(|option| ApprovalState::Decided { by: "U2".into(), option }),
+        Just(ApprovalState::Expired),
+        Just(ApprovalState::Withdrawn),
+    ]
+}
+
+fn length(value: &Value) -> usize {
+    value.as_str().unwrap().chars().count()
+}
+
+fn of_type<'a>(blocks: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    blocks.as_array().unwrap().iter().filter(move |block| block["type"] == kind)
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_agent_asks_for_is_within_slacks_limits_and_what_is_cut_says_so(
+        title in hostile(200),
+        detail in proptest::option::of(hostile(400)),
+        labels in proptest::collection::vec(hostile(6), 0..40),
+        state in state(),
+    ) {
+        let options: Vec<_> = labels.into_iter().map(|label| (label, OptionKind::AllowAlways)).collect();
+        let card = ApprovalCard { title: title.clone(), detail: detail.clone(), options: options.clone(), ..card(state) };
+        let open = matches!(card.state, ApprovalState::Open { .. });
+        let (text, blocks) = content(&Body::Approval(card));
+        prop_assert!((1..=3_000).contains(&text.chars().count()));
+        prop_assert!(blocks.as_array().unwrap().len() <= 50);
+        let sections: Vec<_> = of_type(&blocks, "section").map(|section| &section["text"]["text"]).collect();
+        prop_assert!(sections.iter().all(|text| (1..=3_000).contains(&length(text))));
+        let contexts: Vec<_> = of_type(&blocks, "context").map(|context| &context["elements"][0]["text"]).collect();
+        prop_assert!(contexts.iter().all(|text| (1..=3_000).contains(&length(text))));
+
+        let whole = |shown: &Value, text: &str| {
+            let shown = shown.as_str().unwrap();
+            shown.contains(text) || shown.contains("… cut")
+        };
+        prop_assert!(whole(sections[0], &escape(&visible(&title).replace('*', "∗"))));
+        if let Some(detail) = &detail {
+            prop_assert!(whole(sections[1], &code_block(detail)));
+            prop_assert_eq!(sections[1].as_str().unwrap().matches("```").count(), 2, "it can't end its own block");
+        }
+        let buttons: Vec<_> = of_type(&blocks, "actions").flat_map(|actions| actions["elements"].as_array().unwrap()).collect();
+        prop_assert_eq!(buttons.len(), if open { options.len().min(25) } else { 0 });
+        prop_assert!(!open || options.len() <= 25 || whole(contexts[0], "… cut"));
+        for (button, (label, _)) in buttons.iter().zip(&options) {
+            prop_assert!((1..=75).contains(&length(&button["text"]["text"])));
+            prop_assert!(length(&button["value"]) <= 2_000 && length(&button["action_id"]) <= 255);
+            prop_assert!(label.trim().is_empty() || whole(&button["text"]["text"], &visible(label)));
+        }
+        prop_assert!(of_type(&blocks, "actions").all(|actions| !actions["elements"].as_array().unwrap().is_empty()));
+    }
+}

@@ -1,0 +1,52 @@
+//! Starts that can't work: one sentence, the right exit code, and nothing left running.
+
+use crate::harness::Slack;
+
+/// The last line of a log: what a person reads first.
+fn last(log: &str) -> &str {
+    log.trim_end().lines().last().unwrap_or_default()
+}
+
+#[test]
+fn a_second_instance_is_told_so() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let first = slack.daemon(dir);
+    let (code, log) = slack.refused(dir, "[access]", "[access]");
+    assert_eq!(code, 75, "{log}");
+    assert!(last(&log).starts_with("hitchline: store.dir: another hitchline already works in"), "{log}");
+    assert_eq!(first.stop(), 0, "the first one is not disturbed");
+}
+
+#[test]
+fn what_slack_or_the_system_refuses_is_named_with_its_key() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("listen = \"{}\"", taken.local_addr().unwrap());
+    let no_dir = format!("dir = \"{dir}/hitchline.toml/state\"");
+    let cases = [
+        ("xoxb-simulator", "xoxb-somebody-else", "hitchline: slack.bot_token: Slack refused it (invalid_auth)"),
+        ("xapp-simulator", "xapp-somebody-else", "hitchline: slack.app_token: Slack refused it (invalid_auth)"),
+        (&format!("dir = \"{dir}/state\""), &no_dir, "hitchline: store.dir: "),
+        ("listen = \"\"", &taken, "hitchline: http.listen: "),
+    ];
+    for (line, changed, expected) in cases {
+        let (code, log) = slack.refused(dir, line, changed);
+        assert_eq!(code, 78, "{changed}: {log}");
+        assert!(last(&log).starts_with(expected), "{changed}: {log}");
+        assert!(!log.contains("somebody-else"), "a token is never repeated: {log}");
+    }
+}
+
+// holds: C-4
+#[test]
+fn a_daemon_that_never_reached_slack_stops_in_order() {
+    let state = tempfile::tempdir().unwrap();
+    let slack = Slack::start();
+    let daemon = slack.lonely(state.path().to_str().unwrap());
+    daemon.wait_for_log("Slack does not answer yet");
+    assert_eq!(daemon.stop(), 0);
+}

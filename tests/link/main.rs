@@ -1,0 +1,27 @@
+//! The Socket Mode link over real sockets that are really cut, against the simulator and against a server that a test plays by hand.
+//!
+//! Time is turned by hand, so that minutes of silence and back-off pass in milliseconds; the network is real.
+
+#[cfg(test)]
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod deliveries;
+#[cfg(test)]
+mod frames;
+#[cfg(test)]
+mod inbox;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod overlap;
+#[cfg(test)]
+mod reconnects;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod subject;

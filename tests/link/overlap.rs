@@ -1,0 +1,113 @@
+//! A connection and its replacement side by side.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::bench::Bench;
+use crate::server::Server;
+use crate::subject::{Subject, clock};
+
+// holds: T-5
+#[tokio::test]
+async fn the_replacement_is_greeted_before_the_old_one_goes() {
+    for fault in ["refresh", "warning"] {
+        let bench = Bench::live().await;
+        bench.pass(Duration::from_mins(1)).await;
+        let asked = bench.now_ms();
+        bench.fault(json!({"fault": fault, "close_ms": 10_000})).await;
+        bench.another(1).await;
+        bench.sockets(1).await;
+        let connections = bench.connections().await;
+        let [old, new] = connections.as_slice() else { panic!("{connections:?}") };
+        let ms = |of: &serde_json::Value, what: &str| of[what].as_i64().unwrap();
+        assert!(ms(new, "opened_ms") <= asked + 500, "at once: {new}");
+        assert!(ms(new, "hello_ms") < ms(old, "closed_ms"), "{old} {new}");
+        assert!(ms(old, "closed_ms") >= asked + 10_000, "the server ended it, not we: {old}");
+        assert!(bench.subject.is_live());
+        bench.end().await;
+    }
+}
+
+// holds: T-1, T-5
+#[tokio::test]
+async fn what_comes_on_the_old_connection_is_acknowledged_there() {
+    let mut server = Server::start().await;
+    let (clock, hand) = clock();
+    let mut subject = Subject::start(&server.base(), clock);
+    let mut old = server.greeted(1).await;
+    subject.becomes_live().await;
+    old.event("before", "hold it").await;
+    old.send(&json!({"type": "disconnect", "reason": "refresh_requested", "debug_info": {"host": "by-hand"}})).await;
+    let mut new = server.greeted(2).await;
+    new.event("new", "on the new one").await;
+    assert_eq!(new.ack().await, "new");
+    old.event("late", "on the old one").await;
+    assert_eq!(old.ack().await, "late");
+    subject.inbox.let_go();
+    assert_eq!(old.ack().await, "before");
+    // Nobody closes it, so the link does, after a while.
+    hand.advance(Duration::from_secs(8));
+    new.event("on", "and on").await;
+    assert_eq!(new.ack().await, "on");
+    hand.advance(Duration::from_secs(8));
+    old.ended().await;
+    assert!(subject.is_live());
+    drop((old, new));
+    subject.end().await;
+}
+
+// holds: T-4
+#[tokio::test]
+async fn silence_without_traffic_is_noticed_and_replaced_beside_the_silent_one() {
+    let bench = Bench::live().await;
+    bench.pass(Duration::from_mins(1)).await;
+    let silent = bench.now_ms();
+    bench.fault(json!({"fault": "silence"})).await;
+    bench.say("is anybody there?").await;
+    let new = bench.another(1).await;
+    assert!((8_000..=15_000).contains(&(new["opened_ms"].as_i64().unwrap() - silent)), "{new}");
+    assert!(bench.subject.is_live(), "it never was without a connection");
+    bench.sockets(1).await;
+    let envelopes = bench.acked(1).await;
+    assert_eq!(envelopes.last().unwrap()["connection"], new["id"], "{envelopes:?}");
+    assert_eq!(bench.subject.inbox.times("is anybody there?"), 1);
+    bench.end().await;
+}
+
+// holds: T-4
+#[tokio::test]
+async fn a_quiet_workspace_causes_no_reconnects() {
+    let bench = Bench::live().await;
+    bench.fault(json!({"fault": "no_ping"})).await;
+    bench.pass(Duration::from_mins(5)).await;
+    assert_eq!(bench.connections().await.len(), 1);
+    bench.end().await;
+}
+
+// holds: T-6
+#[tokio::test]
+async fn too_many_connections_end_ours_before_a_new_one_is_tried() {
+    let bench = Bench::live().await;
+    bench.pass(Duration::from_mins(1)).await;
+    let asked = bench.now_ms();
+    bench.fault(json!({"fault": "too_many"})).await;
+    let new = bench.another(1).await;
+    let old = &bench.connections().await[0];
+    assert!(old["closed_ms"].as_i64().unwrap() <= asked + 1_000, "{old}");
+    assert!(new["opened_ms"].as_i64().unwrap() >= asked + 10_000, "{new}");
+    bench.end().await;
+}
+
+// holds: T-4
+#[tokio::test]
+async fn a_connection_without_a_greeting_is_given_up() {
+    let bench = Bench::with(&[json!({"fault": "no_hello"})]).await;
+    let new = bench.another(1).await;
+    bench.sockets(1).await;
+    let first = &bench.connections().await[0];
+    assert_eq!(first["greeted"], false);
+    let waited = new["opened_ms"].as_i64().unwrap() - first["opened_ms"].as_i64().unwrap();
+    assert!((30_000..=35_000).contains(&waited), "{waited} ms");
+    bench.end().await;
+}

@@ -1,0 +1,108 @@
+//! When Slack says no, and when somebody else is there.
+
+use std::time::Duration;
+
+use hitchline::slack::LinkState;
+use serde_json::json;
+
+use crate::bench::Bench;
+use crate::logs;
+use crate::server::Server;
+use crate::subject::{Subject, clock};
+
+const OPEN: &str = "apps.connections.open";
+
+fn reason(state: &LinkState) -> &str {
+    match state {
+        LinkState::Halted { reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_halted(state: &LinkState) -> bool {
+    matches!(state, LinkState::Halted { .. })
+}
+
+// holds: T-5
+#[tokio::test]
+async fn a_link_that_is_switched_off_says_what_to_do_and_looks_again_slowly() {
+    let mut bench = Bench::live().await;
+    bench.fault(json!({"fault": "link_disabled"})).await;
+    let status = bench.subject.becomes(is_halted).await;
+    assert!(reason(&status.state).contains("Socket Mode"), "{status:?}");
+    assert_eq!(status.auth_refused, None);
+    bench.sockets(0).await;
+    bench.another(1).await;
+    bench.subject.becomes_live().await;
+    let attempts = bench.attempts().await;
+    assert!(attempts.len() == 2 && attempts[1] - attempts[0] >= 300_000, "{attempts:?}");
+    bench.end().await;
+}
+
+// holds: T-6
+#[tokio::test]
+async fn a_refused_token_is_named_and_tried_again_slowly() {
+    let fault = json!({"fault": "api_error", "error": "invalid_auth", "method": OPEN});
+    let mut bench = Bench::with(&[fault]).await;
+    let status = bench.subject.becomes(is_halted).await;
+    assert!(reason(&status.state).contains("slack.app_token"), "{status:?}");
+    assert_eq!(status.auth_refused.as_deref(), Some("invalid_auth"));
+    bench.another(0).await;
+    bench.subject.becomes_live().await;
+    assert_eq!(bench.subject.status.borrow().auth_refused, None);
+    let attempts = bench.attempts().await;
+    assert!(attempts.len() == 2 && attempts[1] - attempts[0] >= 300_000, "{attempts:?}");
+    bench.end().await;
+}
+
+// holds: T-6
+#[tokio::test]
+async fn slacks_own_word_about_waiting_is_kept() {
+    let fault = json!({"fault": "http_429", "retry_after": 90, "method": OPEN});
+    let bench = Bench::with(&[fault]).await;
+    bench.another(0).await;
+    let attempts = bench.attempts().await;
+    assert!(attempts.len() == 2 && (90_000..=95_000).contains(&(attempts[1] - attempts[0])), "{attempts:?}");
+    bench.end().await;
+}
+
+// holds: T-6
+#[tokio::test]
+async fn a_server_that_is_broken_is_tried_until_it_is_well() {
+    let bench = Bench::with(&[
+        json!({"fault": "http_500", "method": OPEN}),
+        json!({"fault": "lost_reply", "method": OPEN}),
+        json!({"fault": "api_error", "error": "fatal_error", "method": OPEN}),
+        json!({"fault": "ws_refused"}),
+        json!({"fault": "close_before_hello"}),
+    ])
+    .await;
+    bench.comes("connections", |all| (all["connections"].get(1)?["greeted"] == true).then_some(())).await;
+    assert_eq!(bench.attempts().await.len(), 6);
+    bench.end().await;
+}
+
+// holds: T-4
+#[tokio::test]
+async fn somebody_elses_connection_is_warned_of_and_our_own_is_not() {
+    const WARNING: &str = "another process gets a share of the messages";
+    let mut server = Server::start().await;
+    let (clock, hand) = clock();
+    let mut subject = Subject::start(&server.base(), clock);
+    let mut first = server.greeted(1).await;
+    subject.becomes_live().await;
+    hand.advance(Duration::from_secs(5));
+    first.send(&json!({"type": "disconnect", "reason": "refresh_requested"})).await;
+    let mut second = server.greeted(2).await;
+    second.event("e1", "hello").await;
+    assert_eq!(second.ack().await, "e1");
+    assert_eq!(logs::with(WARNING), [""; 0], "both are ours");
+    hand.advance(Duration::from_secs(5));
+    second.send(&json!({"type": "disconnect", "reason": "refresh_requested"})).await;
+    let mut third = server.greeted(9).await;
+    third.event("e2", "hello").await;
+    assert_eq!(third.ack().await, "e2");
+    assert_eq!(logs::with(WARNING).len(), 1);
+    drop((first, second, third));
+    subject.end().await;
+}

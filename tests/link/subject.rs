@@ -1,0 +1,88 @@
+//! A link under test, on a clock that the test turns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hitchline::clock::{Clock, Hand};
+use hitchline::http_client::{Config, Owner};
+use hitchline::simulator::APP_TOKEN;
+use hitchline::slack::events::Identity;
+use hitchline::slack::{LinkState, LinkStatus, SocketParts, sockets};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::inbox::Inbox;
+use crate::logs;
+
+/// How long anything that must happen may take on the machine's own clock.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// A time of day for clocks that stand still, in milliseconds.
+const START_MS: i64 = 1_800_000_000_000;
+
+/// Time for the link, and for whoever plays its server.
+pub(crate) fn clock() -> (Clock, Hand) {
+    Clock::manual(START_MS)
+}
+
+pub(crate) struct Subject {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) status: watch::Receiver<LinkStatus>,
+    open: Arc<AtomicUsize>,
+    close: CancellationToken,
+    task: JoinSet<()>,
+    http: Owner,
+}
+
+impl Subject {
+    /// Starts a link to the Web API at `base`.
+    pub(crate) fn start(base: &str, clock: Clock) -> Self {
+        logs::collect();
+        let http = Owner::build(&Config::default(), true).unwrap();
+        let (status, seen) = watch::channel(LinkStatus::default());
+        let (inbox, open, close) = (Arc::new(Inbox::new()), Arc::<AtomicUsize>::default(), CancellationToken::new());
+        let parts = SocketParts {
+            http: http.lend(),
+            api_url: format!("{base}/api/").parse().unwrap(),
+            app_token: APP_TOKEN.into(),
+            identity: Identity { team: "T0SIM".into(), user: "U0BOT".into(), bot: Some("B0BOT".into()) },
+            deliver: inbox.clone(),
+            open: open.clone(),
+            clock,
+            seed: 7,
+        };
+        let mut task = JoinSet::new();
+        task.spawn(sockets::run(parts, status, close.clone()));
+        Self { inbox, status: seen, open, close, task, http }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.status.borrow().state == LinkState::Live
+    }
+
+    /// Waits for a state while time stands still.
+    pub(crate) async fn becomes(&mut self, wanted: impl Fn(&LinkState) -> bool) -> LinkStatus {
+        let seen = self.status.wait_for(|status| wanted(&status.state));
+        tokio::time::timeout(SOON, seen).await.expect("the link's state in time").unwrap().clone()
+    }
+
+    pub(crate) async fn becomes_live(&mut self) {
+        self.becomes(|state| *state == LinkState::Live).await;
+    }
+
+    /// Asks it to end; what is under way still comes to its end.
+    pub(crate) fn close(&self) {
+        self.close.cancel();
+    }
+
+    /// Ends it: no task, no connection and no handle of the client is left.
+    pub(crate) async fn end(mut self) {
+        self.close();
+        let ended = tokio::time::timeout(SOON, self.task.join_next()).await.expect("it ends in time");
+        ended.unwrap().expect("it ends without a crash");
+        assert_eq!(self.open.load(Ordering::Relaxed), 0, "no connection is left");
+        assert_eq!(self.http.release(), 0, "the one client was given back by everybody");
+    }
+}
