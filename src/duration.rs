@@ -22,11 +22,24 @@ pub fn format(duration: &Duration) -> String {
     SpanPrinter::new().unsigned_duration_to_string(duration)
 }
 
-/// A duration as people are told it: in whole seconds, below one in milliseconds.
-pub fn rounded(duration: Duration) -> String {
-    let unit = if duration < Duration::from_secs(1) { Duration::from_millis(1) } else { Duration::from_secs(1) };
-    let count = (duration + unit / 2).as_nanos() / unit.as_nanos();
-    format(&(unit * u32::try_from(count).unwrap_or(u32::MAX)))
+/// Writes a duration for people, rounded to what they want to know: `200 ms`, `1.5 s`, `1 h 30 min`.
+pub fn spoken(duration: Duration) -> String {
+    let unit = match duration.as_millis() {
+        ..1_000 => 1,
+        1_000..60_000 => 100,
+        _ => 1_000,
+    };
+    let ms = (duration.as_micros() + 500 * unit) / (1_000 * unit) * unit;
+    let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..60 if tenths > 0 => format!("{seconds}.{tenths} s"),
+        _ => {
+            let parts = [(seconds / 3_600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+            let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}"));
+            parts.collect::<Vec<_>>().join(" ")
+        }
+    }
 }
 
 /// Writes a duration as text.
@@ -99,6 +112,27 @@ mod tests {
         assert_eq!(format(&Duration::from_secs(30)), "30s");
         assert_eq!(format(&Duration::from_mins(10)), "10m");
         assert_eq!(format(&Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn people_are_told_no_more_than_they_want_to_know() {
+        let cases = [
+            (0, "0 ms"),
+            (200_000, "200 ms"),
+            (599_987, "600 ms"),
+            (999_700, "1 s"),
+            (1_500_000, "1.5 s"),
+            (29_999_100, "30 s"),
+            (59_960_000, "1 min"),
+            (90_400_000, "1 min 30 s"),
+            (600_000_000, "10 min"),
+            (3_600_000_000, "1 h"),
+            (5_400_000_000, "1 h 30 min"),
+            (90_000_000_000, "25 h"),
+        ];
+        for (micros, expected) in cases {
+            assert_eq!(spoken(Duration::from_micros(micros)), expected);
+        }
     }
 
     proptest! {

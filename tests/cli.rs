@@ -114,6 +114,24 @@ fn each_mistake_gets_one_sentence() {
 }
 
 #[test]
+fn each_mistake_about_an_agent_names_its_key() {
+    let cases = [
+        ("process = 'shared'", "process: `shared` is not supported (in FILE); only `per-session` is"),
+        ("on_shutdown = 'detach'", "on_shutdown: `detach` is not supported (in FILE); only `end` is"),
+        ("create_timeout = 30", "create_timeout: `30` is no duration (in FILE); write one such as 30s, 5m or 1h"),
+        (
+            "create_timeout = '0s'",
+            "create_timeout: is 0, so that everything would time out at once; write one such as 10m",
+        ),
+    ];
+    for (key, expected) in cases {
+        let text = format!("[backends.claude]\nkind = 'acp'\ncommand = ['sh']\n{key}");
+        let said = Home::new().refused(&text, &GOOD_TOKENS);
+        assert_eq!(said, format!("hitchline: backends.claude.{expected}"), "{key}");
+    }
+}
+
+#[test]
 fn no_token_is_ever_repeated() {
     let home = Home::new();
     let text = "[slack]\nbot_token = 'xoxp-canary-1'\napp_token = 'canary 2'\nsockets = 'xoxb-canary-3'\n[log]\nlevel = 'xapp-canary-4'";

@@ -270,6 +270,18 @@ fn a_mistake_says_where_it_stands_and_what_was_meant() {
 }
 
 #[test]
+fn how_an_agent_runs_is_set_per_backend() {
+    let text = "[backends.a]\nkind = 'acp'\nprocess = 'per-session'\non_shutdown = 'end'\ncreate_timeout = '2m'\n\
+                [backends.b]\nkind = 'acp'";
+    let backends = settings(text, &[("HITCHLINE__BACKENDS__B__CREATE_TIMEOUT", "5s")]).backends;
+    let timeouts = ["a", "b", "echo"].map(|name| backends[name].create_timeout());
+    assert_eq!(timeouts, [Some(Duration::from_mins(2)), Some(Duration::from_secs(5)), None]);
+    let wrong = [("HITCHLINE__BACKENDS__A__PROCESS", "shared"), ("HITCHLINE__BACKENDS__A__ON_SHUTDOWN", "detach")];
+    assert_eq!(problem_keys(text, &wrong), ["backends.a.on_shutdown", "backends.a.process"]);
+    assert_eq!(problem_keys("[backends.echo]\nkind = 'echo'\nprocess = 'per-session'", &[]), ["backends.echo.process"]);
+}
+
+#[test]
 fn a_file_that_is_not_toml_names_its_line() {
     let error = load_text("[slack]\nsockets =\n", &Environment::new(), Flags::default()).0.unwrap_err();
     assert!(matches!(error, LoadError::Syntax { line: 2, .. }), "{error}");

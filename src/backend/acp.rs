@@ -82,39 +82,39 @@ impl AcpBackend {
         Self { config, shared: Arc::new(shared) }
     }
 
-    /// Starts an agent and makes, or brings back, a session in it, by the deadline. Whatever goes wrong, no process is left when this
-    /// returns; when it is dropped, soon after.
+    /// Starts an agent and makes, or brings back, a session in it, all by the deadline. Whatever goes wrong, no process is left
+    /// when it is said; only whoever drops this does not wait for that.
     async fn open(&self, earlier: Option<&BackendRef>, spec: &StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         if self.shared.stop.is_cancelled() {
             return Err(BackendError::ShuttingDown);
         }
         let clock = &self.shared.parts.clock;
         let after = spec.deadline.saturating_duration_since(clock.now());
-        let mark = uuid::Uuid::new_v4().to_string();
-        let mut env = self.environment().await?;
-        env.insert(stray::MARK.to_owned(), mark.clone());
-        let spawned = Process::spawn(&self.config.command, &spec.working_dir, &env)?;
+        let late = |_| BackendError::Timeout { phase: Phase::Create, after };
+        let env = clock.timeout_at(spec.deadline, self.environment()).await.map_err(late)??;
         let desk = Arc::new(Desk::default());
-        let agent = RunningAgent::launch(spawned, mark, desk.clone(), &self.shared).await?;
+        let agent = self.launch(env, spec, desk.clone()).await?;
         let greeting = Greeting { agent: &agent, config: &self.config };
-        let made = async {
-            let handshake = greeting.initialize().await?;
-            greeting.authenticate(&handshake).await?;
-            let id = match earlier {
-                None => greeting.new_session(&handshake, spec).await?,
-                Some(earlier) => greeting.bring_back(&handshake, earlier, spec).await?,
-            };
-            Ok((id, handshake))
-        };
-        let made = clock.timeout_at(spec.deadline, made).await;
-        match made.unwrap_or(Err(BackendError::Timeout { phase: Phase::Create, after })) {
+        let made = clock.timeout_at(spec.deadline, greeting.session(earlier, spec)).await;
+        match made.map_err(late).flatten() {
             Ok((id, handshake)) => Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone()))),
             Err(error) => {
-                agent.kill();
-                agent.gone().await;
+                agent.kill(clock).await;
                 Err(error)
             }
         }
+    }
+
+    async fn launch(
+        &self,
+        mut env: BTreeMap<String, String>,
+        spec: &StartSpec,
+        desk: Arc<Desk>,
+    ) -> Result<RunningAgent, BackendError> {
+        let mark = uuid::Uuid::new_v4().to_string();
+        env.insert(stray::MARK.to_owned(), mark.clone());
+        let spawned = Process::spawn(&self.config.command, &spec.working_dir, &env)?;
+        RunningAgent::launch(spawned, mark, desk, &self.shared).await
     }
 
     async fn environment(&self) -> Result<BTreeMap<String, String>, BackendError> {
@@ -166,6 +166,21 @@ struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
+    /// The id of the session that is made, or brought back, and what the agent can do.
+    async fn session(
+        &self,
+        earlier: Option<&BackendRef>,
+        spec: &StartSpec,
+    ) -> Result<(String, Handshake), BackendError> {
+        let handshake = self.initialize().await?;
+        self.authenticate(&handshake).await?;
+        let id = match earlier {
+            None => self.new_session(&handshake, spec).await?,
+            Some(earlier) => self.bring_back(&handshake, earlier, spec).await?,
+        };
+        Ok((id, handshake))
+    }
+
     async fn initialize(&self) -> Result<Handshake, BackendError> {
         // The agent uses its own tools for files and commands: offering ours would make us a remote shell.
         let params = json!({
@@ -210,13 +225,13 @@ impl Greeting<'_> {
             _ => return Err(BackendError::Unsupported("bring back an earlier session")),
         };
         let params = json!({"sessionId": earlier.0, "cwd": spec.working_dir, "mcpServers": []});
-        self.ask(Asked::Restore, method, params, handshake).await?;
+        self.ask(Asked::Restore(&earlier.0), method, params, handshake).await?;
         Ok(earlier.0.clone())
     }
 
     async fn ask(
         &self,
-        asked: Asked,
+        asked: Asked<'_>,
         method: &str,
         params: Value,
         handshake: &Handshake,

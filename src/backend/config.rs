@@ -45,7 +45,8 @@ pub struct Acp {
     /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
     #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    // Checked by its schema: inside of a table with a tag, a deserializer does not know the key that it reads.
+    #[schemars(with = "Option<String>", extend("x-duration" = true))]
     pub create_timeout: Option<Duration>,
 }
 

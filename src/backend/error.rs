@@ -21,7 +21,7 @@ pub enum BackendError {
     #[error("the agent refused the message: {0}")]
     Rejected(String),
     /// Something took too long.
-    #[error("the agent did not {phase} within {}", crate::duration::rounded(*after))]
+    #[error("the agent did not {phase} within {}", crate::duration::spoken(*after))]
     Timeout {
         /// What it should have done.
         phase: Phase,
@@ -98,11 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_read_times_that_they_can_picture() {
-        let cases = [(200, "200ms"), (999, "999ms"), (1_000, "1s"), (1_600, "2s"), (30_000, "30s"), (600_000, "10m")];
-        for (millis, expected) in cases {
-            let error = BackendError::Timeout { phase: Phase::Create, after: Duration::from_millis(millis) };
-            assert_eq!(error.to_string(), format!("the agent did not start within {expected}"));
-        }
+    fn a_time_out_says_what_took_how_long() {
+        let text = |phase, ms| BackendError::Timeout { phase, after: Duration::from_millis(ms) }.to_string();
+        assert_eq!(text(Phase::Create, 200), "the agent did not start within 200 ms");
+        assert_eq!(text(Phase::Create, 30_000), "the agent did not start within 30 s");
+        assert_eq!(text(Phase::Inactivity, 600_000), "the agent did not say anything within 10 min");
+        assert_eq!(text(Phase::Turn, 5_400_000), "the agent did not finish within 1 h 30 min");
+        assert_eq!(text(Phase::End, 1_500), "the agent did not end within 1.5 s");
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Walk<'a> {
         if layer::is_from_environment(value) {
             read_text(value, &facets);
         }
-        if let Some(sentence) = misfit(value, &facets) {
+        if let Some(sentence) = misfit(value, &facets).or_else(|| no_duration(value, &facets)) {
             self.findings.problem(key, sentence);
             return false;
         }
@@ -173,7 +173,20 @@ fn misfit(value: &Value, facets: &[&Schema]) -> Option<String> {
     let known = words(facets);
     let ValueKind::String(word) = &value.kind else { return None };
     let fits = known.is_empty() || known.contains(word.as_str());
-    (!fits).then(|| format!("`{word}` is not {}{place}", list(&known, " or ")))
+    let sentence = || match known.len() {
+        1 => format!("`{word}` is not supported{place}; only {} is", list(&known, "")),
+        _ => format!("`{word}` is not {}{place}", list(&known, " or ")),
+    };
+    (!fits).then(sentence)
+}
+
+/// Says so when the schema wants a duration and the value is none.
+fn no_duration(value: &Value, facets: &[&Schema]) -> Option<String> {
+    let wanted = facets.iter().any(|facet| facet.get("x-duration").is_some());
+    let text = value.clone().into_string().ok().filter(|_| wanted)?;
+    let place = origin(value).map(|origin| format!(" (in {origin})")).unwrap_or_default();
+    let known = crate::duration::parse(&text).is_some();
+    (!known).then(|| format!("`{text}` is no duration{place}; write one such as 30s, 5m or 1h"))
 }
 
 /// The schema's types in people's words.

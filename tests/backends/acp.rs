@@ -1,13 +1,15 @@
 //! What our side of ACP does, seen by an agent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hitchline::backend::error::{BackendError, Kind, Phase};
 use hitchline::backend::{Outcome, TurnEvent};
+use hitchline::clock::Clock;
 use hitchline::domain::agent::{AgentEvent, OptionKind, PlanEntry, Progress};
 use hitchline::domain::session::BackendRef;
 
-use super::peer::{Peer, hear, prompt, soon, turn};
+use super::peer::{Peer, hear, prompt, runs, soon, turn, until};
 
 /// Runs a turn of our own agent, started with `arguments`.
 async fn run(arguments: &[&str], text: &str) -> Option<super::peer::Heard> {
@@ -61,6 +63,50 @@ async fn a_cancelled_request_is_answered_as_cancelled() {
 }
 
 #[tokio::test]
+async fn a_request_that_comes_after_a_cancellation_is_answered_once_as_cancelled() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("ask-late")).await.unwrap();
+    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(AgentEvent::Text { .. }))));
+    session.cancel().await.unwrap();
+    let heard = hear(&session, stream, OptionKind::AllowOnce).await;
+    assert_eq!(
+        (heard.text.as_str(), heard.outcome),
+        (r#"[{"outcome": {"outcome": "cancelled"}}]"#, Outcome::Cancelled)
+    );
+    assert_eq!(heard.asked, []);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_request_that_comes_after_a_turn_is_answered_once_as_cancelled() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "ask-after", OptionKind::AllowOnce).await;
+    assert_eq!((heard.asked, heard.outcome), (vec![], Outcome::Completed));
+    let answers = peer.dir.path().join("answers");
+    until("it was answered", || answers.exists()).await;
+    assert_eq!(std::fs::read_to_string(answers).unwrap(), r#"[{"outcome": {"outcome": "cancelled"}}]"#);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_request_that_offers_no_clear_choice_is_rejected_and_the_turn_goes_on() {
+    let offers = [
+        "[]",
+        r#"{"optionId": "yes"}"#,
+        r#"[{"name": "Yes", "kind": "allow_once"}]"#,
+        r#"[{"optionId": "a", "name": "Yes", "kind": "allow_once"}, {"optionId": "a", "name": "No", "kind": "reject_once"}]"#,
+    ];
+    for offer in offers {
+        let Some(heard) = run(&[], &format!("ask-offering {offer}")).await else { return };
+        let answered = (heard.text.as_str(), heard.outcome);
+        assert_eq!(answered, (r#"{"outcome": {"outcome": "cancelled"}}"#, Outcome::Completed), "{offer}");
+        assert_eq!(heard.asked, [], "{offer}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_the_agent_takes_back_is_withdrawn() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
@@ -93,7 +139,7 @@ async fn an_agent_gets_its_own_group_and_directory_and_only_the_listed_variables
     assert_eq!(seen["group"], true);
     assert_eq!(seen["cwd"].as_str(), peer.dir.path().canonicalize().unwrap().to_str());
     let env = seen["env"].as_object().unwrap();
-    assert_eq!((env["MODEL"].as_str(), env["HITCHLINE_RUN_ID"].as_str()), (Some("small"), Some("run-1")));
+    assert_eq!((env["MODEL"].as_str(), env["HITCHLINE_RUN_ID"].as_str()), (Some("small"), Some(&*peer.run_id)));
     assert_eq!(env["CARGO_PKG_NAME"], "hitchline");
     assert!(!env.contains_key("CARGO_MANIFEST_DIR"), "it was passed although nobody asked for it");
     peer.finish(&session).await;
@@ -135,27 +181,45 @@ async fn another_version_is_refused() {
     soon(peer.scope.wait()).await;
 }
 
+// holds: S-11
 #[tokio::test]
-async fn an_agent_that_does_not_answer_in_time_is_gone_afterwards() {
+async fn an_agent_that_does_not_answer_in_time_is_gone_before_that_is_said() {
     for method in ["initialize", "session/new"] {
-        let Some(peer) = Peer::fake_with(&["--silent", method]) else { return };
+        let (clock, hand) = Clock::manual(0);
+        let Some(peer) = Peer::fake_at(clock, &["--children", "--silent", method]) else { return };
         let mut spec = peer.spec();
-        spec.deadline = peer.clock.now() + std::time::Duration::from_millis(600);
-        let error = soon(peer.backend.start(spec)).await.unwrap_err();
-        assert!(matches!(error, BackendError::Timeout { phase: Phase::Create, .. }), "{error:?}");
-        assert!(peer.processes().is_empty(), "its process is still there");
+        spec.deadline = peer.clock.now() + Duration::from_secs(30);
+        let all_run = async {
+            until("the agent and its children run", || peer.processes().len() == 4).await;
+            let started = peer.processes();
+            hand.advance(Duration::from_secs(31));
+            started
+        };
+        let (started, result) = soon(async { tokio::join!(all_run, peer.backend.start(spec)) }).await;
+        // What is dead but not reaped has a directory there too.
+        let left: Vec<_> = started.iter().filter(|id| runs(id)).collect();
+        assert!(left.is_empty(), "{left:?} of {started:?} are left");
+        let error = result.unwrap_err();
+        assert_eq!(error, BackendError::Timeout { phase: Phase::Create, after: Duration::from_secs(30) });
         soon(peer.scope.wait()).await;
     }
 }
 
 #[tokio::test]
 async fn a_start_that_is_dropped_leaves_nothing() {
-    let Some(peer) = Peer::fake_with(&["--silent", "initialize"]) else { return };
-    let mut start = Box::pin(peer.backend.start(peer.spec()));
-    assert!(futures_util::poll!(start.as_mut()).is_pending());
-    super::peer::until("it was started", || peer.scope.running() > 0).await;
-    drop(start);
-    soon(peer.scope.wait()).await;
+    for method in ["initialize", "session/new"] {
+        let Some(peer) = Peer::fake_with(&["--children", "--silent", method]) else { return };
+        let mut start = Box::pin(peer.backend.start(peer.spec()));
+        let all_run = until("the agent and its children run", || peer.processes().len() == 4);
+        tokio::select! {
+            started = &mut start => panic!("it is silent: {started:?}"),
+            () = all_run => {}
+        }
+        drop(start);
+        // The task that owns the process ends only after the process.
+        soon(peer.scope.wait()).await;
+        assert_eq!(peer.processes(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! The suite that every backend passes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use hitchline::backend::error::{BackendError, Kind};
-use hitchline::backend::{Answered, Outcome};
+use hitchline::backend::{Answered, Outcome, Session, TurnStream};
+use hitchline::clock::Clock;
 use hitchline::domain::agent::{Decision, OptionKind};
 use hitchline::domain::ids::RequestId;
 use hitchline::domain::session::BackendRef;
 
-use super::peer::{Peer, asked, choose, hear, prompt, soon, turn};
+use super::peer::{PATIENCE, Peer, asked, choose, hear, prompt, soon, turn};
 
 macro_rules! contract {
     ($($peer:ident: $make:expr;)*) => { $(mod $peer {
@@ -39,6 +42,7 @@ macro_rules! contract {
 contract! {
     echo: Some(Peer::echo());
     fake: Peer::fake();
+    silent: Peer::fake().map(|peer| Peer { wait: "silent", ..peer });
     npm: super::super::npm::peer();
 }
 
@@ -162,22 +166,6 @@ async fn a_released_session_can_be_brought_back(peer: &Peer) {
     soon(peer.scope.wait()).await;
 }
 
-async fn a_reader_that_goes_away_frees_the_session(peer: &Peer) {
-    let session = peer.start().await;
-    drop(soon(session.prompt(prompt(peer.wait))).await.unwrap());
-    let stream = soon(async {
-        loop {
-            match session.prompt(prompt(peer.hello)).await {
-                Err(BackendError::Busy) => tokio::task::yield_now().await,
-                taken => return taken.unwrap(),
-            }
-        }
-    })
-    .await;
-    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
-    peer.finish(&session).await;
-}
-
 async fn a_stopped_backend_starts_nothing(peer: &Peer) {
     let session = peer.start().await;
     peer.finish(&session).await;
@@ -204,6 +192,32 @@ async fn a_name_of_somebody_else_is_unknown(peer: &Peer) {
     assert!(matches!(error, BackendError::Unknown | BackendError::Unsupported(_)), "{error:?}");
     soon(peer.backend.shutdown(peer.deadline())).await;
     soon(peer.scope.wait()).await;
+}
+
+async fn a_reader_that_goes_away_frees_the_session(peer: &Peer) {
+    let session = peer.start().await;
+    drop(soon(session.prompt(prompt(peer.wait))).await.unwrap());
+    let mut undecided = prompt_when_free(&session, peer.ask).await;
+    let request = asked(&mut undecided).await;
+    drop(undecided);
+    let stream = prompt_when_free(&session, peer.hello).await;
+    assert_eq!(session.answer(&request.id, Decision::Cancelled).await, Answered::NotWaiting);
+    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    peer.finish(&session).await;
+}
+
+/// Starts a turn as soon as the one before is over.
+async fn prompt_when_free(session: &Arc<dyn Session>, text: &str) -> TurnStream {
+    let clock = Clock::system();
+    let deadline = clock.now() + PATIENCE;
+    loop {
+        match session.prompt(prompt(text)).await {
+            Ok(stream) => return stream,
+            Err(error) => assert_eq!(error, BackendError::Busy),
+        }
+        assert!(clock.now() < deadline, "the session is busy for ever");
+        clock.sleep(Duration::from_millis(5)).await;
+    }
 }
 
 // === What only the echo agent does ===

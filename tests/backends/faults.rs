@@ -1,9 +1,11 @@
 //! Agents that crash, hang, flood, or write nonsense.
 
+use std::process::Command;
 use std::time::Duration;
 
 use hitchline::backend::error::BackendError;
 use hitchline::backend::{Outcome, TurnEvent};
+use hitchline::clock::Clock;
 use hitchline::domain::agent::{AgentEvent, OptionKind};
 
 use super::peer::{MEMORY, Peer, asked, choose, hear, prompt, runs, soon, turn, until};
@@ -30,6 +32,7 @@ async fn a_crash_while_a_decision_is_waited_for_ends_the_waiting() {
     let session = peer.start().await;
     let mut stream = session.prompt(prompt("crash-asking")).await.unwrap();
     let request = asked(&mut stream).await;
+    std::fs::write(peer.dir.path().join("crash-now"), "").unwrap();
     assert!(matches!(soon(stream.next()).await, Some(TurnEvent::End(Outcome::Failed(BackendError::Crashed { .. })))));
     let answered = session.answer(&request.id, choose(&request, OptionKind::AllowOnce)).await;
     assert_eq!(answered, hitchline::backend::Answered::NotWaiting);
@@ -49,6 +52,35 @@ async fn a_turn_that_ignores_its_cancellation_is_ended_by_force() {
     assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(8), "{took:?}");
     assert!(!session.is_alive());
     peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_session_whose_turn_was_ended_by_force_can_be_brought_back() {
+    let (clock, hand) = Clock::manual(0);
+    let Some(peer) = Peer::fake_at(clock, &[]) else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("deaf-held")).await.unwrap();
+    let Some(TurnEvent::Agent(AgentEvent::Text { delta, .. })) = soon(stream.next()).await else { panic!("no text") };
+    let (agent, holder) = delta.split_once(' ').unwrap();
+    // Nobody reads, so that it is cancelled.
+    drop(stream);
+    until("the agent is killed", || {
+        let killed = !runs(agent);
+        if !killed {
+            hand.advance(Duration::from_secs(1));
+        }
+        killed
+    })
+    .await;
+    // Somebody still holds its stderr, which we go on reading for a moment: not all of it is gone yet.
+    assert!(!session.is_alive());
+    let mut release = Box::pin(session.release(peer.deadline()));
+    assert!(futures_util::poll!(release.as_mut()).is_pending());
+    assert!(Command::new("kill").arg(holder).status().unwrap().success());
+    soon(release).await.unwrap();
+    let again = peer.restore(&session.backend_ref()).await.unwrap();
+    assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    peer.finish(&again).await;
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub(super) struct Peer {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) clock: Clock,
     pub(super) scope: Scope,
+    /// What its agents' processes carry as `HITCHLINE_RUN_ID`; no other peer has it.
+    pub(super) run_id: String,
     /// Its working directory.
     pub(super) dir: TempDir,
     /// Answered with some text.
@@ -39,16 +41,21 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn of(config: &Config) -> Self {
-        let (clock, scope) = (Clock::system(), Scope::new());
+        Self::at(Clock::system(), config)
+    }
+
+    fn at(clock: Clock, config: &Config) -> Self {
+        let scope = Scope::new();
+        let run_id = SessionId::new().to_string();
         let parts = BackendParts {
             clock: clock.clone(),
             scope: scope.clone(),
             environment: Arc::new(std::env::vars().collect()),
-            run_id: "run-1".to_owned(),
+            run_id: run_id.clone(),
         };
         let dir = tempfile::tempdir().unwrap();
         let backend = build("peer", config, &parts);
-        Self { backend, clock, scope, dir, hello: "hello", wait: "wait", ask: "ask", crowd: 20 }
+        Self { backend, clock, scope, run_id, dir, hello: "hello", wait: "wait", ask: "ask", crowd: 20 }
     }
 
     pub(super) fn echo() -> Self {
@@ -66,13 +73,33 @@ impl Peer {
     }
 
     pub(super) fn fake_as(arguments: &[&str], adjust: impl FnOnce(&mut Acp)) -> Option<Self> {
+        let mut config = Self::fake_config(arguments)?;
+        adjust(&mut config);
+        Some(Self::of(&Config::Acp(config)))
+    }
+
+    /// Our own agent, on a clock that the test turns.
+    pub(super) fn fake_at(clock: Clock, arguments: &[&str]) -> Option<Self> {
+        Some(Self::at(clock, &Config::Acp(Self::fake_config(arguments)?)))
+    }
+
+    fn fake_config(arguments: &[&str]) -> Option<Acp> {
         let python = program("python3")?.to_string_lossy().into_owned();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py");
         let mut command = vec![python, script.to_owned()];
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        let mut config = Acp { command, ..Acp::default() };
-        adjust(&mut config);
-        Some(Self::of(&Config::Acp(config)))
+        Some(Acp { command, ..Acp::default() })
+    }
+
+    /// The processes of its agents, also those that are in another group; not those that are dead.
+    pub(super) fn processes(&self) -> Vec<String> {
+        let variable = format!("HITCHLINE_RUN_ID={}", self.run_id);
+        let is_ours = |id: &String| {
+            let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+        };
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(is_ours).collect()
     }
 
     pub(super) fn spec(&self) -> StartSpec {
@@ -95,14 +122,6 @@ impl Peer {
     /// Some time from now, by which a session must have ended.
     pub(super) fn deadline(&self) -> Instant {
         self.clock.now() + Duration::from_secs(8)
-    }
-
-    /// Ids of the processes that work in its directory.
-    pub(super) fn processes(&self) -> Vec<String> {
-        let dir = self.dir.path().canonicalize().unwrap();
-        let works_there = |id: &String| std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd == dir);
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(works_there).collect()
     }
 
     /// Ends a session and waits until nothing of this peer runs any more.

@@ -22,6 +22,7 @@ arguments.add_argument("--exit", type=int, default=None, help="exit at once with
 arguments.add_argument("--caps", default="close,load,resume", help="what is offered")
 arguments.add_argument("--string-ids", action="store_true")
 arguments.add_argument("--stubborn", action="store_true", help="ignore the end of input and SIGTERM")
+arguments.add_argument("--children", action="store_true", help="start children that are hard to find or to stop")
 arguments.add_argument("--log", default=None, help="a file to which each message received is appended")
 args = arguments.parse_args()
 
@@ -65,24 +66,37 @@ def request(method, params, wait=True):
     return replies[id].get() if wait else id
 
 
-def ask(session, wait=True):
+OPTIONS = [
+    {"optionId": "always", "name": "Always", "kind": "allow_always"},
+    {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
+    {"optionId": "cancel", "name": "No", "kind": "reject_once"},
+]
+
+
+def ask(session, wait=True, options=OPTIONS):
     call = {"toolCallId": "t1", "title": "Remove a file", "kind": "execute", "status": "pending"}
     call["rawInput"] = {"command": "rm file"}
-    options = [
-        {"optionId": "always", "name": "Always", "kind": "allow_always"},
-        {"optionId": "yes", "name": "Yes", "kind": "allow_once"},
-        {"optionId": "cancel", "name": "No", "kind": "reject_once"},
-    ]
     return request("session/request_permission", {"sessionId": session, "toolCall": call, "options": options}, wait)
 
 
-def children(session):
-    """Starts children that are hard to find or to stop, and names them."""
+def ask_and_count(session):
+    """Asks for a decision; returns all answers that came."""
+    id = ask(session, wait=False)
+    answers = [replies[id].get()["result"]]
+    # Whatever was sent before the next answer has been read by then.
+    request("craft/drain", {"sessionId": session})
+    while not replies[id].empty():
+        answers.append(replies[id].get())
+    return json.dumps(answers)
+
+
+def children():
+    """Starts children that are hard to find or to stop; returns their ids."""
     script = "import signal,time; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
     plain = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
     deaf = subprocess.Popen([sys.executable, "-c", script])
     away = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
-    say(session, f"{plain.pid} {deaf.pid} {away.pid}")
+    return f"{plain.pid} {deaf.pid} {away.pid}"
 
 
 def turn(session, text, cancelled):
@@ -91,13 +105,19 @@ def turn(session, text, cancelled):
     if word == "chunks":
         for n in range(int(rest)):
             say(session, f"{n} ")
-    elif word == "wait":
-        say(session, "waiting")
+    elif word in ("wait", "silent"):
+        if word == "wait":
+            say(session, "waiting")
         while not cancelled.wait(0.01):
             pass
         return "cancelled"
     elif word == "deaf":
         say(session, "waiting")
+        time.sleep(1000)
+    elif word == "deaf-held":
+        # A child without our variables is nobody's, and it holds our stderr.
+        holder = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"]}, start_new_session=True)
+        say(session, f"{os.getpid()} {holder.pid}")
         time.sleep(1000)
     elif word == "ask":
         say(session, "before ")
@@ -105,6 +125,13 @@ def turn(session, text, cancelled):
         say(session, json.dumps(answer["result"]))
         if answer["result"]["outcome"]["outcome"] == "cancelled":
             return "cancelled"
+    elif word == "ask-late":
+        say(session, "waiting")
+        cancelled.wait()
+        say(session, ask_and_count(session))
+        return "cancelled"
+    elif word == "ask-offering":
+        say(session, json.dumps(ask(session, options=json.loads(rest))["result"]))
     elif word == "flood-ask":
         chunk = {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "x"}}
         params = {"sessionId": session, "update": chunk}
@@ -131,6 +158,8 @@ def turn(session, text, cancelled):
         os._exit(3)
     elif word == "crash-asking":
         ask(session, wait=False)
+        while not os.path.exists("crash-now"):
+            time.sleep(0.01)
         os._exit(4)
     elif word == "garbage":
         write(b"Listening on nothing")
@@ -155,7 +184,7 @@ def turn(session, text, cancelled):
             sys.stderr.write("y" * 1_000_000)
         say(session, "done")
     elif word == "children":
-        children(session)
+        say(session, children())
     elif word == "env":
         say(session, json.dumps({"env": dict(os.environ), "cwd": os.getcwd(), "group": os.getpgid(0) == os.getpid()}))
     elif word == "error":
@@ -179,6 +208,11 @@ def run_turn(id, session, text, cancelled):
         send(id=id, error=end)
     else:
         send(id=id, result={"stopReason": end})
+    if text == "ask-after":
+        answers = ask_and_count(session)
+        with open("answers.new", "w", encoding="utf-8") as file:
+            file.write(answers)
+        os.replace("answers.new", "answers")
 
 
 def handle(message, turns):
@@ -232,6 +266,8 @@ def main():
         sys.exit(args.exit)
     if args.stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if args.children:
+        children()
     turns = {}
     for line in sys.stdin:
         if args.log:

@@ -20,6 +20,8 @@ use crate::scope::OnCrash;
 const EXIT_GRACE: Duration = Duration::from_secs(1);
 /// How long its group may take after SIGTERM.
 const TERM_GRACE: Duration = Duration::from_secs(2);
+/// How long the kernel, and we, may take to be rid of what was killed.
+pub(super) const REAP_GRACE: Duration = Duration::from_secs(1);
 /// How long we go on reading what an agent wrote before it exited, and wait for the exit of one that closed its output.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -65,7 +67,7 @@ impl RunningAgent {
         let (kill, books, tail) = (shared.stop.child_token(), Books::new(), Tail::default());
         let killed_on_drop = kill.clone().drop_guard();
         let (leave, leaving) = watch::channel(None);
-        let (report, gone) = watch::channel(None);
+        let (report, mut gone) = watch::channel(None);
         let (connected, connection) = oneshot::channel();
         let follower = tail.clone();
         let stderr = pipes.stderr;
@@ -84,8 +86,11 @@ impl RunningAgent {
             report.send_replace(Some(Gone { exit: process::describe(status), stderr: tail.text(), violation }));
         };
         parts.scope.spawn("acp agent", OnCrash::Log, shared.agents.track_future(run));
-        let lost = |_| BackendError::Transient("the connection to the agent could not be set up".to_owned());
-        let connection = connection.await.map_err(lost)?;
+        let Ok(connection) = connection.await else {
+            drop(killed_on_drop);
+            drop(parts.clock.timeout(REAP_GRACE, gone.wait_for(Option::is_some)).await);
+            return Err(BackendError::Transient("the connection to the agent could not be set up".to_owned()));
+        };
         Ok(Self { connection, gone, leave, kill, _killed_on_drop: killed_on_drop })
     }
 
@@ -93,8 +98,9 @@ impl RunningAgent {
         &self.connection
     }
 
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone.borrow().is_some()
+    /// Whether it can still be asked anything: it runs, and nobody has killed it.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.kill.is_cancelled() && self.gone.borrow().is_none()
     }
 
     /// Waits until nothing of it runs any more; returns why.
@@ -112,9 +118,12 @@ impl RunningAgent {
         self.leave.send_replace(Some(deadline));
     }
 
-    /// Kills its group now.
-    pub(super) fn kill(&self) {
+    /// Kills its group and waits until nothing of it runs any more, for a moment at the longest.
+    pub(super) async fn kill(&self, clock: &Clock) {
         self.kill.cancel();
+        if clock.timeout(REAP_GRACE, self.gone()).await.is_err() {
+            tracing::warn!("An agent that was killed is not gone yet");
+        }
     }
 }
 

@@ -7,24 +7,6 @@ use crate::secret::redact;
 
 /// The most characters of an agent's error that are shown.
 const LONGEST: usize = 500;
-/// What ends a clause: beyond it, something else is spoken of.
-const CLAUSE: [char; 6] = [':', ';', ',', '.', '!', '\n'];
-/// What may stand before "session" when it is gone.
-const GONE_BEFORE: [&[&str]; 3] = [&["unknown"], &["no", "such"], &["invalid"]];
-/// What may stand behind it.
-const GONE_AFTER: [&[&str]; 5] =
-    [&["not", "found"], &["does", "not", "exist"], &["doesn", "t", "exist"], &["closed"], &["unknown"]];
-/// What a provider or a network says.
-const UPSTREAM_WORDS: [&str; 9] = ["429", "500", "502", "503", "504", "529", "overloaded", "timeout", "econnrefused"];
-const UPSTREAM: [&str; 7] = [
-    "timed out",
-    "rate limit",
-    "connection refused",
-    "connection reset",
-    "connection error",
-    "econnreset",
-    "enotfound",
-];
 const AUTH_REQUIRED: i32 = -32_000;
 const NOT_FOUND: i32 = -32_002;
 const METHOD_NOT_FOUND: i32 = -32_601;
@@ -41,79 +23,124 @@ pub(super) struct RpcError {
 
 /// What was asked when the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Asked<'a> {
     /// To start: `initialize`, `authenticate`, `session/new`.
     Start,
-    /// To bring a session back.
-    Restore,
-    /// A prompt.
-    Prompt,
+    /// To bring back the session with this id.
+    Restore(&'a str),
+    /// A prompt, in the session with this id.
+    Prompt(&'a str),
 }
 
 /// The kind of an error; whatever isn't known is transient. `methods` are the ways to sign in that the agent named.
-pub(super) fn classify(asked: Asked, error: &RpcError, methods: &[String]) -> BackendError {
+pub(super) fn classify(asked: Asked<'_>, error: &RpcError, methods: &[String]) -> BackendError {
     match (error.code, asked) {
         (AUTH_REQUIRED, _) => BackendError::Auth(sign_in(error, methods)),
-        (INTERNAL, Asked::Restore) if is_upstream(error) => {
-            BackendError::Transient(format!("the agent failed: {}", text(error)))
-        }
+        (_, Asked::Restore(id)) if is_of_a_service(error, id) && !is_unknown_session(error, id) => failed(error),
         // Agents have no common way to say it: any other refusal to bring a session back means that it can't come back.
-        (_, Asked::Restore) => BackendError::Unknown,
-        (_, Asked::Prompt) if is_unknown_session(error) => BackendError::Unknown,
-        (INVALID_PARAMS, Asked::Prompt) => BackendError::Rejected(text(error)),
+        (_, Asked::Restore(_)) => BackendError::Unknown,
+        (_, Asked::Prompt(id)) if is_unknown_session(error, id) => BackendError::Unknown,
+        (INVALID_PARAMS, Asked::Prompt(_)) => BackendError::Rejected(text(error)),
         (METHOD_NOT_FOUND, _) => BackendError::Protocol(text(error)),
-        _ => BackendError::Transient(format!("the agent failed: {}", text(error))),
+        _ => failed(error),
     }
 }
 
-/// Whether an agent says that it does not know the session. Seen in four codes, in the message, in `data` or below it.
-fn is_unknown_session(error: &RpcError) -> bool {
+fn failed(error: &RpcError) -> BackendError {
+    BackendError::Transient(format!("the agent failed: {}", text(error)))
+}
+
+/// Whether an agent says that it does not know the session. Seen in three codes, in the message, in `data` or below it.
+fn is_unknown_session(error: &RpcError, id: &str) -> bool {
     match error.code {
-        // A missing file has the same code.
-        NOT_FOUND => !said(error).iter().any(|text| text.starts_with("file:")),
-        INVALID_PARAMS | INTERNAL => said(error).iter().flat_map(|text| text.split(CLAUSE)).any(says_that_it_is_gone),
+        NOT_FOUND => !is_file(error),
+        INVALID_PARAMS | INTERNAL => clauses(error, id).iter().any(|clause| says_gone(clause)),
         _ => false,
     }
 }
 
-/// Whether a clause says of a session, and of nothing else, that it is not there: "unknown session", "session X not found".
-fn says_that_it_is_gone(clause: &str) -> bool {
-    let lower = clause.to_lowercase();
-    let words: Vec<&str> =
-        lower.split(|c: char| !(c.is_alphanumeric() || "-_".contains(c))).filter(|word| !word.is_empty()).collect();
-    words.iter().enumerate().filter(|(_, word)| **word == "session").any(|(at, _)| {
-        let before = &words[..at];
-        let filler = |word: &&&str| matches!(**word, "id" | "with" | "was" | "is" | "has" | "been") || is_id(word);
-        let after: Vec<&str> = words[at + 1..].iter().skip_while(filler).copied().collect();
-        GONE_BEFORE.iter().any(|gone| before.ends_with(gone)) || GONE_AFTER.iter().any(|gone| after.starts_with(gone))
-    })
+/// Whether an error is about a file; a missing one has the same code as a missing session.
+fn is_file(error: &RpcError) -> bool {
+    let uri = error.data.as_ref().and_then(|data| data.get("uri")).and_then(Value::as_str);
+    uri.is_some_and(|uri| uri.starts_with("file:"))
 }
 
-/// Whether a word is an id rather than a word: ids hold digits.
-fn is_id(word: &str) -> bool {
-    word.contains(|c: char| c.is_ascii_digit())
+/// Whether a clause says of the session itself that it is gone. One that only speaks of a session says nothing: a wrong "yes" would
+/// cost a person the session, a wrong "no" costs a message that fails once more.
+fn says_gone(clause: &[String]) -> bool {
+    const FILLERS: [&str; 9] = ["the", "this", "with", "id", "is", "was", "has", "been", "already"];
+    let words: Vec<&str> = clause.iter().map(String::as_str).filter(|word| !FILLERS.contains(word)).collect();
+    matches!(
+        words.as_slice(),
+        ["session", "not", "found", ..]
+            | ["session", "does", "not", "exist", ..]
+            | ["session", "doesn", "t", "exist", ..]
+            | ["session", "unknown" | "closed"]
+            | ["unknown", "session"]
+            | ["no", "such", "session"]
+    )
 }
 
-/// Whether the failure lies behind the agent, with its model's provider or the network, so that it says nothing about a session.
-fn is_upstream(error: &RpcError) -> bool {
-    let said = said(error).join(" ").to_lowercase();
-    let words: Vec<&str> = said.split(|c: char| !c.is_alphanumeric()).collect();
-    UPSTREAM_WORDS.iter().any(|word| words.contains(word)) || UPSTREAM.iter().any(|phrase| said.contains(phrase))
+/// Whether an internal error is clearly that of a service behind the agent.
+fn is_of_a_service(error: &RpcError, id: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+        "529",
+        "overloaded",
+        "timeout",
+        "econnrefused",
+        "econnreset",
+        "etimedout",
+        "enotfound",
+    ];
+    const PAIRS: [[&str; 2]; 6] = [
+        ["timed", "out"],
+        ["rate", "limit"],
+        ["service", "unavailable"],
+        ["connection", "refused"],
+        ["connection", "reset"],
+        ["connection", "error"],
+    ];
+    error.code == INTERNAL
+        && clauses(error, id).iter().any(|words| {
+            words.iter().any(|word| WORDS.contains(&word.as_str()))
+                || words.windows(2).any(|pair| PAIRS.iter().any(|known| known == pair))
+        })
 }
 
-/// Every text in an error: its message, and all in its data.
-fn said(error: &RpcError) -> Vec<&str> {
-    fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
-        match value {
-            Value::String(text) => texts.push(text),
-            Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-            Value::Object(fields) => fields.values().for_each(|field| collect(field, texts)),
-            _ => {}
-        }
+/// All that an error says, in small letters, as clauses of words, without the session's id.
+fn clauses(error: &RpcError, id: &str) -> Vec<Vec<String>> {
+    let mut said = vec![error.message.clone()];
+    collect(error.data.as_ref().unwrap_or(&Value::Null), &mut said);
+    said.iter().flat_map(|text| clauses_of(text, id)).collect()
+}
+
+fn clauses_of(text: &str, id: &str) -> Vec<Vec<String>> {
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    let id = bare(id);
+    let is_id = |word: &str| !id.is_empty() && bare(word) == id;
+    let words: Vec<&str> = text.split_whitespace().filter(|word| !is_id(word)).collect();
+    let text = words.join(" ").to_lowercase();
+    let inside = |c: char| c.is_alphanumeric() || " _-'`".contains(c);
+    let words = |clause: &str| {
+        clause.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    text.split(|c| !inside(c)).map(words).collect()
+}
+
+/// The texts and numbers in `data`, however deep.
+fn collect(data: &Value, said: &mut Vec<String>) {
+    match data {
+        Value::String(text) => said.push(text.clone()),
+        Value::Number(number) => said.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, said)),
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, said)),
+        Value::Null | Value::Bool(_) => {}
     }
-    let mut texts = vec![error.message.as_str()];
-    error.data.iter().for_each(|data| collect(data, &mut texts));
-    texts
 }
 
 fn sign_in(error: &RpcError, methods: &[String]) -> String {
@@ -143,93 +170,4 @@ fn text(error: &RpcError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn error(code: i32, message: &str, data: Value) -> RpcError {
-        RpcError { code, message: message.to_owned(), data: (!data.is_null()).then_some(data) }
-    }
-
-    #[test]
-    fn every_known_way_to_say_that_a_session_is_gone() {
-        let unknown = [
-            error(-32_002, "Resource not found", json!({"sessionId": "X"})),
-            error(-32_002, "Session X not found", Value::Null),
-            error(-32_602, "Invalid params: session not found: X", Value::Null),
-            error(-32_002, "Session 01997a3c-5d not found", Value::Null),
-            error(-32_602, "Session not found: X", Value::Null),
-            error(-32_603, "Internal error", json!({"details": "Session not found: X"})),
-            error(-32_603, "Internal error", json!({"details": "Session 9f86d081 not found"})),
-            error(-32_603, "Internal error", json!({"details": "Session with id ses_75 does not exist"})),
-            error(-32_603, "No such session", Value::Null),
-            error(-32_602, "Invalid params", json!("unknown session `X`")),
-            error(-32_603, "Internal error", json!({"details": "The session was closed"})),
-        ];
-        for error in unknown {
-            assert_eq!(classify(Asked::Prompt, &error, &[]), BackendError::Unknown, "{error:?}");
-        }
-    }
-
-    #[test]
-    fn other_failures_of_a_prompt_keep_the_session() {
-        let file = error(-32_002, "Resource not found", json!({"uri": "file:///a"}));
-        let llm = error(-32_603, "Internal error: mock 401", json!({"errorName": "APIError"}));
-        let tool = error(-32_603, "Internal error", json!({"details": "file not found"}));
-        let odd = error(17, "session not found", Value::Null);
-        let model = error(-32_603, "unknown model x; see the session log", Value::Null);
-        let save = error(-32_603, "Failed to save session: connection closed", Value::Null);
-        let log = error(-32_603, "Internal error", json!({"details": "session file not found"}));
-        for error in [file, llm, tool, odd, model, save, log] {
-            let kind = classify(Asked::Prompt, &error, &[]);
-            assert!(matches!(kind, BackendError::Transient(_)), "{error:?}: {kind:?}");
-        }
-        let option = error(-32_602, "session config option not found: x", Value::Null);
-        assert!(matches!(classify(Asked::Prompt, &option, &[]), BackendError::Rejected(_)));
-        let refused = error(-32_602, "Invalid params", json!({"details": "too many blocks"}));
-        assert_eq!(
-            classify(Asked::Prompt, &refused, &[]),
-            BackendError::Rejected("Invalid params: too many blocks".to_owned())
-        );
-    }
-
-    #[test]
-    fn a_session_that_is_not_brought_back_is_unknown_whatever_is_said() {
-        let answers = [
-            error(-32_603, "Internal error", json!({"details": "--resume requires a valid session ID"})),
-            error(-32_603, "invalid session id", Value::Null),
-            error(-32_603, "OpenCode service failure", Value::Null),
-            error(-32_002, "Resource not found", json!({"uri": "session:X"})),
-            error(-32_601, "Method not found", Value::Null),
-        ];
-        for error in answers {
-            assert_eq!(classify(Asked::Restore, &error, &[]), BackendError::Unknown, "{error:?}");
-        }
-    }
-
-    #[test]
-    fn a_provider_that_is_away_says_nothing_about_a_session() {
-        let answers = [
-            error(-32_603, "Internal error", json!({"details": "503 Service Unavailable"})),
-            error(-32_603, "Overloaded", Value::Null),
-            error(-32_603, "Internal error", json!({"details": "connect ECONNREFUSED 127.0.0.1:9"})),
-            error(-32_603, "the request timed out", Value::Null),
-        ];
-        for error in answers {
-            let kind = classify(Asked::Restore, &error, &[]);
-            assert!(matches!(kind, BackendError::Transient(_)), "{error:?}: {kind:?}");
-        }
-    }
-
-    #[test]
-    fn a_missing_sign_in_names_the_ways_and_no_secret() {
-        let error = error(-32_000, "Authentication required", json!("Bearer abc"));
-        for asked in [Asked::Start, Asked::Restore, Asked::Prompt] {
-            let BackendError::Auth(said) = classify(asked, &error, &["gemini-api-key".to_owned()]) else {
-                panic!("another kind");
-            };
-            assert!(said.contains("gemini-api-key") && !said.contains("abc"), "{said}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What an agent sends, in our words. Tolerant: what is not known, or not of the known shape, is left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,8 @@ impl Tools {
         }
     }
 
-    /// A `session/request_permission`; `None` when it offers nothing to choose from.
+    /// A `session/request_permission`; `None` when it offers nothing to choose from, or two options under one id: nobody could know
+    /// which of them is chosen.
     pub(super) fn permission(&mut self, id: RequestId, params: &Value) -> Option<PermissionRequest> {
         let call = params.get("toolCall").unwrap_or(&Value::Null);
         self.remember(call);
@@ -55,7 +56,9 @@ impl Tools {
         let detail = known.and_then(|known| known.detail.clone()).or_else(|| detail(call));
         let options: Vec<_> = params.get("options")?.as_array()?.iter().filter_map(option).collect();
         let title = title.unwrap_or_else(|| "Use a tool".to_owned());
-        (!options.is_empty()).then_some(PermissionRequest { id, title, detail, options })
+        let ids: HashSet<&str> = options.iter().map(|option| option.id.as_str()).collect();
+        let clear = !options.is_empty() && ids.len() == options.len();
+        clear.then_some(PermissionRequest { id, title, detail, options })
     }
 
     fn remember(&mut self, call: &Value) {

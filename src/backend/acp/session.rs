@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::agent::RunningAgent;
+use super::agent::{REAP_GRACE, RunningAgent};
 use super::connection::{Inbox, Reply};
 use super::convert;
 use super::gate::{self, Credit};
@@ -26,8 +26,6 @@ use crate::scope::OnCrash;
 pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// How long an agent may take to close a session.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
-/// How long the kernel may take to be rid of what was killed.
-const REAP_GRACE: Duration = Duration::from_secs(1);
 /// How many messages of an agent may wait for the turn. The gate admits fewer; one that finds it full is dropped, a request answered.
 const INBOX: usize = 64 + gate::REQUESTS;
 
@@ -131,12 +129,12 @@ impl Session for AcpSession {
     }
 
     fn is_alive(&self) -> bool {
-        !matches!(*self.0.state.borrow(), State::Released) && !self.0.agent.is_gone()
+        !matches!(*self.0.state.borrow(), State::Released) && self.0.agent.is_alive()
     }
 
     async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
         let cancel = self.0.begin()?;
-        if self.0.agent.is_gone() {
+        if !self.0.agent.is_alive() {
             self.0.settle();
             return Err(self.0.agent.gone().await);
         }
@@ -231,7 +229,7 @@ impl Core {
 
     /// Tells the agent that the session is over, where it wants to know.
     async fn close(&self, deadline: Instant) {
-        if !self.handshake.can_close || self.agent.is_gone() {
+        if !self.handshake.can_close || !self.agent.is_alive() {
             return;
         }
         let clock = &self.shared.parts.clock;

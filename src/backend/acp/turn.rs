@@ -87,9 +87,9 @@ impl Turn {
                     () = self.cancel.cancelled(), if grace_over.is_none() => Woke::Cancelled,
                     () = grace => Woke::GraceOver,
                     answer = &mut answer => Woke::Answer(answer),
+                    () = self.events.closed(), if !self.cancel.is_cancelled() => Woke::Unread,
                     Some(id) = self.withdrawals.next() => Woke::Withdrawn(id),
-                    () = self.events.closed(), if grace_over.is_none() => Woke::Unread,
-                    room = room(&self.events, &self.ready), if !self.ready.is_empty() => if room { Woke::Room } else { Woke::Unread },
+                    _ = room(&self.events, &self.ready), if !self.ready.is_empty() => Woke::Room,
                     Some(incoming) = self.inbox.recv(), if self.ready.is_empty() => Woke::Incoming(incoming),
                     error = &mut gone => Woke::Gone(error),
                 }
@@ -98,10 +98,8 @@ impl Turn {
                 Woke::Answer(answer) => return self.answered(answer).await,
                 Woke::Gone(error) => return self.lost(error).await,
                 Woke::Room => self.hand_on(),
-                Woke::Unread => {
-                    self.ready.clear();
-                    core.cancel();
-                }
+                // An answer that nobody reads needs no agent.
+                Woke::Unread => self.cancel.cancel(),
                 Woke::Incoming(incoming) => self.take(incoming),
                 Woke::Withdrawn(id) => self.withdrawn(id),
                 Woke::Cancelled => {
@@ -111,8 +109,7 @@ impl Turn {
                 }
                 Woke::GraceOver => {
                     tracing::warn!("An agent did not stop its turn in time; it is killed");
-                    core.agent.kill();
-                    core.agent.gone().await;
+                    core.agent.kill(&core.shared.parts.clock).await;
                     return Outcome::Cancelled;
                 }
             }
@@ -135,8 +132,12 @@ impl Turn {
     fn ask(&mut self, params: &Value, reply: Reply) {
         let withdrawal = reply.withdrawal();
         let id = self.core.wait_for_decision(reply);
-        let request = self.tools.permission(id.clone(), params).filter(|_| !self.cancel.is_cancelled());
-        let Some(request) = request else {
+        // A turn that is over, or about to be, waits for no decision.
+        let over = self.cancel.is_cancelled() || self.inbox.is_closed();
+        let Some(request) = self.tools.permission(id.clone(), params).filter(|_| !over) else {
+            if !over {
+                tracing::warn!("An agent asked for a decision and offered no clear choice; its request is refused");
+            }
             self.core.answer(&id, &Decision::Cancelled);
             return;
         };
@@ -175,7 +176,7 @@ impl Turn {
             }
             Err(Failure::Answered(error)) => {
                 self.drain().await;
-                let error = classify(Asked::Prompt, &error, &self.core.handshake.auth_methods);
+                let error = classify(Asked::Prompt(&self.core.id), &error, &self.core.handshake.auth_methods);
                 self.unless_cancelled(Outcome::Failed(error))
             }
         }

@@ -88,7 +88,11 @@ fn a_permission_that_names_only_the_call_is_filled_in_from_before() {
     assert_eq!((request.title.as_str(), request.detail.as_deref()), ("Run ls", Some("ls")));
     let kinds: Vec<_> = request.options.iter().map(|option| (option.id.as_str(), option.kind)).collect();
     assert_eq!(kinds, [("a", OptionKind::AllowAlways), ("b", OptionKind::Other)]);
-    assert_eq!(tools.permission("2".into(), &json!({"toolCall": {"toolCallId": "t"}, "options": []})), None);
+    let twice = json!([{"optionId": "a", "kind": "allow_once"}, {"optionId": "a", "kind": "reject_once"}]);
+    for unclear in [json!([]), json!([{"name": "without id"}]), json!("all"), twice] {
+        let params = json!({"toolCall": {"toolCallId": "t"}, "options": unclear});
+        assert_eq!(tools.permission("2".into(), &params), None, "{params}");
+    }
 }
 
 #[test]
