@@ -179,8 +179,12 @@ impl Inner {
         let patience = deadline + START_GRACE;
         let ready = self.parts.clock.timeout_at(patience, self.start_or_restore(record, spec)).await;
         let ready = ready.map_err(|_late| BackendError::Timeout { phase: Doing::Create, after: timeout })??;
-        self.keep_live(record, &ready);
-        Ok(ready)
+        if self.keep_live(record, &ready) {
+            return Ok(ready);
+        }
+        let deadline = self.parts.clock.now() + END_TIMEOUT;
+        self.see_off(&record.conversation, deadline, ready.session.end(deadline)).await;
+        Err(BackendError::Ended)
     }
 
     async fn start_or_restore(&self, record: &SessionRecord, spec: StartSpec) -> Result<Ready, BackendError> {
@@ -203,15 +207,15 @@ impl Inner {
         }
     }
 
-    fn keep_live(&self, record: &SessionRecord, ready: &Ready) {
+    /// Notes what runs for a mapping. Returns false when a person has ended the mapping meanwhile.
+    fn keep_live(&self, record: &SessionRecord, ready: &Ready) -> bool {
         let mut slots = self.slots();
-        let slot = slots.entry(&record.conversation);
-        if let Mapping::Active(active) = &mut slot.mapping {
-            active.live = Some(ready.session.clone());
-            if let Some(name) = &ready.named {
-                active.record.backend_ref = Some(name.clone());
-            }
+        let Some(active) = slots.active_mut(record) else { return false };
+        active.live = Some(ready.session.clone());
+        if let Some(name) = &ready.named {
+            active.record.backend_ref = Some(name.clone());
         }
+        true
     }
 
     /// What a turn's end means for its session.
@@ -223,15 +227,7 @@ impl Inner {
             );
         }
         let gone = finished.session_ended();
-        let dead = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            Some(Mapping::Active(active)) if gone || active.live.as_ref().is_some_and(|live| !live.is_alive()) => {
-                active.live.take()
-            }
-            _ => None,
-        };
-        if gone {
-            self.slots().entry(key).mapping = Mapping::None;
-        }
+        let dead = self.slots().take_dead(record, gone);
         if let Some(session) = dead {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             let leaving = if gone { session.end(deadline) } else { session.release(deadline) };

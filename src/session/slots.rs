@@ -109,6 +109,24 @@ impl Slots {
         self.by_key.entry(key.clone()).or_default()
     }
 
+    /// The mapping `record`, unless it was ended. Its conversation may have another one by then.
+    pub(super) fn active_mut(&mut self, record: &SessionRecord) -> Option<&mut Active> {
+        match &mut self.by_key.get_mut(&record.conversation)?.mapping {
+            Mapping::Active(active) if active.record.id == record.id => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Takes out what can't be prompted any more, and with `gone` the mapping too.
+    pub(super) fn take_dead(&mut self, record: &SessionRecord, gone: bool) -> Option<Arc<dyn Session>> {
+        let active = self.active_mut(record)?;
+        let dead = active.live.take_if(|live| gone || !live.is_alive());
+        if gone {
+            self.entry(&record.conversation).mapping = Mapping::None;
+        }
+        dead
+    }
+
     /// Every running turn.
     pub(super) fn running(&self) -> Vec<Running> {
         self.by_key.values().filter_map(|slot| slot.turn.clone()).collect()

@@ -1,0 +1,16 @@
+//! The session room in process: real store, inbox and outbox, a clock turned by hand, and agents that misbehave on request.
+
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+mod patience;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod slack;
+#[cfg(test)]
+mod world;
