@@ -1,7 +1,6 @@
 //! What is handled as soon as it is stored: commands, clicks and Slack's own Stop.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
@@ -15,9 +14,6 @@ use super::rules::{self, Decision};
 use super::slots::{Active, Mapping, Running};
 use super::turn::{Control, Press};
 use super::words;
-
-/// How long ending a session's backend may take when a person ends it.
-const END_TIMEOUT: Duration = Duration::from_secs(9);
 
 impl Inner {
     /// Handles what does not wait behind a running turn.
@@ -148,11 +144,7 @@ impl Inner {
             let _stopping = running.controls.try_send(Control::End);
         }
         if let Some(session) = live {
-            let (inner, key) = (self.clone(), key.clone());
-            self.parts.scope.spawn("session end", OnCrash::Log, async move {
-                let deadline = inner.parts.clock.now() + END_TIMEOUT;
-                inner.see_off(&key, deadline, session.end(deadline)).await;
-            });
+            self.end_live(key.clone(), session);
         }
         words::ENDED.to_owned()
     }

@@ -16,6 +16,7 @@ use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::Intent;
 use crate::domain::session::{BackendRef, SessionRecord};
+use crate::scope::OnCrash;
 use crate::store::TurnEnd;
 
 use super::manager::Inner;
@@ -146,7 +147,7 @@ impl Inner {
             // It was ended between its commit and now.
             return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
         };
-        let (controls, inbox) = mpsc::channel(CONTROLS);
+        let (controls, mut inbox) = mpsc::channel(CONTROLS);
         let running = Running { turn: intent.turn, controls };
         if let Some(slot) = self.slots().get_mut(key) {
             slot.turn = Some(running);
@@ -157,9 +158,15 @@ impl Inner {
             prompt: Prompt::new(intent.turn, &work.admitted, text),
             message: work.message.ts.clone(),
         };
-        let (finished, named) = match self.ready(&active).await {
+        let ready = tokio::select! {
+            biased;
+            // A start that is dropped half-way leaves nothing behind.
+            why = turn::stopped(self, &mut inbox) => Err(turn.not_begun(why)),
+            ready = self.ready(&active) => ready.map_err(|error| turn.not_started(error)),
+        };
+        let (finished, named) = match ready {
             Ok(ready) => (turn::run(turn, &ready.session, ready.context_lost, inbox).await, ready.named),
-            Err(error) => (turn.not_started(error), None),
+            Err(finished) => (finished, None),
         };
         self.after_turn(key, &active.record, &finished).await;
         let end = Ending { named, finished };
@@ -167,7 +174,7 @@ impl Inner {
     }
 
     /// A live session for the mapping: the one that runs, or a restored one, or a fresh one.
-    async fn ready(&self, active: &Active) -> Result<Ready, BackendError> {
+    async fn ready(self: &Arc<Self>, active: &Active) -> Result<Ready, BackendError> {
         if let Some(session) = active.live.as_ref().filter(|session| session.is_alive()) {
             return Ok(Ready { session: session.clone(), named: None, context_lost: false });
         }
@@ -182,8 +189,7 @@ impl Inner {
         if self.keep_live(record, &ready) {
             return Ok(ready);
         }
-        let deadline = self.parts.clock.now() + END_TIMEOUT;
-        self.see_off(&record.conversation, deadline, ready.session.end(deadline)).await;
+        self.end_live(record.conversation.clone(), ready.session);
         Err(BackendError::Ended)
     }
 
@@ -216,6 +222,15 @@ impl Inner {
             active.record.backend_ref = Some(name.clone());
         }
         true
+    }
+
+    /// Ends what ran for a mapping that a person has ended; nobody waits for it.
+    pub(super) fn end_live(self: &Arc<Self>, key: ConversationKey, session: Arc<dyn Session>) {
+        let inner = self.clone();
+        self.parts.scope.spawn("session end", OnCrash::Log, async move {
+            let deadline = inner.parts.clock.now() + END_TIMEOUT;
+            inner.see_off(&key, deadline, session.end(deadline)).await;
+        });
     }
 
     /// What a turn's end means for its session.

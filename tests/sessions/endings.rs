@@ -120,10 +120,12 @@ async fn end_while_the_session_starts_leaves_nothing_behind() {
     world.until("a start", || world.agents.count("start") == 1).await;
     world.reply("U1", &thread, "end").await;
     world.until_told(&thread, "The session has ended").await;
-    start.add_permits(1);
     world.rest().await;
+    start.add_permits(1);
+    world.settle().await;
     assert_eq!(world.agents.count("prompt"), 0, "an ended session is told nothing");
-    assert_eq!((world.agents.count("end"), world.manager.stats().live), (1, 0));
+    assert_eq!((start.available_permits(), world.manager.stats().live), (1, 0), "its start was given up");
+    assert!(!is_mapped(&world, &thread).await);
 }
 
 // holds: S-6
@@ -139,7 +141,7 @@ async fn what_started_for_an_ended_session_is_not_taken_for_its_successor() {
     world.deliver(new).await;
     world.until_told(&thread, "is ready").await;
     world.reply("U1", &thread, "to the new one").await;
-    start.add_permits(2);
+    start.add_permits(1);
     let successor = world.prompted("to the new one").await;
     let record = world.store.session_in(&world.key(&thread)).await.unwrap().expect("the new session stays");
     assert_eq!(successor.name(), record.id.short());

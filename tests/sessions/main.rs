@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod order;
@@ -10,6 +12,8 @@ mod order;
 mod patience;
 #[cfg(test)]
 mod people;
+#[cfg(test)]
+mod puppet;
 #[cfg(test)]
 mod slack;
 #[cfg(test)]

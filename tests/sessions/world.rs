@@ -22,8 +22,9 @@ use hitchline::store::Store;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::agent::{Act, Agents, Prompted, Puppet, Shared, locked};
+use super::agent::{Act, Agents, Prompted, Shared, locked};
 use super::people;
+use super::puppet::Puppet;
 use super::slack::{FakeSlack, Plain};
 
 pub(crate) const CREATE: Duration = Duration::from_secs(30);
