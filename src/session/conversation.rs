@@ -1,5 +1,6 @@
 //! A conversation's task: one message after the other, until none is left.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ const CONTROLS: usize = 16;
 const END_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a backend may take to clean up after a start that took too long.
 const START_GRACE: Duration = Duration::from_secs(5);
+/// How long the first turn of a session runs before its backend's name for it is written down.
+const NAME_AFTER: Duration = Duration::from_millis(250);
 /// The pause between attempts to commit a turn's end.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
@@ -58,9 +61,9 @@ impl Inner {
     async fn after_crash(&self, key: &ConversationKey, seq: i64) {
         tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
         metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
-        let live = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            Some(Mapping::Active(active)) => active.live.take(),
-            _ => None,
+        let (live, named) = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
+            Some(Mapping::Active(active)) => (active.live.take(), active.record.backend_ref.clone()),
+            _ => (None, None),
         };
         if let Some(session) = live {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
@@ -69,7 +72,7 @@ impl Inner {
         let open = self.parts.store.interrupted_turns().await.unwrap_or_default();
         match open.into_iter().find(|turn| turn.seq == seq) {
             Some(turn) => {
-                if let Err(error) = self.close_interrupted(turn).await {
+                if let Err(error) = self.close_interrupted(turn, named).await {
                     tracing::error!(conversation = %key, %error, "A crashed turn is closed at the next start");
                 }
             }
@@ -165,7 +168,13 @@ impl Inner {
             ready = self.ready(&active) => ready.map_err(|error| turn.not_started(error)),
         };
         let (finished, named) = match ready {
-            Ok(ready) => (turn::run(turn, &ready.session, ready.context_lost, inbox).await, ready.named),
+            Ok(ready) => {
+                let finished = tokio::select! {
+                    finished = turn::run(turn, &ready.session, ready.context_lost, inbox) => finished,
+                    never = self.note_name(intent.session, ready.named.clone()) => match never {},
+                };
+                (finished, ready.named)
+            }
             Err(finished) => (finished, None),
         };
         self.after_turn(key, &active.record, &finished).await;
@@ -222,6 +231,18 @@ impl Inner {
             active.record.backend_ref = Some(name.clone());
         }
         true
+    }
+
+    /// Writes down what the backend calls a session, so that a crash in its first turn doesn't lose it. A short turn's end carries the
+    /// name itself and costs no commit of its own for it.
+    async fn note_name(&self, session: SessionId, named: Option<BackendRef>) -> Infallible {
+        if let Some(name) = named {
+            self.parts.clock.sleep(NAME_AFTER).await;
+            if let Err(error) = self.parts.store.name_session(session, name).await {
+                tracing::warn!(session.id = %session, %error, "A session's name is written down with its turn's end only");
+            }
+        }
+        std::future::pending().await
     }
 
     /// Ends what ran for a mapping that a person has ended; nobody waits for it.

@@ -137,13 +137,16 @@ impl Slots {
         self.by_key.values().filter(|slot| !matches!(slot.phase, Phase::Idle)).count()
     }
 
-    /// Takes the live session out of every slot.
-    pub(super) fn take_live(&mut self) -> Vec<(ConversationKey, Arc<dyn Session>)> {
-        let live = |(key, slot): (&ConversationKey, &mut Slot)| match &mut slot.mapping {
-            Mapping::Active(active) => active.live.take().map(|session| (key.clone(), session)),
-            _ => None,
-        };
-        self.by_key.iter_mut().filter_map(live).collect()
+    /// Every live session.
+    pub(super) fn live_sessions(&self) -> Vec<(ConversationKey, Arc<dyn Session>)> {
+        self.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.live()?.clone()))).collect()
+    }
+
+    /// Notes that `session` no longer runs.
+    pub(super) fn forget_live(&mut self, key: &ConversationKey, session: &Arc<dyn Session>) {
+        if let Some(Mapping::Active(active)) = self.get_mut(key).map(|slot| &mut slot.mapping) {
+            active.live.take_if(|live| Arc::ptr_eq(live, session));
+        }
     }
 
     /// How many sessions are live.
@@ -179,8 +182,8 @@ impl Slots {
         let slot = self.by_key.get_mut(key)?;
         slot.turn = None;
         if draining {
-            // They stay in the store, for the next start.
-            slot.queue.clear();
+            // They stay in the store, for the next start; but a turn that is written down already is in flight.
+            slot.queue.retain(|work| work.intent.is_some());
         }
         let work = slot.queue.pop_front();
         if work.is_none() {

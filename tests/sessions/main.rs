@@ -5,6 +5,8 @@ mod agent;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod order;
@@ -14,6 +16,10 @@ mod patience;
 mod people;
 #[cfg(test)]
 mod puppet;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod shutdown;
 #[cfg(test)]
 mod slack;
 #[cfg(test)]

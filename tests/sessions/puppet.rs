@@ -136,6 +136,11 @@ impl Puppet {
         &self.name
     }
 
+    /// Whether something still runs for it.
+    pub(crate) fn is_running(&self) -> bool {
+        self.alive.load(Ordering::Relaxed)
+    }
+
     /// Says something, and returns once it is heard.
     pub(crate) async fn says(&self, text: &str) {
         self.sends(AgentEvent::Text { message: None, delta: text.to_owned() }).await;

@@ -205,6 +205,18 @@ impl World {
         assert!(waited.await.is_ok(), "waited in vain for {what}; {:?}\n{:#?}", self.manager, self.slack);
     }
 
+    /// Waits for something of which the clock is no part, for ten real seconds at the most.
+    pub(crate) async fn within<F: Future>(&self, future: F) -> F::Output {
+        tokio::time::timeout(Duration::from_secs(10), future).await.expect("it comes to an end")
+    }
+
+    /// A second goes by, and everything that waited for it is done.
+    pub(crate) async fn time_passes(&self) {
+        self.settle().await;
+        self.hand.advance(Duration::from_secs(1));
+        self.settle().await;
+    }
+
     /// Lets everything that can go on without the clock do so.
     pub(crate) async fn settle(&self) {
         for _ in 0..20 {
