@@ -8,7 +8,7 @@ use super::people;
 use super::world::World;
 
 async fn is_mapped(world: &World, thread: &hitchline::domain::ids::Ts) -> bool {
-    world.store.session_in(&world.key(thread)).await.unwrap().is_some()
+    world.store.session_in(&people::key(thread)).await.unwrap().is_some()
 }
 
 // holds: S-4, S-6, S-7
@@ -143,7 +143,7 @@ async fn what_started_for_an_ended_session_is_not_taken_for_its_successor() {
     world.reply("U1", &thread, "to the new one").await;
     start.add_permits(1);
     let successor = world.prompted("to the new one").await;
-    let record = world.store.session_in(&world.key(&thread)).await.unwrap().expect("the new session stays");
+    let record = world.store.session_in(&people::key(&thread)).await.unwrap().expect("the new session stays");
     assert_eq!(successor.name(), record.id.short());
     successor.ends(Outcome::Completed);
     world.rest().await;

@@ -1,6 +1,8 @@
 //! The session room in process: real store, inbox and outbox, a clock turned by hand, and agents that misbehave on request.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod agent;
 #[cfg(test)]
 mod approvals;
@@ -18,6 +20,8 @@ mod people;
 mod puppet;
 #[cfg(test)]
 mod recovery;
+#[cfg(test)]
+mod replies;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]

@@ -141,6 +141,11 @@ impl Puppet {
         self.alive.load(Ordering::Relaxed)
     }
 
+    /// Whether a turn waits for its answer.
+    pub(crate) fn is_asked(&self) -> bool {
+        locked(&self.turn).is_some()
+    }
+
     /// Says something, and returns once it is heard.
     pub(crate) async fn says(&self, text: &str) {
         self.sends(AgentEvent::Text { message: None, delta: text.to_owned() }).await;

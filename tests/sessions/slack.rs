@@ -27,7 +27,7 @@ pub(crate) enum Step {
 }
 
 /// A message of ours, as it stands there now.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shown {
     pub(crate) ts: Ts,
     pub(crate) thread: Ts,
@@ -64,14 +64,14 @@ impl FakeSlack {
         locked(&self.faults).push_back((step, kind));
     }
 
-    /// How many of the ordered failures have not happened.
-    pub(crate) fn unused_faults(&self) -> usize {
-        locked(&self.faults).len()
-    }
-
     /// What stands in a thread, in its order.
     pub(crate) fn thread(&self, thread: &Ts) -> Vec<Shown> {
         locked(&self.shown).iter().filter(|shown| shown.thread == *thread).cloned().collect()
+    }
+
+    /// All that stands anywhere.
+    pub(crate) fn everything(&self) -> Vec<Shown> {
+        locked(&self.shown).clone()
     }
 
     /// The texts that stand in a thread.
@@ -102,8 +102,14 @@ impl FakeSlack {
         let mut faults = locked(&self.faults);
         let Some(found) = faults.iter().position(|(failing, _)| *failing == step) else { return Ok(()) };
         let Some((_, kind)) = faults.remove(found) else { return Ok(()) };
-        if kind == WriteErrorKind::MessageGone {
-            locked(&self.shown).retain(|shown| Some(&shown.ts) != ts);
+        let mut shown = locked(&self.shown);
+        match kind {
+            WriteErrorKind::MessageGone => shown.retain(|shown| Some(&shown.ts) != ts),
+            // The stream is over already, and that is what the error says.
+            WriteErrorKind::StreamUnavailable | WriteErrorKind::StoppedByUser => {
+                shown.iter_mut().filter(|shown| Some(&shown.ts) == ts).for_each(|shown| shown.streams = false);
+            }
+            _ => {}
         }
         Err(error(kind))
     }

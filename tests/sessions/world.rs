@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hitchline::clock::{Clock, Hand};
 use hitchline::domain::access::{Gate, Rules};
-use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::inbound::Inbound;
 use hitchline::domain::outgoing::ApprovalCard;
@@ -41,7 +40,6 @@ pub(crate) struct World {
     pub(crate) manager: Manager,
     pub(crate) clock: Clock,
     pub(crate) hand: Hand,
-    pub(crate) scope: Scope,
     pub(crate) slack: Arc<FakeSlack>,
     pub(crate) agents: Arc<Agents>,
     dir: TempDir,
@@ -75,11 +73,11 @@ impl World {
             render: Arc::new(Plain),
             backends: BTreeMap::from([("puppet".to_owned(), Arc::new(Shared(agents.clone())) as _)]),
             clock: clock.clone(),
-            scope: scope.clone(),
+            scope,
         });
         manager.recover().await.unwrap();
         let inbox = Inbox::new(store.clone(), Arc::new(manager.clone()), clock.clone(), QUEUE_LIMIT);
-        Self { store, inbox, outbox, manager, clock, hand, scope, slack, agents, dir, written: AtomicU32::new(0) }
+        Self { store, inbox, outbox, manager, clock, hand, slack, agents, dir, written: AtomicU32::new(0) }
     }
 
     /// A new process on what this one has on disk now, as if the power had been cut.
@@ -222,10 +220,6 @@ impl World {
         for _ in 0..20 {
             self.store.probe().await.unwrap();
         }
-    }
-
-    pub(crate) fn key(&self, thread: &Ts) -> ConversationKey {
-        people::key(thread)
     }
 }
 
