@@ -14,6 +14,7 @@ use crate::backend::{Session, StartSpec};
 use crate::domain::agent::Prompt;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::inbound::Message;
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::Intent;
 use crate::domain::session::{BackendRef, SessionRecord};
@@ -86,15 +87,28 @@ impl Inner {
             let text = work.message.text.clone();
             return self.run_turn(key, work, intent, text).await;
         }
+        if work.start.is_some() {
+            return match active {
+                Some(_) => self.answer(key, work.seq, words::SESSION_EXISTS).await,
+                None => self.prompt(key, work, None).await,
+            };
+        }
         match rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy) {
             Decision::Ignore(_) => self.done(work.seq).await,
             Decision::Misused(misuse) => self.answer(key, work.seq, &words::misused(&misuse)).await,
             Decision::Run(command) => self.run_command(key, work.seq, command, &work.admitted).await,
             Decision::Prompt(text) => {
-                if let Some(intent) = self.begin(key, &work, active.as_ref(), &text).await {
-                    self.run_turn(key, work, intent, text).await;
-                }
+                let message = Message { text, ..work.message.clone() };
+                self.prompt(key, Work { message, ..work }, active).await;
             }
+        }
+    }
+
+    /// Gives a message's text to the agent.
+    async fn prompt(self: &Arc<Self>, key: &ConversationKey, work: Work, active: Option<Active>) {
+        let text = work.message.text.clone();
+        if let Some(intent) = self.begin(key, &work, active.as_ref(), &text).await {
+            self.run_turn(key, work, intent, text).await;
         }
     }
 
@@ -114,17 +128,21 @@ impl Inner {
                 return None;
             }
         };
-        let active = record.map(|record| Active { record, live: None });
-        self.slots().entry(key).mapping =
-            active.clone().map_or(Mapping::None, |active| Mapping::Active(Box::new(active)));
-        Some(active)
+        let found = record.map_or(Mapping::None, |record| Mapping::Active(Box::new(Active { record, live: None })));
+        let mut slots = self.slots();
+        let slot = slots.entry(key);
+        // Somebody else may have asked, and gone on, meanwhile.
+        if slot.is_mapped().is_none() {
+            slot.mapping = found;
+        }
+        Some(slot.active().cloned())
     }
 
     /// Commits the intent of a turn, and its session when that is new.
     async fn begin(&self, key: &ConversationKey, work: &Work, active: Option<&Active>, text: &str) -> Option<Intent> {
         let new_session = match active {
             Some(_) => None,
-            None => match self.parts.policy.start(&key.channel, None, None) {
+            None => match work.start.clone().map_or_else(|| self.parts.policy.start(&key.channel, None, None), Ok) {
                 Ok(start) => Some(Box::new(self.new_record(key, &start, work.admitted.user(), text))),
                 Err(refused) => {
                     self.answer(key, work.seq, &refused.to_string()).await;

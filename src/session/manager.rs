@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::error::BackendError;
 use crate::backend::{Backend, Backends, Session};
@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::domain::access::{Admitted, Denied, Gate};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
-use crate::domain::inbound::{Inbound, Message, What};
+use crate::domain::inbound::{ChannelKind, Inbound, Message, What};
 use crate::domain::outgoing::{Body, Op, Owed, Place};
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Render, Settled, SlackWrite};
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
@@ -385,6 +385,7 @@ impl Inner {
                 kind: inbound.channel_kind,
                 admitted,
                 intent: Some(intent),
+                start: None,
                 permit: Arc::new(permit),
             };
             slot.queue.push_front(work);
@@ -413,23 +414,21 @@ impl Inner {
         seq: i64,
         inbound: Inbound,
         admitted: Admitted,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) {
         let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
+        let (kind, permit) = (inbound.channel_kind, Arc::new(permit));
+        self.enqueue_work(&key, Work { seq, message, kind, admitted, intent: None, start: None, permit });
+    }
+
+    fn enqueue_work(self: &Arc<Self>, key: &ConversationKey, work: Work) {
         let idle = {
             let mut slots = self.slots();
             if slots.draining {
                 return;
             }
-            let slot = slots.entry(&key);
-            slot.queue.push_back(Work {
-                seq,
-                message,
-                kind: inbound.channel_kind,
-                admitted,
-                intent: None,
-                permit: Arc::new(permit),
-            });
+            let slot = slots.entry(key);
+            slot.queue.push_back(work);
             let idle = matches!(slot.phase, Phase::Idle);
             if idle {
                 slot.phase = Phase::Running;
@@ -437,7 +436,7 @@ impl Inner {
             idle
         };
         if idle {
-            self.run_conversation(key);
+            self.run_conversation(key.clone());
         }
     }
 
@@ -446,6 +445,22 @@ impl Inner {
         if let Ok(permit) = self.permits.clone().acquire_owned().await {
             self.enqueue(seq, inbound, admitted, permit);
         }
+    }
+
+    /// The same for the first prompt of a session that begins with it.
+    pub(super) async fn enqueue_first(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        prompt: String,
+        by: &Admitted,
+        start: Start,
+    ) {
+        let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+        let message = Message { ts: key.thread.clone(), thread: None, text: prompt, mention: true, files: 0 };
+        let (kind, permit) = (ChannelKind::Unknown, Arc::new(permit));
+        let work = Work { seq, message, kind, admitted: by.clone(), intent: None, start: Some(start), permit };
+        self.enqueue_work(key, work);
     }
 
     fn run_conversation(self: &Arc<Self>, key: ConversationKey) {

@@ -17,6 +17,7 @@ use crate::domain::session::SessionRecord;
 
 use crate::outbox::Hold;
 
+use super::policy::Start;
 use super::turn::Control;
 
 /// The manager's memory.
@@ -85,6 +86,8 @@ pub(super) struct Work {
     pub(super) admitted: Admitted,
     /// Set when the intent was committed with the event.
     pub(super) intent: Option<Intent>,
+    /// Set by `new`: where the session starts that the text is the first prompt of.
+    pub(super) start: Option<Start>,
     /// Bounds how much is in memory; goes with the answer until that is delivered.
     pub(super) permit: Hold,
 }

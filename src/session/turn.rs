@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Answered, Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::access::Admitted;
-use crate::domain::agent::{AgentEvent, PermissionRequest, Prompt};
+use crate::domain::agent::{AgentEvent, Decision, PermissionRequest, Prompt};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ApprovalId, OwedId, Ts};
+use crate::domain::ids::{ApprovalId, OwedId, RequestId, Ts};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Op, Owed};
 
@@ -183,6 +183,17 @@ impl Turn {
         Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note) }
     }
 
+    /// Tells the agent what was decided.
+    async fn decide(&self, session: &Arc<dyn Session>, request: &RequestId, decision: Decision) {
+        match self.inner.parts.clock.timeout(CALL, session.answer(request, decision)).await {
+            Ok(Answered::Applied) => {}
+            Ok(Answered::NotWaiting) => {
+                tracing::debug!(conversation = %self.key, "The agent no longer waited for this decision");
+            }
+            Err(_late) => tracing::warn!(conversation = %self.key, "The agent did not take a decision in time"),
+        }
+    }
+
     /// The end of a turn that its session did not take.
     pub(super) fn not_started(&self, error: BackendError) -> Finished {
         let owed = self.inner.say(&self.key, Some(self.prompt.turn()), &words::failed(&error));
@@ -246,8 +257,7 @@ impl Live<'_> {
     /// Posts a request for a decision, below everything that was said so far.
     async fn ask(&mut self, request: PermissionRequest) {
         if self.cancelling.is_some() {
-            self.session.answer(&request.id, crate::domain::agent::Decision::Cancelled).await;
-            return;
+            return self.turn.decide(self.session, &request.id, Decision::Cancelled).await;
         }
         let timeout = self.turn.inner.parts.policy.approval_timeout;
         let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout);
@@ -262,13 +272,7 @@ impl Live<'_> {
     async fn settle(&mut self, settled: Settled) {
         let Settled { request, decision, row, card } = settled;
         tracing::info!(conversation = %self.turn.key, approval.id = %card.id, state = ?card.state, "An approval is settled");
-        match self.turn.inner.parts.clock.timeout(CALL, self.session.answer(&request, decision)).await {
-            Ok(Answered::Applied) => {}
-            Ok(Answered::NotWaiting) => {
-                tracing::debug!(conversation = %self.turn.key, "The agent no longer waited for this decision");
-            }
-            Err(_late) => tracing::warn!(conversation = %self.turn.key, "The agent did not take a decision in time"),
-        }
+        self.turn.decide(self.session, &request, decision).await;
         self.last_heard = self.now();
         let revision = Op::Revise { of: row, body: Body::Approval(card) };
         self.turn.inner.owe(vec![self.row(OwedId::new(), revision)], None).await;

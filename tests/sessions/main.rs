@@ -7,6 +7,8 @@ mod agent;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod endings;
