@@ -86,18 +86,23 @@ impl<'a> Lane<'a> {
         self.inner.slack.post(&Place::from(conversation), body, id).await
     }
 
-    /// Ends the stream, whatever state it is in, and gives the message its final text; posts anew when the message is gone.
+    /// Ends the stream, whatever state it is in, and gives the message its final text; posts anew when the message is gone or is not
+    /// ours to change.
     async fn finish(&self, conversation: &ConversationKey, ts: &Ts, body: &Body, id: OwedId) -> Result<Ts, WriteError> {
-        let channel = &conversation.channel;
-        match self.inner.slack.stop_stream(channel, ts).await {
-            Err(error) if verdict(error.kind) != Verdict::Never => return Err(error),
-            _ => {}
+        let (slack, channel) = (&self.inner.slack, &conversation.channel);
+        unless_never(slack.stop_stream(channel, ts).await)?;
+        match slack.update(channel, ts, body).await {
+            Ok(()) => return Ok(ts.clone()),
+            Err(error) => match error.kind {
+                WriteErrorKind::MessageGone => {}
+                WriteErrorKind::StreamUnavailable | WriteErrorKind::StoppedByUser => {
+                    // What it shows is only the draft.
+                    unless_never(slack.delete(channel, ts).await)?;
+                }
+                _ => return Err(error),
+            },
         }
-        match self.inner.slack.update(channel, ts, body).await {
-            Ok(()) => Ok(ts.clone()),
-            Err(error) if error.kind == WriteErrorKind::MessageGone => self.post(conversation, body, id).await,
-            Err(error) => Err(error),
-        }
+        self.post(conversation, body, id).await
     }
 
     async fn note_sent(&self, owed: &Owed, ts: Option<Ts>) -> Result<(), Stopping> {
@@ -110,6 +115,11 @@ impl<'a> Lane<'a> {
         metrics::counter!("hitchline_outbox_dead_total").increment(1);
         self.inner.store.undeliverable(owed.id, why).await.map_err(|_closed| Stopping)
     }
+}
+
+/// Goes on after a step that will never work, for nothing depends on it.
+fn unless_never(step: Result<(), WriteError>) -> Result<(), WriteError> {
+    step.or_else(|error| if verdict(error.kind) == Verdict::Never { Ok(()) } else { Err(error) })
 }
 
 fn verdict(kind: WriteErrorKind) -> Verdict {

@@ -161,6 +161,9 @@ async fn a_streamed_message_gets_its_final_text_or_a_new_post() {
     assert_eq!(ended_already.deliver(vec![finish()]).await, ["stop 2.2", "update 2.2 z"]);
     let gone = fixture(&[WriteErrorKind::StreamUnavailable, WriteErrorKind::MessageGone]);
     assert_eq!(gone.deliver(vec![finish()]).await, ["stop 2.2", "update 2.2 z", "post z"]);
+    let kept_by_somebody = fixture(&[WriteErrorKind::StoppedByUser, WriteErrorKind::StreamUnavailable]);
+    let calls = kept_by_somebody.deliver(vec![finish()]).await;
+    assert_eq!(calls, ["stop 2.2", "update 2.2 z", "delete 2.2", "post z"]);
 }
 
 #[tokio::test]

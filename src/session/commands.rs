@@ -1,23 +1,20 @@
 //! What is handled as soon as it is stored: commands, clicks and Slack's own Stop.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::inbound::{Author, Button, ChannelKind, Click, Inbound, Message, ReplyUrl, Slash, What};
+use crate::domain::inbound::{Button, Click, Inbound, ReplyUrl, Slash, What};
 use crate::domain::session::SessionRecord;
 use crate::scope::OnCrash;
 
 use super::manager::Inner;
+use super::policy::Start;
 use super::rules::{self, Decision};
 use super::slots::{Active, Mapping, Running};
 use super::turn::{Control, Press};
 use super::words;
-
-/// How long ending a session's backend may take when a person ends it.
-const END_TIMEOUT: Duration = Duration::from_secs(9);
 
 impl Inner {
     /// Handles what does not wait behind a running turn.
@@ -93,42 +90,31 @@ impl Inner {
         )
     }
 
-    /// Starts a session as asked, and gives it its first prompt.
+    /// Starts a session as asked, with its first prompt: they are committed together, when it is the prompt's turn.
     async fn new_with_prompt(self: &Arc<Self>, key: &ConversationKey, seq: i64, args: NewArgs, by: &Admitted) {
-        if let Err(why_not) = self.new_session(key, &args, by).await {
-            return self.answer(key, seq, &why_not).await;
+        match self.may_start(key, &args).await {
+            Ok(start) => self.enqueue_first(key, seq, args.text, by, start).await,
+            Err(why_not) => self.answer(key, seq, &why_not).await,
         }
-        let ts = key.thread.clone();
-        let message = Message { ts, thread: None, text: args.text, mention: true, files: 0 };
-        let author = Author { user: by.user().clone(), team: None, bot: None };
-        let prompt = Inbound {
-            keys: Vec::new(),
-            team: key.team.clone(),
-            channel: key.channel.clone(),
-            channel_kind: ChannelKind::Unknown,
-            author,
-            what: What::Message(message),
-        };
-        self.enqueue_when_there_is_room(seq, prompt, by.clone()).await;
     }
 
     /// Writes a new mapping, or says why not.
-    async fn new_session(
-        self: &Arc<Self>,
-        key: &ConversationKey,
-        args: &NewArgs,
-        by: &Admitted,
-    ) -> Result<SessionRecord, String> {
-        if self.session_id(key).await.is_some() {
-            return Err(words::SESSION_EXISTS.to_owned());
-        }
-        let start = self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref());
-        let start = start.map_err(|refused| format!("I did not start a session: {refused}."))?;
+    async fn new_session(&self, key: &ConversationKey, args: &NewArgs, by: &Admitted) -> Result<SessionRecord, String> {
+        let start = self.may_start(key, args).await?;
         let record = self.new_record(key, &start, by.user(), &args.text);
         let created = self.parts.store.create_session(record.clone()).await;
         created.map_err(|error| format!("The session could not be written down, so it was not started: {error}."))?;
         self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record: record.clone(), live: None }));
         Ok(record)
+    }
+
+    /// Where a new session would start, or why it can't.
+    async fn may_start(&self, key: &ConversationKey, args: &NewArgs) -> Result<Start, String> {
+        if self.session_id(key).await.is_some() {
+            return Err(words::SESSION_EXISTS.to_owned());
+        }
+        let start = self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref());
+        start.map_err(|refused| format!("I did not start a session: {refused}."))
     }
 
     /// Ends a session for good: the tombstone is written before the backend is told.
@@ -148,11 +134,7 @@ impl Inner {
             let _stopping = running.controls.try_send(Control::End);
         }
         if let Some(session) = live {
-            let (inner, key) = (self.clone(), key.clone());
-            self.parts.scope.spawn("session end", OnCrash::Log, async move {
-                let deadline = inner.parts.clock.now() + END_TIMEOUT;
-                inner.see_off(&key, deadline, session.end(deadline)).await;
-            });
+            self.end_live(key.clone(), session);
         }
         words::ENDED.to_owned()
     }

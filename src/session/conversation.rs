@@ -1,5 +1,6 @@
 //! A conversation's task: one message after the other, until none is left.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +14,11 @@ use crate::backend::{Session, StartSpec};
 use crate::domain::agent::Prompt;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::inbound::Message;
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::Intent;
 use crate::domain::session::{BackendRef, SessionRecord};
+use crate::scope::OnCrash;
 use crate::store::TurnEnd;
 
 use super::manager::Inner;
@@ -30,6 +33,8 @@ const CONTROLS: usize = 16;
 const END_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a backend may take to clean up after a start that took too long.
 const START_GRACE: Duration = Duration::from_secs(5);
+/// How long the first turn of a session runs before its backend's name for it is written down.
+const NAME_AFTER: Duration = Duration::from_millis(250);
 /// The pause between attempts to commit a turn's end.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
@@ -57,9 +62,9 @@ impl Inner {
     async fn after_crash(&self, key: &ConversationKey, seq: i64) {
         tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
         metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
-        let live = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            Some(Mapping::Active(active)) => active.live.take(),
-            _ => None,
+        let (live, named) = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
+            Some(Mapping::Active(active)) => (active.live.take(), active.record.backend_ref.clone()),
+            _ => (None, None),
         };
         if let Some(session) = live {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
@@ -68,7 +73,7 @@ impl Inner {
         let open = self.parts.store.interrupted_turns().await.unwrap_or_default();
         match open.into_iter().find(|turn| turn.seq == seq) {
             Some(turn) => {
-                if let Err(error) = self.close_interrupted(turn).await {
+                if let Err(error) = self.close_interrupted(turn, named).await {
                     tracing::error!(conversation = %key, %error, "A crashed turn is closed at the next start");
                 }
             }
@@ -82,15 +87,28 @@ impl Inner {
             let text = work.message.text.clone();
             return self.run_turn(key, work, intent, text).await;
         }
+        if work.start.is_some() {
+            return match active {
+                Some(_) => self.answer(key, work.seq, words::SESSION_EXISTS).await,
+                None => self.prompt(key, work, None).await,
+            };
+        }
         match rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy) {
             Decision::Ignore(_) => self.done(work.seq).await,
             Decision::Misused(misuse) => self.answer(key, work.seq, &words::misused(&misuse)).await,
             Decision::Run(command) => self.run_command(key, work.seq, command, &work.admitted).await,
             Decision::Prompt(text) => {
-                if let Some(intent) = self.begin(key, &work, active.as_ref(), &text).await {
-                    self.run_turn(key, work, intent, text).await;
-                }
+                let message = Message { text, ..work.message.clone() };
+                self.prompt(key, Work { message, ..work }, active).await;
             }
+        }
+    }
+
+    /// Gives a message's text to the agent.
+    async fn prompt(self: &Arc<Self>, key: &ConversationKey, work: Work, active: Option<Active>) {
+        let text = work.message.text.clone();
+        if let Some(intent) = self.begin(key, &work, active.as_ref(), &text).await {
+            self.run_turn(key, work, intent, text).await;
         }
     }
 
@@ -110,17 +128,21 @@ impl Inner {
                 return None;
             }
         };
-        let active = record.map(|record| Active { record, live: None });
-        self.slots().entry(key).mapping =
-            active.clone().map_or(Mapping::None, |active| Mapping::Active(Box::new(active)));
-        Some(active)
+        let found = record.map_or(Mapping::None, |record| Mapping::Active(Box::new(Active { record, live: None })));
+        let mut slots = self.slots();
+        let slot = slots.entry(key);
+        // Somebody else may have asked, and gone on, meanwhile.
+        if slot.is_mapped().is_none() {
+            slot.mapping = found;
+        }
+        Some(slot.active().cloned())
     }
 
     /// Commits the intent of a turn, and its session when that is new.
     async fn begin(&self, key: &ConversationKey, work: &Work, active: Option<&Active>, text: &str) -> Option<Intent> {
         let new_session = match active {
             Some(_) => None,
-            None => match self.parts.policy.start(&key.channel, None, None) {
+            None => match work.start.clone().map_or_else(|| self.parts.policy.start(&key.channel, None, None), Ok) {
                 Ok(start) => Some(Box::new(self.new_record(key, &start, work.admitted.user(), text))),
                 Err(refused) => {
                     self.answer(key, work.seq, &refused.to_string()).await;
@@ -146,7 +168,7 @@ impl Inner {
             // It was ended between its commit and now.
             return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
         };
-        let (controls, inbox) = mpsc::channel(CONTROLS);
+        let (controls, mut inbox) = mpsc::channel(CONTROLS);
         let running = Running { turn: intent.turn, controls };
         if let Some(slot) = self.slots().get_mut(key) {
             slot.turn = Some(running);
@@ -157,9 +179,21 @@ impl Inner {
             prompt: Prompt::new(intent.turn, &work.admitted, text),
             message: work.message.ts.clone(),
         };
-        let (finished, named) = match self.ready(&active).await {
-            Ok(ready) => (turn::run(turn, &ready.session, ready.context_lost, inbox).await, ready.named),
-            Err(error) => (turn.not_started(error), None),
+        let ready = tokio::select! {
+            biased;
+            // A start that is dropped half-way leaves nothing behind.
+            why = turn::stopped(self, &mut inbox) => Err(turn.not_begun(why)),
+            ready = self.ready(&active) => ready.map_err(|error| turn.not_started(error)),
+        };
+        let (finished, named) = match ready {
+            Ok(ready) => {
+                let finished = tokio::select! {
+                    finished = turn::run(turn, &ready.session, ready.context_lost, inbox) => finished,
+                    never = self.note_name(intent.session, ready.named.clone()) => match never {},
+                };
+                (finished, ready.named)
+            }
+            Err(finished) => (finished, None),
         };
         self.after_turn(key, &active.record, &finished).await;
         let end = Ending { named, finished };
@@ -167,7 +201,7 @@ impl Inner {
     }
 
     /// A live session for the mapping: the one that runs, or a restored one, or a fresh one.
-    async fn ready(&self, active: &Active) -> Result<Ready, BackendError> {
+    async fn ready(self: &Arc<Self>, active: &Active) -> Result<Ready, BackendError> {
         if let Some(session) = active.live.as_ref().filter(|session| session.is_alive()) {
             return Ok(Ready { session: session.clone(), named: None, context_lost: false });
         }
@@ -179,8 +213,11 @@ impl Inner {
         let patience = deadline + START_GRACE;
         let ready = self.parts.clock.timeout_at(patience, self.start_or_restore(record, spec)).await;
         let ready = ready.map_err(|_late| BackendError::Timeout { phase: Doing::Create, after: timeout })??;
-        self.keep_live(record, &ready);
-        Ok(ready)
+        if self.keep_live(record, &ready) {
+            return Ok(ready);
+        }
+        self.end_live(record.conversation.clone(), ready.session);
+        Err(BackendError::Ended)
     }
 
     async fn start_or_restore(&self, record: &SessionRecord, spec: StartSpec) -> Result<Ready, BackendError> {
@@ -203,15 +240,36 @@ impl Inner {
         }
     }
 
-    fn keep_live(&self, record: &SessionRecord, ready: &Ready) {
+    /// Notes what runs for a mapping. Returns false when a person has ended the mapping meanwhile.
+    fn keep_live(&self, record: &SessionRecord, ready: &Ready) -> bool {
         let mut slots = self.slots();
-        let slot = slots.entry(&record.conversation);
-        if let Mapping::Active(active) = &mut slot.mapping {
-            active.live = Some(ready.session.clone());
-            if let Some(name) = &ready.named {
-                active.record.backend_ref = Some(name.clone());
+        let Some(active) = slots.active_mut(record) else { return false };
+        active.live = Some(ready.session.clone());
+        if let Some(name) = &ready.named {
+            active.record.backend_ref = Some(name.clone());
+        }
+        true
+    }
+
+    /// Writes down what the backend calls a session, so that a crash in its first turn doesn't lose it. A short turn's end carries the
+    /// name itself and costs no commit of its own for it.
+    async fn note_name(&self, session: SessionId, named: Option<BackendRef>) -> Infallible {
+        if let Some(name) = named {
+            self.parts.clock.sleep(NAME_AFTER).await;
+            if let Err(error) = self.parts.store.name_session(session, name).await {
+                tracing::warn!(session.id = %session, %error, "A session's name is written down with its turn's end only");
             }
         }
+        std::future::pending().await
+    }
+
+    /// Ends what ran for a mapping that a person has ended; nobody waits for it.
+    pub(super) fn end_live(self: &Arc<Self>, key: ConversationKey, session: Arc<dyn Session>) {
+        let inner = self.clone();
+        self.parts.scope.spawn("session end", OnCrash::Log, async move {
+            let deadline = inner.parts.clock.now() + END_TIMEOUT;
+            inner.see_off(&key, deadline, session.end(deadline)).await;
+        });
     }
 
     /// What a turn's end means for its session.
@@ -223,15 +281,7 @@ impl Inner {
             );
         }
         let gone = finished.session_ended();
-        let dead = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            Some(Mapping::Active(active)) if gone || active.live.as_ref().is_some_and(|live| !live.is_alive()) => {
-                active.live.take()
-            }
-            _ => None,
-        };
-        if gone {
-            self.slots().entry(key).mapping = Mapping::None;
-        }
+        let dead = self.slots().take_dead(record, gone);
         if let Some(session) = dead {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             let leaving = if gone { session.end(deadline) } else { session.release(deadline) };

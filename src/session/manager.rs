@@ -2,22 +2,24 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::backend::Backends;
 use crate::backend::error::BackendError;
+use crate::backend::{Backend, Backends, Session};
 use crate::clock::Clock;
 use crate::domain::access::{Admitted, Denied, Gate};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
-use crate::domain::inbound::{Inbound, Message, What};
+use crate::domain::inbound::{ChannelKind, Inbound, Message, What};
 use crate::domain::outgoing::{Body, Op, Owed, Place};
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Render, Settled, SlackWrite};
-use crate::domain::session::{SessionRecord, SessionStatus};
+use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Queued, Store, StoreError};
@@ -116,7 +118,7 @@ impl Manager {
     pub async fn recover(&self) -> Result<(), StoreError> {
         for turn in self.0.parts.store.interrupted_turns().await? {
             tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
-            self.0.close_interrupted(turn).await?;
+            self.0.close_interrupted(turn, None).await?;
         }
         let newest = self.0.parts.store.requeue().await?;
         self.0.slots().backlog = (newest > 0).then_some((0, newest));
@@ -158,15 +160,21 @@ impl Manager {
     }
 
     /// Releases every live session on its backend, all side by side, by the deadline. The mappings stay: the next message after a
-    /// restart resumes them. Returns how many did not end properly.
+    /// restart resumes them. Returns how many did not end properly. Safe to call twice, side by side, and again when it was left half-way.
     pub async fn release(&self, deadline: Instant) -> usize {
-        let live = self.0.slots().take_live();
+        let live = self.0.slots().live_sessions();
         tracing::info!(sessions = live.len(), "Releasing the live sessions");
-        let ends = live.iter().map(|(key, session)| self.0.see_off(key, deadline, session.release(deadline)));
-        let failures = join_all(ends).await.into_iter().filter(|ended| !ended).count();
-        for backend in self.0.parts.backends.values() {
-            backend.shutdown(deadline).await;
-        }
+        let release = async |(key, session): (ConversationKey, Arc<dyn Session>)| {
+            let released = self.0.see_off(&key, deadline, session.release(deadline)).await;
+            // Only now: a release that is left half-way is begun again by the next call.
+            self.0.slots().forget_live(&key, &session);
+            released
+        };
+        let failures = join_all(live.into_iter().map(release)).await.into_iter().filter(|released| !released).count();
+        join_all(
+            self.0.parts.backends.iter().map(|(name, backend)| self.0.shut_down(name, backend.as_ref(), deadline)),
+        )
+        .await;
         failures
     }
 
@@ -377,6 +385,7 @@ impl Inner {
                 kind: inbound.channel_kind,
                 admitted,
                 intent: Some(intent),
+                start: None,
                 permit: Arc::new(permit),
             };
             slot.queue.push_front(work);
@@ -405,23 +414,21 @@ impl Inner {
         seq: i64,
         inbound: Inbound,
         admitted: Admitted,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) {
         let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
+        let (kind, permit) = (inbound.channel_kind, Arc::new(permit));
+        self.enqueue_work(&key, Work { seq, message, kind, admitted, intent: None, start: None, permit });
+    }
+
+    fn enqueue_work(self: &Arc<Self>, key: &ConversationKey, work: Work) {
         let idle = {
             let mut slots = self.slots();
             if slots.draining {
                 return;
             }
-            let slot = slots.entry(&key);
-            slot.queue.push_back(Work {
-                seq,
-                message,
-                kind: inbound.channel_kind,
-                admitted,
-                intent: None,
-                permit: Arc::new(permit),
-            });
+            let slot = slots.entry(key);
+            slot.queue.push_back(work);
             let idle = matches!(slot.phase, Phase::Idle);
             if idle {
                 slot.phase = Phase::Running;
@@ -429,7 +436,7 @@ impl Inner {
             idle
         };
         if idle {
-            self.run_conversation(key);
+            self.run_conversation(key.clone());
         }
     }
 
@@ -438,6 +445,22 @@ impl Inner {
         if let Ok(permit) = self.permits.clone().acquire_owned().await {
             self.enqueue(seq, inbound, admitted, permit);
         }
+    }
+
+    /// The same for the first prompt of a session that begins with it.
+    pub(super) async fn enqueue_first(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        prompt: String,
+        by: &Admitted,
+        start: Start,
+    ) {
+        let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+        let message = Message { ts: key.thread.clone(), thread: None, text: prompt, mention: true, files: 0 };
+        let (kind, permit) = (ChannelKind::Unknown, Arc::new(permit));
+        let work = Work { seq, message, kind, admitted: by.clone(), intent: None, start: Some(start), permit };
+        self.enqueue_work(key, work);
     }
 
     fn run_conversation(self: &Arc<Self>, key: ConversationKey) {
@@ -521,12 +544,23 @@ impl Inner {
         deadline: Instant,
         leaving: impl Future<Output = Result<(), BackendError>>,
     ) -> bool {
+        let leaving = AssertUnwindSafe(leaving).catch_unwind();
         match self.parts.clock.timeout_at(deadline, leaving).await {
-            Ok(Ok(())) => return true,
-            Ok(Err(error)) => tracing::warn!(conversation = %key, %error, "A session did not end properly"),
+            Ok(Ok(Ok(()))) => return true,
+            Ok(Ok(Err(error))) => tracing::warn!(conversation = %key, %error, "A session did not end properly"),
+            Ok(Err(_panic)) => tracing::error!(conversation = %key, "A session crashed while it ended"),
             Err(_late) => tracing::warn!(conversation = %key, "A session did not end in time"),
         }
         false
+    }
+
+    async fn shut_down(&self, name: &str, backend: &dyn Backend, deadline: Instant) {
+        let stopping = AssertUnwindSafe(backend.shutdown(deadline)).catch_unwind();
+        match self.parts.clock.timeout_at(deadline, stopping).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_panic)) => tracing::error!(backend = name, "A backend crashed while it stopped"),
+            Err(_late) => tracing::warn!(backend = name, "A backend did not stop in time"),
+        }
     }
 
     /// Rows that say `markdown` in a conversation.
@@ -536,13 +570,18 @@ impl Inner {
         parts.into_iter().map(row).collect()
     }
 
-    pub(super) async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
+    /// Ends a turn that was cut off; `backend_ref` is its session's name, where that may not be stored yet.
+    pub(super) async fn close_interrupted(
+        &self,
+        turn: crate::store::Interrupted,
+        backend_ref: Option<BackendRef>,
+    ) -> Result<(), StoreError> {
         let end = crate::store::TurnEnd {
             turn: turn.turn,
             seq: turn.seq,
             session: turn.session,
             outcome: "interrupted",
-            backend_ref: None,
+            backend_ref,
             session_ended: false,
             owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
             now_ms: self.parts.clock.wall_ms(),

@@ -424,10 +424,14 @@ impl Draft {
                 self.not_before = now;
             }
             // The stream has ended by itself, or its message is gone: what comes next goes into a new one.
-            Step::Append { .. } | Step::Edit { .. } | Step::Stop { .. }
+            Step::Append { ts, .. } | Step::Edit { ts, .. } | Step::Stop { ts }
                 if matches!(kind, WriteErrorKind::StreamUnavailable | WriteErrorKind::MessageGone) =>
             {
                 self.growing = None;
+                if kind == WriteErrorKind::MessageGone {
+                    // What it showed is said by the next message, so that the answer stays in order.
+                    self.live.retain(|live| live != ts);
+                }
             }
             _ => {}
         }

@@ -17,6 +17,7 @@ use crate::domain::session::SessionRecord;
 
 use crate::outbox::Hold;
 
+use super::policy::Start;
 use super::turn::Control;
 
 /// The manager's memory.
@@ -85,6 +86,8 @@ pub(super) struct Work {
     pub(super) admitted: Admitted,
     /// Set when the intent was committed with the event.
     pub(super) intent: Option<Intent>,
+    /// Set by `new`: where the session starts that the text is the first prompt of.
+    pub(super) start: Option<Start>,
     /// Bounds how much is in memory; goes with the answer until that is delivered.
     pub(super) permit: Hold,
 }
@@ -109,6 +112,24 @@ impl Slots {
         self.by_key.entry(key.clone()).or_default()
     }
 
+    /// The mapping `record`, unless it was ended. Its conversation may have another one by then.
+    pub(super) fn active_mut(&mut self, record: &SessionRecord) -> Option<&mut Active> {
+        match &mut self.by_key.get_mut(&record.conversation)?.mapping {
+            Mapping::Active(active) if active.record.id == record.id => Some(active),
+            _ => None,
+        }
+    }
+
+    /// Takes out what can't be prompted any more, and with `gone` the mapping too.
+    pub(super) fn take_dead(&mut self, record: &SessionRecord, gone: bool) -> Option<Arc<dyn Session>> {
+        let active = self.active_mut(record)?;
+        let dead = active.live.take_if(|live| gone || !live.is_alive());
+        if gone {
+            self.entry(&record.conversation).mapping = Mapping::None;
+        }
+        dead
+    }
+
     /// Every running turn.
     pub(super) fn running(&self) -> Vec<Running> {
         self.by_key.values().filter_map(|slot| slot.turn.clone()).collect()
@@ -119,13 +140,16 @@ impl Slots {
         self.by_key.values().filter(|slot| !matches!(slot.phase, Phase::Idle)).count()
     }
 
-    /// Takes the live session out of every slot.
-    pub(super) fn take_live(&mut self) -> Vec<(ConversationKey, Arc<dyn Session>)> {
-        let live = |(key, slot): (&ConversationKey, &mut Slot)| match &mut slot.mapping {
-            Mapping::Active(active) => active.live.take().map(|session| (key.clone(), session)),
-            _ => None,
-        };
-        self.by_key.iter_mut().filter_map(live).collect()
+    /// Every live session.
+    pub(super) fn live_sessions(&self) -> Vec<(ConversationKey, Arc<dyn Session>)> {
+        self.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.live()?.clone()))).collect()
+    }
+
+    /// Notes that `session` no longer runs.
+    pub(super) fn forget_live(&mut self, key: &ConversationKey, session: &Arc<dyn Session>) {
+        if let Some(Mapping::Active(active)) = self.get_mut(key).map(|slot| &mut slot.mapping) {
+            active.live.take_if(|live| Arc::ptr_eq(live, session));
+        }
     }
 
     /// How many sessions are live.
@@ -161,8 +185,8 @@ impl Slots {
         let slot = self.by_key.get_mut(key)?;
         slot.turn = None;
         if draining {
-            // They stay in the store, for the next start.
-            slot.queue.clear();
+            // They stay in the store, for the next start; but a turn that is written down already is in flight.
+            slot.queue.retain(|work| work.intent.is_some());
         }
         let work = slot.queue.pop_front();
         if work.is_none() {

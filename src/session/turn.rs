@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Answered, Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::access::Admitted;
-use crate::domain::agent::{AgentEvent, PermissionRequest, Prompt};
+use crate::domain::agent::{AgentEvent, Decision, PermissionRequest, Prompt};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ApprovalId, OwedId, Ts};
+use crate::domain::ids::{ApprovalId, OwedId, RequestId, Ts};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Op, Owed};
 
@@ -23,6 +23,8 @@ use super::words;
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
 /// How long releasing a session by force may take.
 const FORCED_RELEASE: Duration = Duration::from_secs(2);
+/// How long a session may take to hear of a decision or a cancellation. Meanwhile nobody else is heard.
+const CALL: Duration = Duration::from_secs(2);
 
 /// A turn to be run.
 pub(super) struct Turn {
@@ -67,7 +69,7 @@ pub(super) struct Finished {
 
 /// Why a turn is being cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Cancelling {
+pub(super) enum Cancelling {
     Stopped,
     Ended,
     Interrupted,
@@ -100,9 +102,9 @@ pub(super) async fn run(
     context_lost: bool,
     mut controls: mpsc::Receiver<Control>,
 ) -> Finished {
-    let stream = match session.prompt(turn.prompt.clone()).await {
+    let stream = match turn.begin(session, &mut controls).await {
         Ok(stream) => stream,
-        Err(error) => return turn.not_started(error),
+        Err(finished) => return finished,
     };
     let parts = &turn.inner.parts;
     let reply = Reply::new(parts, &turn.key, turn.prompt.requester());
@@ -120,12 +122,78 @@ pub(super) async fn run(
         live.reply.push(None, words::CONTEXT_LOST);
     }
     let outcome = live.run(stream, &mut controls).await;
-    // Presses that come from now on are stale.
+    // Presses that come from now on are stale, and so are those that nobody has looked at.
     controls.close();
+    while let Ok(control) = controls.try_recv() {
+        turn.inner.refuse_press(control);
+    }
     live.finish(outcome).await
 }
 
+/// Waits until somebody stops a turn that has not begun.
+pub(super) async fn stopped(inner: &Arc<Inner>, controls: &mut mpsc::Receiver<Control>) -> Cancelling {
+    loop {
+        match controls.recv().await {
+            Some(Control::Stop) => return Cancelling::Stopped,
+            Some(Control::End) => return Cancelling::Ended,
+            Some(Control::Interrupt) => return Cancelling::Interrupted,
+            // Of an earlier turn.
+            Some(press @ Control::Press(_)) => inner.refuse_press(press),
+            None => return std::future::pending().await,
+        }
+    }
+}
+
+impl Inner {
+    fn refuse_press(self: &Arc<Self>, control: Control) {
+        if let Control::Press(press) = control {
+            self.respond(press.reply, words::STALE_BUTTON.to_owned());
+        }
+    }
+}
+
 impl Turn {
+    /// Hands the prompt over. A session that does not take it in time, or is no longer to take it, is in an unknown state: it is
+    /// released, and restored by the next message.
+    async fn begin(
+        &self,
+        session: &Arc<dyn Session>,
+        controls: &mut mpsc::Receiver<Control>,
+    ) -> Result<TurnStream, Finished> {
+        let clock = &self.inner.parts.clock;
+        let patience = self.inner.parts.policy.inactivity_timeout;
+        let finished = tokio::select! {
+            biased;
+            why = stopped(&self.inner, controls) => self.not_begun(why),
+            taken = clock.timeout(patience, session.prompt(self.prompt.clone())) => match taken {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => return Err(self.not_started(error)),
+                Err(_late) => self.not_started(BackendError::Timeout { phase: Phase::Inactivity, after: patience }),
+            },
+        };
+        let until = clock.now() + FORCED_RELEASE;
+        self.inner.see_off(&self.key, until, session.release(until)).await;
+        Err(finished)
+    }
+
+    /// The end of a turn that was stopped before its session took it.
+    pub(super) fn not_begun(&self, why: Cancelling) -> Finished {
+        let (outcome, note, error) = conclude(Outcome::Cancelled, Some(why));
+        let note = note.unwrap_or_default();
+        Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note) }
+    }
+
+    /// Tells the agent what was decided.
+    async fn decide(&self, session: &Arc<dyn Session>, request: &RequestId, decision: Decision) {
+        match self.inner.parts.clock.timeout(CALL, session.answer(request, decision)).await {
+            Ok(Answered::Applied) => {}
+            Ok(Answered::NotWaiting) => {
+                tracing::debug!(conversation = %self.key, "The agent no longer waited for this decision");
+            }
+            Err(_late) => tracing::warn!(conversation = %self.key, "The agent did not take a decision in time"),
+        }
+    }
+
     /// The end of a turn that its session did not take.
     pub(super) fn not_started(&self, error: BackendError) -> Finished {
         let owed = self.inner.say(&self.key, Some(self.prompt.turn()), &words::failed(&error));
@@ -189,8 +257,7 @@ impl Live<'_> {
     /// Posts a request for a decision, below everything that was said so far.
     async fn ask(&mut self, request: PermissionRequest) {
         if self.cancelling.is_some() {
-            self.session.answer(&request.id, crate::domain::agent::Decision::Cancelled).await;
-            return;
+            return self.turn.decide(self.session, &request.id, Decision::Cancelled).await;
         }
         let timeout = self.turn.inner.parts.policy.approval_timeout;
         let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout);
@@ -205,9 +272,7 @@ impl Live<'_> {
     async fn settle(&mut self, settled: Settled) {
         let Settled { request, decision, row, card } = settled;
         tracing::info!(conversation = %self.turn.key, approval.id = %card.id, state = ?card.state, "An approval is settled");
-        if self.session.answer(&request, decision).await == Answered::NotWaiting {
-            tracing::debug!(conversation = %self.turn.key, "The agent no longer waited for this decision");
-        }
+        self.turn.decide(self.session, &request, decision).await;
         self.last_heard = self.now();
         let revision = Op::Revise { of: row, body: Body::Approval(card) };
         self.turn.inner.owe(vec![self.row(OwedId::new(), revision)], None).await;
@@ -238,7 +303,9 @@ impl Live<'_> {
         }
         self.cancelling = Some((why, self.now() + CANCEL_GRACE));
         // Before the approvals: an agent that is only told "no" may go on, and finish as if nobody had stopped it.
-        if let Err(error) = self.session.cancel().await {
+        let cancelled = self.turn.inner.parts.clock.timeout(CALL, self.session.cancel()).await;
+        let late = |_late| Err(BackendError::Timeout { phase: Phase::End, after: CALL });
+        if let Err(error) = cancelled.unwrap_or_else(late) {
             tracing::warn!(conversation = %self.turn.key, %error, "A turn could not be cancelled; its session is released if it does not stop");
         }
         for settled in self.approvals.withdraw_all() {
@@ -253,7 +320,8 @@ impl Live<'_> {
                 return None;
             }
             tracing::warn!(conversation = %self.turn.key, "A cancelled turn did not stop; its session is released by force");
-            let _forced = self.session.release(now + FORCED_RELEASE).await;
+            let until = now + FORCED_RELEASE;
+            self.turn.inner.see_off(&self.turn.key, until, self.session.release(until)).await;
             return Some(Outcome::Cancelled);
         }
         if let Some(expired) = self.approvals.expire(now) {

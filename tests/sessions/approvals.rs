@@ -1,0 +1,173 @@
+//! Decisions: asked once, answered once, by those who may.
+
+use hitchline::backend::Outcome;
+use hitchline::domain::agent::{AgentEvent, Decision, OptionKind};
+use hitchline::domain::ids::{ApprovalId, Ts};
+use hitchline::domain::outgoing::{ApprovalCard, ApprovalState};
+
+use super::agent::locked;
+use super::people;
+use super::puppet::Puppet;
+use super::world::{APPROVAL, World};
+
+const OPTIONS: &[OptionKind] = &[OptionKind::AllowAlways, OptionKind::AllowOnce, OptionKind::RejectOnce];
+
+/// A turn of U1 that waits for a decision.
+struct Asked {
+    world: World,
+    session: std::sync::Arc<Puppet>,
+    thread: Ts,
+    at: Ts,
+    card: ApprovalCard,
+}
+
+impl Asked {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let thread = world.mention("U1", "hello").await;
+        let session = world.prompted("hello").await;
+        session.asks("a", OPTIONS).await;
+        let (at, card) = world.card(&thread).await;
+        Self { world, session, thread, at, card }
+    }
+
+    /// `user` presses; returns what they alone are told.
+    async fn press(&self, user: &str, option: usize, reply: &str) -> Option<String> {
+        self.world.deliver(people::press(user, &self.thread, &self.at, self.card.id, option, reply)).await;
+        self.world.settle().await;
+        let responses = locked(&self.world.slack.responses);
+        responses.iter().find(|(to, _)| to == reply).map(|(_, text)| text.clone())
+    }
+
+    fn answers(&self) -> Vec<Decision> {
+        locked(&self.session.answers).iter().map(|(_, decision)| decision.clone()).collect()
+    }
+
+    fn state(&self) -> ApprovalState {
+        self.world.slack.cards(&self.thread)[0].1.state.clone()
+    }
+
+    async fn until_state_is(&self, state: ApprovalState) {
+        self.world.until(&format!("{state:?}"), || self.state() == state).await;
+    }
+}
+
+fn chose(option: usize) -> Decision {
+    Decision::Selected { option: format!("o{option}") }
+}
+
+// holds: K-5
+#[tokio::test]
+async fn who_asked_decides_and_only_once() {
+    let asked = Asked::new().await;
+    let told = asked.press("U2", 1, "somebody else").await.expect("told");
+    assert!(told.contains("Only the person who asked"), "{told}");
+    assert!(asked.press("U9", 1, "a stranger").await.expect("told").contains("may not"));
+    assert!(asked.press("U1", 7, "no option").await.expect("told").contains("settled already"));
+    assert!(asked.answers().is_empty() && asked.world.slack.cards(&asked.thread).len() == 1);
+    assert_eq!(asked.press("U1", 1, "who asked").await, None);
+    asked.until_state_is(ApprovalState::Decided { by: "U1".into(), option: 1 }).await;
+    assert!(asked.press("U1", 2, "again").await.expect("told").contains("settled already"));
+    assert!(asked.press("UADMIN", 2, "an admin, late").await.expect("told").contains("settled already"));
+    assert_eq!(asked.answers(), [chose(1)]);
+    asked.session.ends(Outcome::Completed);
+    asked.world.rest().await;
+    assert!(asked.press("U1", 1, "after the turn").await.expect("told").contains("settled already"));
+    assert_eq!((asked.answers(), asked.world.agents.count("answer")), (vec![chose(1)], 1));
+}
+
+// holds: K-5
+#[tokio::test]
+async fn an_admin_decides_for_others() {
+    let asked = Asked::new().await;
+    assert_eq!(asked.press("UADMIN", 2, "an admin").await, None);
+    asked.until_state_is(ApprovalState::Decided { by: "UADMIN".into(), option: 2 }).await;
+    assert_eq!(asked.answers(), [chose(2)]);
+}
+
+#[tokio::test]
+async fn a_press_that_comes_twice_side_by_side_counts_once() {
+    let asked = Asked::new().await;
+    let press = |reply| people::press("U1", &asked.thread, &asked.at, asked.card.id, 1, reply);
+    tokio::join!(asked.world.deliver(press("one")), asked.world.deliver(press("two")));
+    asked.world.until("an answer for the loser", || !locked(&asked.world.slack.responses).is_empty()).await;
+    asked.world.settle().await;
+    assert_eq!((asked.answers(), locked(&asked.world.slack.responses).len()), (vec![chose(1)], 1));
+}
+
+#[tokio::test]
+async fn silence_is_a_rejection_and_later_presses_are_stale() {
+    let asked = Asked::new().await;
+    asked.world.hand.advance(APPROVAL);
+    asked.until_state_is(ApprovalState::Expired).await;
+    assert_eq!(asked.answers(), [chose(2)], "the option that rejects, wherever it stands");
+    assert!(asked.press("U1", 1, "late").await.expect("told").contains("settled already"));
+    assert_eq!(asked.answers().len(), 1);
+    asked.session.says("then not").await;
+    asked.session.ends(Outcome::Completed);
+    asked.world.until_thread_is(&asked.thread, &["then not"]).await;
+}
+
+#[tokio::test]
+async fn each_of_several_decisions_has_its_own_time() {
+    let asked = Asked::new().await;
+    asked.world.hand.advance(APPROVAL / 2);
+    asked.session.asks("b", &[OptionKind::AllowOnce]).await;
+    asked.world.until("two cards", || asked.world.slack.cards(&asked.thread).len() == 2).await;
+    asked.world.hand.advance(APPROVAL / 2);
+    asked.until_state_is(ApprovalState::Expired).await;
+    let second = &asked.world.slack.cards(&asked.thread)[1].1;
+    assert!(matches!(second.state, ApprovalState::Open { .. }), "{second:?}");
+    asked.world.hand.advance(APPROVAL);
+    asked.world.until("the second", || asked.answers().len() == 2).await;
+    assert_eq!(asked.answers(), [chose(2), Decision::Cancelled], "without an option that rejects, it is cancelled");
+}
+
+#[tokio::test]
+async fn a_turn_that_is_over_no_longer_asks() {
+    let endings: [fn(&Puppet); 3] = [
+        |session| session.ends(Outcome::Completed),
+        |session| session.ends(Outcome::Cancelled),
+        |session| session.vanishes(),
+    ];
+    for end in endings {
+        let asked = Asked::new().await;
+        end(&asked.session);
+        asked.until_state_is(ApprovalState::Withdrawn).await;
+        asked.world.rest().await;
+        assert!(asked.press("U1", 1, "late").await.expect("told").contains("settled already"));
+        assert!(asked.answers().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn stop_and_end_withdraw_the_question() {
+    for word in ["stop", "end"] {
+        let asked = Asked::new().await;
+        asked.world.reply("U2", &asked.thread, word).await;
+        asked.until_state_is(ApprovalState::Withdrawn).await;
+        asked.world.rest().await;
+        assert!(asked.press("U1", 1, "late").await.expect("told").contains("settled already"));
+        assert!(!asked.answers().contains(&chose(1)));
+    }
+}
+
+#[tokio::test]
+async fn what_the_agent_takes_back_is_withdrawn_and_the_turn_goes_on() {
+    let asked = Asked::new().await;
+    asked.session.sends(AgentEvent::PermissionWithdrawn("a".into())).await;
+    asked.until_state_is(ApprovalState::Withdrawn).await;
+    asked.session.says("never mind").await;
+    asked.session.ends(Outcome::Completed);
+    asked.world.until_thread_is(&asked.thread, &["never mind"]).await;
+}
+
+// holds: K-5
+#[tokio::test]
+async fn a_button_of_an_approval_that_never_was_is_stale() {
+    let asked = Asked::new().await;
+    let forged = ApprovalCard { id: ApprovalId::new(), ..asked.card.clone() };
+    let asked = Asked { card: forged, ..asked };
+    assert!(asked.press("U1", 1, "forged").await.expect("told").contains("settled already"));
+    assert!(asked.answers().is_empty());
+}

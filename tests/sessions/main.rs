@@ -1,0 +1,32 @@
+//! The session room in process: real store, inbox and outbox, a clock turned by hand, and agents that misbehave on request.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
+mod approvals;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+mod patience;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod puppet;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod replies;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod slack;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,157 @@
+//! The answer arrives whole and once, whatever becomes of the cosmetic side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hitchline::backend::Outcome;
+use hitchline::domain::ids::Ts;
+use hitchline::domain::ports::{Render, WriteErrorKind};
+use proptest::prelude::*;
+
+use super::puppet::Puppet;
+use super::slack::{PART, Plain, Step};
+use super::world::World;
+
+const KINDS: [WriteErrorKind; 6] = [
+    WriteErrorKind::StreamUnavailable,
+    WriteErrorKind::StoppedByUser,
+    WriteErrorKind::MessageGone,
+    WriteErrorKind::Transient { uncertain: false },
+    WriteErrorKind::Rate { after_ms: 2_000 },
+    WriteErrorKind::Auth,
+];
+const STEPS: [Step; 5] = [Step::Status, Step::Start, Step::Append, Step::Update, Step::Stop];
+
+/// Lets the agent say `pieces`, each with time to be shown, and returns all that it said.
+async fn talk(world: &World, session: &Arc<Puppet>, pieces: &[String]) -> String {
+    let mut said = String::new();
+    for piece in pieces {
+        if !session.is_asked() {
+            break;
+        }
+        session.says(piece).await;
+        said.push_str(piece);
+        world.time_passes().await;
+    }
+    session.ends(Outcome::Completed);
+    said
+}
+
+/// Waits, however slow Slack is, until nothing is owed; returns what then stands in the thread.
+async fn delivered(world: &World, thread: &Ts) -> String {
+    let idle = || world.manager.stats().busy == 0 && format!("{:?}", world.outbox).contains("lanes: 0");
+    world.until_after(Duration::from_mins(5), idle).await;
+    assert!(world.slack.thread(thread).iter().all(|shown| !shown.streams), "{:#?}", world.slack);
+    world.slack.texts(thread).concat()
+}
+
+/// Runs a turn of `pieces` in which `faults` happen, and checks the answer.
+async fn check(faults: &[(Step, WriteErrorKind)], pieces: &[String]) {
+    let world = World::new().await;
+    for (step, kind) in faults {
+        world.slack.fail(*step, *kind);
+    }
+    let thread = world.mention("U1", "talk").await;
+    let session = world.prompted("talk").await;
+    world.time_passes().await;
+    let said = talk(&world, &session, pieces).await;
+    delivered(&world, &thread).await;
+    assert_whole(faults, &said, world.slack.texts(&thread));
+    assert!(world.store.owed().await.unwrap().is_empty());
+}
+
+/// Checks that `texts` are the messages of `said`, each once.
+fn assert_whole(faults: &[(Step, WriteErrorKind)], said: &str, mut texts: Vec<String>) {
+    let mut expected = Plain.parts(said);
+    if texts.iter().any(|text| text.ends_with("_Stopped._")) {
+        expected = Plain.parts(format!("{said}\n\n_Stopped._").trim());
+    }
+    // A message that can't be finished where it stands is posted anew, below the others.
+    if faults.iter().any(|(step, _)| matches!(step, Step::Update | Step::Stop)) {
+        texts.sort();
+        expected.sort();
+    }
+    let lengths = |texts: &[String]| texts.iter().map(String::len).collect::<Vec<_>>();
+    assert!(texts == expected, "{faults:?}: {:?} instead of {:?}", lengths(&texts), lengths(&expected));
+}
+
+fn pieces(count: usize, length: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{n}:{}.", "x".repeat(length))).collect()
+}
+
+#[tokio::test]
+async fn a_quick_answer_is_one_message_and_no_more() {
+    let world = World::echoing().await;
+    let thread = world.mention("U1", "quick").await;
+    world.until_thread_is(&thread, &["quick"]).await;
+    let cosmetic = STEPS.map(|step| world.slack.count(step));
+    assert_eq!((world.slack.count(Step::Post), cosmetic), (1, [0; 5]));
+}
+
+#[tokio::test]
+async fn a_slow_answer_streams_and_is_finished_once() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "slow").await;
+    let session = world.prompted("slow").await;
+    world.time_passes().await;
+    assert_eq!(world.slack.count(Step::Status), 1);
+    let said = talk(&world, &session, &pieces(5, 3)).await;
+    assert_eq!(delivered(&world, &thread).await, said);
+    let made = [Step::Start, Step::Append, Step::Stop, Step::Update, Step::Post].map(|step| world.slack.count(step));
+    assert_eq!(made, [1, 4, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn an_answer_of_many_messages_keeps_its_order() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "long").await;
+    let session = world.prompted("long").await;
+    let said = talk(&world, &session, &pieces(12, 700)).await;
+    assert_eq!(delivered(&world, &thread).await, said);
+    assert_eq!(world.slack.texts(&thread).len(), said.len().div_ceil(PART));
+}
+
+#[tokio::test]
+async fn a_message_that_is_deleted_while_it_grows_leaves_the_rest_in_order() {
+    let world = World::new().await;
+    world.slack.fail(Step::Start, WriteErrorKind::StreamUnavailable);
+    let thread = world.mention("U1", "talk").await;
+    let session = world.prompted("talk").await;
+    world.slack.fail(Step::Update, WriteErrorKind::MessageGone);
+    let said = talk(&world, &session, &pieces(6, 600)).await;
+    assert_eq!(delivered(&world, &thread).await.len(), said.len());
+    assert!(world.slack.texts(&thread) == Plain.parts(&said), "{:?}", world.slack);
+}
+
+#[tokio::test]
+async fn the_answer_arrives_whole_and_once_whatever_fails_once() {
+    for step in STEPS {
+        for kind in KINDS {
+            check(&[(step, kind)], &pieces(4, 5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_arrives_whole_and_once_whatever_keeps_failing() {
+    for kind in KINDS {
+        for steps in [&STEPS[1..2], &STEPS[2..3], &STEPS[1..3]] {
+            let faults: Vec<(Step, WriteErrorKind)> = steps.iter().flat_map(|step| [(*step, kind); 5]).collect();
+            check(&faults, &pieces(8, 5)).await;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn the_answer_arrives_whole_and_once_in_any_trouble(
+        faults in proptest::collection::vec((0..STEPS.len(), 0..KINDS.len()), 0..6),
+        lengths in proptest::collection::vec(1usize..900, 1..8),
+    ) {
+        let faults: Vec<_> = faults.into_iter().map(|(step, kind)| (STEPS[step], KINDS[kind])).collect();
+        let pieces: Vec<String> = lengths.iter().enumerate().map(|(n, length)| format!("{n}:{}.", "y".repeat(*length))).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check(&faults, &pieces));
+    }
+}

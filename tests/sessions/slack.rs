@@ -1,0 +1,181 @@
+//! A Slack that notes what is shown in each thread, and fails as the test says.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use hitchline::domain::conversation::ConversationKey;
+use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
+use hitchline::domain::inbound::ReplyUrl;
+use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
+use hitchline::domain::ports::{Render, SlackWrite, WriteError, WriteErrorKind};
+
+use super::agent::locked;
+
+/// How many characters one message takes.
+pub(crate) const PART: usize = 1_000;
+
+/// A call that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Post,
+    Update,
+    Start,
+    Append,
+    Stop,
+    Status,
+}
+
+/// A message of ours, as it stands there now.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) ts: Ts,
+    pub(crate) thread: Ts,
+    pub(crate) body: Body,
+    /// Whether it is still a stream.
+    pub(crate) streams: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct FakeSlack {
+    shown: Mutex<Vec<Shown>>,
+    made: Mutex<u32>,
+    faults: Mutex<VecDeque<(Step, WriteErrorKind)>>,
+    /// What was said to one person alone.
+    pub(crate) whispers: Mutex<Vec<(UserId, String)>>,
+    /// Answers to presses and slash commands, by their address.
+    pub(crate) responses: Mutex<Vec<(String, String)>>,
+    pub(crate) steps: Mutex<Vec<Step>>,
+}
+
+/// Cuts text into messages and changes nothing else.
+pub(crate) struct Plain;
+
+impl Render for Plain {
+    fn parts(&self, markdown: &str) -> Vec<String> {
+        let chars: Vec<char> = markdown.chars().collect();
+        chars.chunks(PART).map(|part| part.iter().collect()).collect()
+    }
+}
+
+impl FakeSlack {
+    /// Lets the next call of this kind fail; again for the one after it.
+    pub(crate) fn fail(&self, step: Step, kind: WriteErrorKind) {
+        locked(&self.faults).push_back((step, kind));
+    }
+
+    /// What stands in a thread, in its order.
+    pub(crate) fn thread(&self, thread: &Ts) -> Vec<Shown> {
+        locked(&self.shown).iter().filter(|shown| shown.thread == *thread).cloned().collect()
+    }
+
+    /// All that stands anywhere.
+    pub(crate) fn everything(&self) -> Vec<Shown> {
+        locked(&self.shown).clone()
+    }
+
+    /// The texts that stand in a thread.
+    pub(crate) fn texts(&self, thread: &Ts) -> Vec<String> {
+        let text = |shown: Shown| match shown.body {
+            Body::Text(text) => Some(text),
+            Body::Approval(_) => None,
+        };
+        self.thread(thread).into_iter().filter_map(text).collect()
+    }
+
+    /// The approvals in a thread, with the messages that show them.
+    pub(crate) fn cards(&self, thread: &Ts) -> Vec<(Ts, ApprovalCard)> {
+        let card = |shown: Shown| match shown.body {
+            Body::Approval(card) => Some((shown.ts, card)),
+            Body::Text(_) => None,
+        };
+        self.thread(thread).into_iter().filter_map(card).collect()
+    }
+
+    /// How often `step` was tried.
+    pub(crate) fn count(&self, step: Step) -> usize {
+        locked(&self.steps).iter().filter(|made| **made == step).count()
+    }
+
+    fn step(&self, step: Step, ts: Option<&Ts>) -> Result<(), WriteError> {
+        locked(&self.steps).push(step);
+        let mut faults = locked(&self.faults);
+        let Some(found) = faults.iter().position(|(failing, _)| *failing == step) else { return Ok(()) };
+        let Some((_, kind)) = faults.remove(found) else { return Ok(()) };
+        let mut shown = locked(&self.shown);
+        match kind {
+            WriteErrorKind::MessageGone => shown.retain(|shown| Some(&shown.ts) != ts),
+            // The stream is over already, and that is what the error says.
+            WriteErrorKind::StreamUnavailable | WriteErrorKind::StoppedByUser => {
+                shown.iter_mut().filter(|shown| Some(&shown.ts) == ts).for_each(|shown| shown.streams = false);
+            }
+            _ => {}
+        }
+        Err(error(kind))
+    }
+
+    fn show(&self, thread: Ts, body: Body, streams: bool) -> Ts {
+        let mut made = locked(&self.made);
+        *made += 1;
+        let ts = Ts::from(format!("9000.{made:06}"));
+        locked(&self.shown).push(Shown { ts: ts.clone(), thread, body, streams });
+        ts
+    }
+
+    fn change(&self, ts: &Ts, change: impl FnOnce(&mut Shown)) -> Result<(), WriteError> {
+        let mut shown = locked(&self.shown);
+        let found = shown.iter_mut().find(|shown| shown.ts == *ts).ok_or(error(WriteErrorKind::MessageGone))?;
+        change(found);
+        Ok(())
+    }
+}
+
+fn error(kind: WriteErrorKind) -> WriteError {
+    WriteError { kind, call: "test", code: "as_the_test_says".into() }
+}
+
+#[async_trait]
+impl SlackWrite for FakeSlack {
+    async fn post(&self, to: &Place, body: &Body, _key: OwedId) -> Result<Ts, WriteError> {
+        self.step(Step::Post, None)?;
+        Ok(self.show(to.thread.clone().expect("an answer stands in a thread"), body.clone(), false))
+    }
+    async fn update(&self, _channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+        self.step(Step::Update, Some(ts))?;
+        self.change(ts, |shown| shown.body = body.clone())
+    }
+    async fn delete(&self, _channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
+        locked(&self.shown).retain(|shown| shown.ts != *ts);
+        Ok(())
+    }
+    async fn whisper(&self, _to: &Place, user: &UserId, markdown: &str) -> Result<(), WriteError> {
+        locked(&self.whispers).push((user.clone(), markdown.to_owned()));
+        Ok(())
+    }
+    async fn respond(&self, to: &ReplyUrl, markdown: &str) -> Result<(), WriteError> {
+        locked(&self.responses).push((to.0.clone(), markdown.to_owned()));
+        Ok(())
+    }
+    async fn status(&self, _to: &Place, _text: &str) -> Result<(), WriteError> {
+        self.step(Step::Status, None)
+    }
+    async fn start_stream(&self, to: &ConversationKey, _user: &UserId, markdown: &str) -> Result<Ts, WriteError> {
+        self.step(Step::Start, None)?;
+        Ok(self.show(to.thread.clone(), Body::Text(markdown.to_owned()), true))
+    }
+    async fn append_stream(&self, _channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
+        self.step(Step::Append, Some(ts))?;
+        self.change(ts, |shown| {
+            if let Body::Text(text) = &mut shown.body {
+                text.push_str(markdown);
+            }
+        })
+    }
+    async fn stop_stream(&self, _channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
+        self.step(Step::Stop, Some(ts))?;
+        self.change(ts, |shown| shown.streams = false)
+    }
+    async fn react(&self, _channel: &ChannelId, _ts: &Ts, _name: &str) -> Result<(), WriteError> {
+        Ok(())
+    }
+}

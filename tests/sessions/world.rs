@@ -1,0 +1,255 @@
+//! The session room on a manual clock, between a store of its own, a Slack that only notes, and agents that do as they are told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use hitchline::clock::{Clock, Hand};
+use hitchline::domain::access::{Gate, Rules};
+use hitchline::domain::ids::Ts;
+use hitchline::domain::inbound::Inbound;
+use hitchline::domain::outgoing::ApprovalCard;
+use hitchline::domain::ports::{Deliver, Receipt};
+use hitchline::inbox::Inbox;
+use hitchline::outbox::Outbox;
+use hitchline::scope::Scope;
+use hitchline::session::policy::{BackendPolicy, Policy};
+use hitchline::session::{Manager, Parts};
+use hitchline::store::Store;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use super::agent::{Act, Agents, Prompted, Shared, locked};
+use super::people;
+use super::puppet::Puppet;
+use super::slack::{FakeSlack, Plain};
+
+pub(crate) const CREATE: Duration = Duration::from_secs(30);
+pub(crate) const TURN: Duration = Duration::from_hours(1);
+pub(crate) const INACTIVITY: Duration = Duration::from_mins(10);
+pub(crate) const APPROVAL: Duration = Duration::from_mins(7);
+pub(crate) const QUEUE_LIMIT: usize = 60;
+
+/// Everything that a test touches.
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+    pub(crate) manager: Manager,
+    pub(crate) clock: Clock,
+    pub(crate) hand: Hand,
+    pub(crate) slack: Arc<FakeSlack>,
+    pub(crate) agents: Arc<Agents>,
+    dir: TempDir,
+    written: AtomicU32,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::in_dir(tempfile::tempdir().unwrap()).await
+    }
+
+    /// One whose sessions answer with what they are told.
+    pub(crate) async fn echoing() -> Self {
+        let world = Self::new().await;
+        world.agents.echo.store(true, Ordering::Relaxed);
+        world
+    }
+
+    async fn in_dir(dir: TempDir) -> Self {
+        let (clock, hand) = Clock::manual(1_000_000);
+        let store = Store::open(dir.path(), clock.wall_ms()).unwrap();
+        let (slack, agents, scope) = (Arc::new(FakeSlack::default()), Arc::new(Agents::default()), Scope::new());
+        let outbox = Outbox::new(store.clone(), slack.clone(), clock.clone(), scope.clone());
+        outbox.recover().await.unwrap();
+        let manager = Manager::new(Parts {
+            policy: policy(),
+            gate: Gate::new(rules(), people::HOME.into()),
+            store: store.clone(),
+            outbox: outbox.clone(),
+            slack: slack.clone(),
+            render: Arc::new(Plain),
+            backends: BTreeMap::from([("puppet".to_owned(), Arc::new(Shared(agents.clone())) as _)]),
+            clock: clock.clone(),
+            scope,
+        });
+        manager.recover().await.unwrap();
+        let inbox = Inbox::new(store.clone(), Arc::new(manager.clone()), clock.clone(), QUEUE_LIMIT);
+        Self { store, inbox, outbox, manager, clock, hand, slack, agents, dir, written: AtomicU32::new(0) }
+    }
+
+    /// A new process on what this one has on disk now, as if the power had been cut.
+    pub(crate) async fn after_power_cut(&self) -> Self {
+        // Nothing else is being written while this goes through.
+        self.store.probe().await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["hitchline.db", "hitchline.db-wal"] {
+            copy(self.dir.path(), dir.path(), file);
+        }
+        let next = Self::in_dir(dir).await;
+        next.written.store(self.written.load(Ordering::Relaxed), Ordering::Relaxed);
+        next
+    }
+
+    pub(crate) async fn deliver(&self, inbound: Inbound) -> Receipt {
+        self.inbox.deliver(inbound).await.unwrap()
+    }
+
+    /// A time stamp that no message has yet.
+    pub(crate) fn ts(&self) -> Ts {
+        Ts::from(format!("1000.{:06}", self.written.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// `user` mentions us at the top level; returns the thread that it opens.
+    pub(crate) async fn mention(&self, user: &str, text: &str) -> Ts {
+        let ts = self.ts();
+        self.deliver(people::mention(user, &ts, text)).await;
+        ts
+    }
+
+    /// `user` writes in a thread, without a mention.
+    pub(crate) async fn reply(&self, user: &str, thread: &Ts, text: &str) -> Receipt {
+        self.deliver(people::reply(user, thread, &self.ts(), text)).await
+    }
+
+    /// Waits for the session that is prompted with `text`.
+    pub(crate) async fn prompted(&self, text: &str) -> Arc<Puppet> {
+        let mut found = None;
+        self.until(&format!("a prompt {text:?}"), || {
+            let mut prompts = locked(&self.agents.prompts);
+            let prompt = prompts.iter_mut().find(|prompt| prompt.text == text && !prompt.seen);
+            found = prompt.map(|prompt| {
+                prompt.seen = true;
+                prompt.session.clone()
+            });
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// Lets every start wait for a permit.
+    pub(crate) fn hold_starts(&self) -> Arc<Semaphore> {
+        let permits = Arc::new(Semaphore::new(0));
+        locked(&self.agents.manners).start = Act::Wait(permits.clone());
+        permits
+    }
+
+    /// Answers `count` prompts with what they say.
+    pub(crate) async fn answer_everything(&self, count: usize) {
+        let mut answered = 0;
+        self.agents.echo.store(true, Ordering::Relaxed);
+        self.until(&format!("{count} answers"), || {
+            let unseen: Vec<Prompted> = {
+                let mut prompts = locked(&self.agents.prompts);
+                let unseen: Vec<Prompted> = prompts.iter().filter(|prompt| !prompt.seen).cloned().collect();
+                prompts.iter_mut().for_each(|prompt| prompt.seen = true);
+                unseen
+            };
+            for prompt in unseen {
+                answered += 1;
+                prompt.session.answers_if_it_can(&prompt.text);
+            }
+            answered >= count
+        })
+        .await;
+    }
+
+    /// Waits until a thread shows exactly these texts.
+    pub(crate) async fn until_thread_is(&self, thread: &Ts, texts: &[&str]) {
+        self.until(&format!("{thread} to be {texts:?}"), || self.slack.texts(thread) == texts).await;
+    }
+
+    /// Waits until some text in a thread contains `part`.
+    pub(crate) async fn until_told(&self, thread: &Ts, part: &str) {
+        let told = || self.slack.texts(thread).iter().any(|text| text.contains(part));
+        self.until(&format!("{thread} to tell {part:?}"), told).await;
+    }
+
+    /// Waits for the newest approval of a thread, and the message that shows it.
+    pub(crate) async fn card(&self, thread: &Ts) -> (Ts, ApprovalCard) {
+        self.until("an approval", || !self.slack.cards(thread).is_empty()).await;
+        self.slack.cards(thread).pop().unwrap()
+    }
+
+    /// Turns the clock second by second, by `time` at the most, until a condition holds.
+    pub(crate) async fn until_after(&self, time: Duration, mut reached: impl FnMut() -> bool) {
+        for _ in 0..=time.as_secs() {
+            self.settle().await;
+            if reached() {
+                return;
+            }
+            self.hand.advance(Duration::from_secs(1));
+        }
+        panic!("not within {time:?}; {:?}\n{:#?}", self.manager, self.slack);
+    }
+
+    /// Waits until nothing is in hand and nothing is owed.
+    pub(crate) async fn rest(&self) {
+        self.until("rest", || self.manager.stats().busy == 0).await;
+        self.until("an empty outbox", || format!("{:?}", self.outbox).contains("lanes: 0")).await;
+    }
+
+    /// Waits for a condition, for ten real seconds at the most.
+    pub(crate) async fn until(&self, what: &str, mut reached: impl FnMut() -> bool) {
+        let waited = tokio::time::timeout(Duration::from_secs(10), async {
+            while !reached() {
+                // The writer is a thread of its own: a round trip through it lets everything else go on.
+                self.store.probe().await.unwrap();
+            }
+        });
+        assert!(waited.await.is_ok(), "waited in vain for {what}; {:?}\n{:#?}", self.manager, self.slack);
+    }
+
+    /// Waits for something of which the clock is no part, for ten real seconds at the most.
+    pub(crate) async fn within<F: Future>(&self, future: F) -> F::Output {
+        tokio::time::timeout(Duration::from_secs(10), future).await.expect("it comes to an end")
+    }
+
+    /// A second goes by, and everything that waited for it is done.
+    pub(crate) async fn time_passes(&self) {
+        self.settle().await;
+        self.hand.advance(Duration::from_secs(1));
+        self.settle().await;
+    }
+
+    /// Lets everything that can go on without the clock do so.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..20 {
+            self.store.probe().await.unwrap();
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path, file: &str) {
+    std::fs::copy(from.join(file), to.join(file)).unwrap();
+}
+
+fn rules() -> Rules {
+    let text = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+    Rules {
+        users: text(&["U1", "U2"]),
+        channels: text(&[people::CHANNEL]),
+        admins: text(&["UADMIN"]),
+        bots: Vec::new(),
+        external: false,
+    }
+}
+
+fn policy() -> Policy {
+    let settings = BackendPolicy { working_dir: "/".into(), create_timeout: CREATE };
+    Policy {
+        backend: "puppet".into(),
+        auto_session: true,
+        require_mention: true,
+        inactivity_timeout: INACTIVITY,
+        turn_timeout: TURN,
+        approval_timeout: APPROVAL,
+        command: "/hitch".into(),
+        backends: BTreeMap::from([("puppet".to_owned(), settings)]),
+        routes: BTreeMap::new(),
+        roots: Vec::new(),
+    }
+}
