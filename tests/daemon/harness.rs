@@ -12,6 +12,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,6 +26,7 @@ struct Process {
     child: Child,
     lines: Receiver<String>,
     log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -45,14 +47,14 @@ impl Process {
         std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| send.send(line).is_ok()));
         let log = Arc::new(Mutex::new(String::new()));
         let (written, err) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in err.lines().map_while(Result::ok) {
                 let mut log = written.lock().unwrap();
                 log.push_str(&line);
                 log.push('\n');
             }
         });
-        Self { child, lines, log }
+        Self { child, lines, log, reader: Some(reader) }
     }
 
     /// Waits for a line of stdout that begins so; returns the rest of it.
@@ -79,6 +81,8 @@ impl Process {
     fn ended(&mut self, within: Duration) -> (i32, String) {
         let ended = eventually(within, || self.child.try_wait().unwrap());
         let status = ended.unwrap_or_else(|| panic!("still running; the log:\n{}", self.log()));
+        // Its last words may still be on their way to us.
+        self.reader.take().map_or(Ok(()), JoinHandle::join).unwrap();
         (status.code().unwrap_or(-1), self.log())
     }
 }

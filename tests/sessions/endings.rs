@@ -69,7 +69,7 @@ async fn a_start_that_fails_or_hangs_can_be_tried_again() {
     world.reply("U1", &thread, "two").await;
     world.until("a second start", || world.agents.count("start") == 2).await;
     world.hand.advance(super::world::CREATE * 2);
-    world.until_told(&thread, "did not start within 30s").await;
+    world.until_told(&thread, "did not start within 30 s").await;
     locked(&world.agents.manners).start = Act::Obey;
     world.reply("U1", &thread, "three").await;
     world.prompted("three").await.ends(Outcome::Completed);

@@ -26,7 +26,7 @@ async fn a_silent_turn_is_cancelled_and_its_session_stays() {
     world.settle().await;
     assert_eq!(world.agents.count("cancel"), 0, "what is heard begins the time anew");
     world.hand.advance(Duration::from_secs(1));
-    world.until_told(&thread, "did not say anything within 10m").await;
+    world.until_told(&thread, "did not say anything within 10 min").await;
     world.reply("U1", &thread, "again").await;
     world.prompted("again").await.ends(Outcome::Completed);
     assert_eq!((world.agents.count("cancel"), world.agents.count("start")), (1, 1));
@@ -45,7 +45,7 @@ async fn a_turn_that_talks_for_ever_is_cancelled() {
     }
     assert_eq!(world.agents.count("cancel"), 0);
     world.hand.advance(step);
-    world.until_told(&thread, "did not finish within 1h").await;
+    world.until_told(&thread, "did not finish within 1 h").await;
     world.until_told(&thread, "Your session is kept").await;
     world.until_told(&thread, "and and").await;
     assert!(world.store.session_in(&people::key(&thread)).await.unwrap().is_some());
@@ -116,7 +116,7 @@ async fn a_session_that_never_takes_its_prompt_is_given_up() {
     world.until("a prompt", || world.agents.count("prompt") == 1).await;
     locked(&world.agents.manners).prompt = Act::Obey;
     world.hand.advance(INACTIVITY);
-    world.until_told(&thread, "did not say anything within 10m").await;
+    world.until_told(&thread, "did not say anything within 10 min").await;
     world.reply("U1", &thread, "two").await;
     world.prompted("two").await.ends(Outcome::Completed);
     assert_eq!((world.agents.count("start"), world.agents.count("restore")), (1, 1), "nobody knows what became of it");
