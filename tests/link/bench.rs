@@ -7,23 +7,13 @@ use hitchline::http_client::{self, HttpClient, Owner};
 use hitchline::simulator::{Config, Simulator, start};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::subject::{SOON, Subject, clock};
 
 /// How long time passes between two looks.
 const STEP: Duration = Duration::from_millis(250);
 /// Unacknowledged events come again at this pace for longer than any test lasts.
-const REDELIVERY: (Duration, usize) = (Duration::from_secs(3), 5_000);
-
-/// Who counts what the process has open must be alone in it.
-static ALONE: RwLock<()> = RwLock::const_new(());
-
-#[expect(dead_code, reason = "held, not read")]
-enum Turn {
-    Shared(RwLockReadGuard<'static, ()>),
-    Alone(RwLockWriteGuard<'static, ()>),
-}
+const REDELIVERY: (Duration, usize) = (Duration::from_secs(20), 1_000);
 
 pub(crate) struct Bench {
     pub(crate) subject: Subject,
@@ -32,16 +22,9 @@ pub(crate) struct Bench {
     hand: Hand,
     http: HttpClient,
     _eyes: Owner,
-    _turn: Turn,
 }
 
 impl Bench {
-    /// A link and its server; what is in `faults` awaits the first connection.
-    pub(crate) async fn with(faults: &[Value]) -> Self {
-        let turn = Turn::Shared(ALONE.read().await);
-        Self::start(faults, turn).await
-    }
-
     /// A link that is connected.
     pub(crate) async fn live() -> Self {
         let mut bench = Self::with(&[]).await;
@@ -49,15 +32,8 @@ impl Bench {
         bench
     }
 
-    /// The same, while no other test runs in this process.
-    pub(crate) async fn alone() -> Self {
-        let turn = Turn::Alone(ALONE.write().await);
-        let mut bench = Self::start(&[], turn).await;
-        bench.subject.becomes_live().await;
-        bench
-    }
-
-    async fn start(faults: &[Value], turn: Turn) -> Self {
+    /// A link and its server; what is in `faults` awaits the first connection.
+    pub(crate) async fn with(faults: &[Value]) -> Self {
         let (clock, hand) = clock();
         let redelivery = vec![REDELIVERY.0; REDELIVERY.1];
         let config = Config { redelivery, clock: clock.clone(), ..Config::default() };
@@ -69,7 +45,7 @@ impl Bench {
             post(&http, &base, "faults", fault).await;
         }
         let subject = Subject::start(&base, clock.clone());
-        Self { subject, simulator, clock, hand, http, _eyes: eyes, _turn: turn }
+        Self { subject, simulator, clock, hand, http, _eyes: eyes }
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -140,9 +116,9 @@ impl Bench {
         self.comes("state", |state| (state["connections"] == open).then_some(())).await;
     }
 
-    /// Lets time pass until the link has one connection, and one that is no relic.
+    /// Lets time pass, minutes if need be, until the link has one connection, and one that is no relic.
     pub(crate) async fn well(&self) {
-        self.comes("connections", |all| {
+        self.look(Duration::from_secs(1), "connections", |all| {
             let open: Vec<_> = all["connections"].as_array()?.iter().filter(|one| one["closed_ms"].is_null()).collect();
             (open.len() == 1 && open[0]["greeted"] == true && self.subject.is_live()).then_some(())
         })

@@ -76,6 +76,7 @@ async fn play(script: Vec<Step>) -> Result<(), TestCaseError> {
     }
     // The server is well from now on.
     bench.no_more_faults().await;
+    bench.well().await;
     bench.say("say the last word").await;
     let envelopes = bench.comes("envelopes", all_acknowledged).await;
     bench.well().await;

@@ -17,7 +17,7 @@ use crate::inbox::Inbox;
 use crate::logs;
 
 /// How long anything that must happen may take on the machine's own clock.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// A time of day for clocks that stand still, in milliseconds.
 const START_MS: i64 = 1_800_000_000_000;
