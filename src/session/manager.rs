@@ -19,7 +19,7 @@ use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
 use crate::domain::inbound::{ChannelKind, Inbound, Message, What};
 use crate::domain::outgoing::{Body, Op, Owed, Place};
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Render, Settled, SlackWrite};
-use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
+use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Queued, Store, StoreError};
@@ -118,7 +118,7 @@ impl Manager {
     pub async fn recover(&self) -> Result<(), StoreError> {
         for turn in self.0.parts.store.interrupted_turns().await? {
             tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
-            self.0.close_interrupted(turn, None).await?;
+            self.0.close_interrupted(turn).await?;
         }
         let newest = self.0.parts.store.requeue().await?;
         self.0.slots().backlog = (newest > 0).then_some((0, newest));
@@ -570,18 +570,13 @@ impl Inner {
         parts.into_iter().map(row).collect()
     }
 
-    /// Ends a turn that was cut off; `backend_ref` is its session's name, where that may not be stored yet.
-    pub(super) async fn close_interrupted(
-        &self,
-        turn: crate::store::Interrupted,
-        backend_ref: Option<BackendRef>,
-    ) -> Result<(), StoreError> {
+    /// Ends a turn that was cut off.
+    pub(super) async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
         let end = crate::store::TurnEnd {
             turn: turn.turn,
             seq: turn.seq,
             session: turn.session,
             outcome: "interrupted",
-            backend_ref,
             session_ended: false,
             owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
             now_ms: self.parts.clock.wall_ms(),
