@@ -161,7 +161,8 @@ impl Inner {
     }
 
     async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) {
-        let Some(active) = self.slots().get(key).and_then(|slot| slot.active()).cloned() else {
+        let active = self.slots().get(key).and_then(|slot| slot.active()).cloned();
+        let Some(active) = active.filter(|active| active.record.id == intent.session) else {
             // It was ended between its commit and now.
             return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
         };
@@ -189,8 +190,13 @@ impl Inner {
             }
             Err(finished) => finished,
         };
-        self.after_turn(key, &active.record, &finished).await;
+        let dead = self.after_turn(key, &active.record, &finished);
         self.close_turn(key, &work, &intent, finished).await;
+        // The person is told first, the next message waits.
+        if let Some(session) = dead {
+            let deadline = self.parts.clock.now() + END_TIMEOUT;
+            self.see_off(key, deadline, session.release(deadline)).await;
+        }
     }
 
     /// A live session for the mapping: the one that runs, or a restored one, or a fresh one.
@@ -261,8 +267,13 @@ impl Inner {
         });
     }
 
-    /// What a turn's end means for its session.
-    async fn after_turn(&self, key: &ConversationKey, record: &SessionRecord, finished: &Finished) {
+    /// What a turn's end means for its session. Returns what is left of one that must be released before it is restored.
+    fn after_turn(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        record: &SessionRecord,
+        finished: &Finished,
+    ) -> Option<Arc<dyn Session>> {
         if let Some(error) = &finished.error {
             tracing::warn!(
                 conversation = %key, session.id = %record.id, turn.outcome = finished.outcome, %error,
@@ -270,12 +281,12 @@ impl Inner {
             );
         }
         let gone = finished.session_ended();
-        let dead = self.slots().take_dead(record, gone);
-        if let Some(session) = dead {
-            let deadline = self.parts.clock.now() + END_TIMEOUT;
-            let leaving = if gone { session.end(deadline) } else { session.release(deadline) };
-            self.see_off(key, deadline, leaving).await;
+        let dead = self.slots().take_dead(record, gone)?;
+        if gone {
+            self.end_live(key.clone(), dead);
+            return None;
         }
+        Some(dead)
     }
 
     /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox.
