@@ -123,7 +123,7 @@ impl Fixture {
             self.hand.advance(Duration::from_secs(1));
             tokio::task::yield_now().await;
             // The writer is a thread of its own: a round trip through it is the wait.
-            self.store.count_sessions().await.unwrap();
+            self.store.probe().await.unwrap();
         }
         panic!("not settled: {:?}", self.slack.calls());
     }

@@ -1,6 +1,5 @@
 //! A conversation's task: one message after the other, until none is left.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +32,6 @@ const CONTROLS: usize = 16;
 const END_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a backend may take to clean up after a start that took too long.
 const START_GRACE: Duration = Duration::from_secs(5);
-/// How long the first turn of a session runs before its backend's name for it is written down.
-const NAME_AFTER: Duration = Duration::from_millis(250);
 /// The pause between attempts to commit a turn's end.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
@@ -62,9 +59,9 @@ impl Inner {
     async fn after_crash(&self, key: &ConversationKey, seq: i64) {
         tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
         metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
-        let (live, named) = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            Some(Mapping::Active(active)) => (active.live.take(), active.record.backend_ref.clone()),
-            _ => (None, None),
+        let live = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
+            Some(Mapping::Active(active)) => active.live.take(),
+            _ => None,
         };
         if let Some(session) = live {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
@@ -73,7 +70,7 @@ impl Inner {
         let open = self.parts.store.interrupted_turns().await.unwrap_or_default();
         match open.into_iter().find(|turn| turn.seq == seq) {
             Some(turn) => {
-                if let Err(error) = self.close_interrupted(turn, named).await {
+                if let Err(error) = self.close_interrupted(turn).await {
                     tracing::error!(conversation = %key, %error, "A crashed turn is closed at the next start");
                 }
             }
@@ -164,7 +161,8 @@ impl Inner {
     }
 
     async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) {
-        let Some(active) = self.slots().get(key).and_then(|slot| slot.active()).cloned() else {
+        let active = self.slots().get(key).and_then(|slot| slot.active()).cloned();
+        let Some(active) = active.filter(|active| active.record.id == intent.session) else {
             // It was ended between its commit and now.
             return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
         };
@@ -185,19 +183,20 @@ impl Inner {
             why = turn::stopped(self, &mut inbox) => Err(turn.not_begun(why)),
             ready = self.ready(&active) => ready.map_err(|error| turn.not_started(error)),
         };
-        let (finished, named) = match ready {
+        let finished = match ready {
             Ok(ready) => {
-                let finished = tokio::select! {
-                    finished = turn::run(turn, &ready.session, ready.context_lost, inbox) => finished,
-                    never = self.note_name(intent.session, ready.named.clone()) => match never {},
-                };
-                (finished, ready.named)
+                self.note_name(intent.session, ready.named).await;
+                turn::run(turn, &ready.session, ready.context_lost, inbox).await
             }
-            Err(finished) => (finished, None),
+            Err(finished) => finished,
         };
-        self.after_turn(key, &active.record, &finished).await;
-        let end = Ending { named, finished };
-        self.close_turn(key, &work, &intent, end).await;
+        let dead = self.after_turn(key, &active.record, &finished);
+        self.close_turn(key, &work, &intent, finished).await;
+        // The person is told first, the next message waits.
+        if let Some(session) = dead {
+            let deadline = self.parts.clock.now() + END_TIMEOUT;
+            self.see_off(key, deadline, session.release(deadline)).await;
+        }
     }
 
     /// A live session for the mapping: the one that runs, or a restored one, or a fresh one.
@@ -251,16 +250,12 @@ impl Inner {
         true
     }
 
-    /// Writes down what the backend calls a session, so that a crash in its first turn doesn't lose it. A short turn's end carries the
-    /// name itself and costs no commit of its own for it.
-    async fn note_name(&self, session: SessionId, named: Option<BackendRef>) -> Infallible {
-        if let Some(name) = named {
-            self.parts.clock.sleep(NAME_AFTER).await;
-            if let Err(error) = self.parts.store.name_session(session, name).await {
-                tracing::warn!(session.id = %session, %error, "A session's name is written down with its turn's end only");
-            }
+    /// Writes down what the backend calls a new session: before its first turn, so that a crash does not lose it.
+    async fn note_name(&self, session: SessionId, named: Option<BackendRef>) {
+        let Some(name) = named else { return };
+        if let Err(error) = self.parts.store.name_session(session, name).await {
+            tracing::warn!(session.id = %session, %error, "A session's name was not noted; after a restart it begins anew");
         }
-        std::future::pending().await
     }
 
     /// Ends what ran for a mapping that a person has ended; nobody waits for it.
@@ -272,8 +267,13 @@ impl Inner {
         });
     }
 
-    /// What a turn's end means for its session.
-    async fn after_turn(&self, key: &ConversationKey, record: &SessionRecord, finished: &Finished) {
+    /// What a turn's end means for its session. Returns what is left of one that must be released before it is restored.
+    fn after_turn(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        record: &SessionRecord,
+        finished: &Finished,
+    ) -> Option<Arc<dyn Session>> {
         if let Some(error) = &finished.error {
             tracing::warn!(
                 conversation = %key, session.id = %record.id, turn.outcome = finished.outcome, %error,
@@ -281,26 +281,25 @@ impl Inner {
             );
         }
         let gone = finished.session_ended();
-        let dead = self.slots().take_dead(record, gone);
-        if let Some(session) = dead {
-            let deadline = self.parts.clock.now() + END_TIMEOUT;
-            let leaving = if gone { session.end(deadline) } else { session.release(deadline) };
-            self.see_off(key, deadline, leaving).await;
+        let dead = self.slots().take_dead(record, gone)?;
+        if gone {
+            self.end_live(key.clone(), dead);
+            return None;
         }
+        Some(dead)
     }
 
     /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox.
-    async fn close_turn(&self, key: &ConversationKey, work: &Work, intent: &Intent, ending: Ending) {
-        let session_ended = ending.finished.session_ended();
-        metrics::counter!("hitchline_turns_total", "outcome" => ending.finished.outcome).increment(1);
+    async fn close_turn(&self, key: &ConversationKey, work: &Work, intent: &Intent, finished: Finished) {
+        let session_ended = finished.session_ended();
+        metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);
         let end = TurnEnd {
             turn: intent.turn,
             seq: work.seq,
             session: intent.session,
-            outcome: ending.finished.outcome,
-            backend_ref: ending.named,
+            outcome: finished.outcome,
             session_ended,
-            owed: ending.finished.owed,
+            owed: finished.owed,
             now_ms: self.parts.clock.wall_ms(),
         };
         while let Err(error) = self.parts.store.finish_turn(end.clone()).await {
@@ -334,16 +333,10 @@ impl Inner {
     }
 }
 
-/// How a turn ended, ready to be committed.
-struct Ending {
-    named: Option<BackendRef>,
-    finished: Finished,
-}
-
-fn ended_before(inner: &Inner, key: &ConversationKey, intent: &Intent) -> Ending {
+fn ended_before(inner: &Inner, key: &ConversationKey, intent: &Intent) -> Finished {
     let error = BackendError::Ended;
     let owed = inner.say(key, Some(intent.turn), &words::failed(&error));
-    Ending { named: None, finished: Finished { outcome: "failed", error: Some(error), owed } }
+    Finished { outcome: "failed", error: Some(error), owed }
 }
 
 fn check_dir(dir: &Path) -> Result<(), BackendError> {

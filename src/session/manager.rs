@@ -1,4 +1,4 @@
-//! The session manager: what an inbound means, which conversation it wakes, and how everything comes to rest.
+//! The session manager: which conversation a message wakes, what waits in the store, and how everything comes to rest.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,16 +17,15 @@ use crate::domain::access::{Admitted, Denied, Gate};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
 use crate::domain::inbound::{ChannelKind, Inbound, Message, What};
-use crate::domain::outgoing::{Body, Op, Owed, Place};
-use crate::domain::ports::{Claim, Intake, Intent, Keep, Render, Settled, SlackWrite};
-use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
+use crate::domain::outgoing::{Body, Op, Owed};
+use crate::domain::ports::{Render, SlackWrite};
+use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Queued, Store, StoreError};
 
 use super::policy::{Policy, Start};
-use super::rules::{self, Decision};
-use super::slots::{Mapping, Phase, Reserved, Slots, Work};
+use super::slots::{Phase, Slots, Work};
 use super::turn::Control;
 use super::words;
 
@@ -35,8 +34,6 @@ use super::words;
 const IN_MEMORY: usize = 512;
 /// How many stored messages are fetched at a time when there is room again.
 const FETCH: usize = 64;
-/// How many strangers are remembered as told; beyond that they may be told once more.
-const TOLD: usize = 1_000;
 /// How much of the first prompt describes a session.
 const DESCRIPTION: usize = 80;
 
@@ -76,10 +73,11 @@ pub struct Manager(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) parts: Parts,
     slots: Mutex<Slots>,
-    permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     /// Told when something waits in the store only.
-    backlogged: Notify,
-    told: Mutex<HashSet<UserId>>,
+    pub(super) backlogged: Notify,
+    /// Strangers who were told that they may not prompt.
+    pub(super) told: Mutex<HashSet<UserId>>,
     /// Told whenever a conversation comes to rest.
     rested: Notify,
 }
@@ -118,7 +116,7 @@ impl Manager {
     pub async fn recover(&self) -> Result<(), StoreError> {
         for turn in self.0.parts.store.interrupted_turns().await? {
             tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
-            self.0.close_interrupted(turn, None).await?;
+            self.0.close_interrupted(turn).await?;
         }
         let newest = self.0.parts.store.requeue().await?;
         self.0.slots().backlog = (newest > 0).then_some((0, newest));
@@ -230,23 +228,7 @@ impl Manager {
     }
 }
 
-impl Intake for Manager {
-    fn claim(&self, inbound: &Inbound) -> Claim {
-        match &inbound.what {
-            What::Message(message) => self.0.claim_message(inbound, message),
-            // Who may do it is decided when it is handled: the answer is for them alone.
-            What::Click(_) | What::Slash(_) | What::Stop { .. } => {
-                Claim::Keep(Keep { at_once: true, ..Keep::default() })
-            }
-        }
-    }
-
-    fn settle(&self, inbound: Inbound, keep: Keep, outcome: Settled) {
-        self.0.settle(inbound, keep, outcome);
-    }
-}
-
-// === What an inbound means ===
+// === What the manager's own modules share ===
 
 impl Inner {
     pub(super) fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -255,58 +237,6 @@ impl Inner {
 
     pub(super) fn admit(&self, inbound: &Inbound) -> Result<Admitted, Denied> {
         self.parts.gate.admit(&inbound.author, &inbound.channel, inbound.channel_kind)
-    }
-
-    fn claim_message(self: &Arc<Self>, inbound: &Inbound, message: &Message) -> Claim {
-        let Some(key) = inbound.conversation() else { return Claim::Drop("no_conversation") };
-        let policy = &self.parts.policy;
-        let addressed = rules::is_addressed(message, inbound.channel_kind, policy);
-        let mut slots = self.slots();
-        // A message that opens a thread can't have a mapping yet.
-        let known = slots.get(&key).and_then(super::slots::Slot::is_mapped);
-        let mapped = known.or_else(|| message.thread.is_none().then_some(false));
-        if mapped == Some(false) && !addressed {
-            return Claim::Drop("not_addressed");
-        }
-        let admitted = match self.admit(inbound) {
-            Ok(admitted) => admitted,
-            Err(denied) => {
-                drop(slots);
-                if addressed {
-                    self.tell_stranger(inbound, denied);
-                }
-                return Claim::Drop("denied");
-            }
-        };
-        let Some(mapped) = mapped else {
-            return Claim::Keep(Keep { only_if_followed: !addressed, ..Keep::default() });
-        };
-        match rules::decide(message, inbound.channel_kind, mapped, policy) {
-            Decision::Ignore(reason) => Claim::Drop(reason),
-            Decision::Run(_) | Decision::Misused(_) => Claim::Keep(Keep { at_once: true, ..Keep::default() }),
-            Decision::Prompt(text) => {
-                let intent = self.reserve(&mut slots, &key, admitted, text);
-                Claim::Keep(Keep { intent, ..Keep::default() })
-            }
-        }
-    }
-
-    /// Reserves an idle conversation for a turn that starts with the event's own commit.
-    fn reserve(&self, slots: &mut Slots, key: &ConversationKey, admitted: Admitted, text: String) -> Option<Intent> {
-        if slots.draining || slots.backlog.is_some() || slots.get(key).is_some_and(|slot| !slot.is_idle()) {
-            return None;
-        }
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
-        let mapped = slots.get(key).and_then(|slot| slot.active()).map(|active| active.record.id);
-        let new_session = if mapped.is_some() {
-            None
-        } else {
-            let start = self.parts.policy.start(&key.channel, None, None).ok()?;
-            Some(Box::new(self.new_record(key, &start, admitted.user(), &text)))
-        };
-        let session = mapped.or_else(|| new_session.as_ref().map(|record| record.id))?;
-        slots.entry(key).phase = Phase::Claimed(Box::new(Reserved { admitted, text, permit }));
-        Some(Intent { turn: TurnId::new(), session, new_session })
     }
 
     pub(super) fn new_record(
@@ -328,83 +258,6 @@ impl Inner {
             created_ms: now_ms,
             last_active_ms: now_ms,
             status: SessionStatus::Active,
-        }
-    }
-
-    fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
-        match outcome {
-            Settled::Stored { seq } => return self.stored(seq, inbound, keep),
-            Settled::Refused { .. } => self.refuse(&inbound),
-            Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
-        }
-        if keep.intent.is_some() {
-            self.release_claim(&inbound);
-        }
-    }
-
-    fn stored(self: &Arc<Self>, seq: i64, inbound: Inbound, keep: Keep) {
-        if let Some(intent) = keep.intent {
-            return self.start_claimed(seq, inbound, intent);
-        }
-        if keep.at_once {
-            let inner = self.clone();
-            self.parts.scope.spawn("command", OnCrash::Log, async move { inner.handle_at_once(seq, inbound).await });
-            return;
-        }
-        let Ok(admitted) = self.admit(&inbound) else { return };
-        let permit = {
-            let mut slots = self.slots();
-            // Order: once something waits in the store, everything after it does.
-            let permit = if slots.backlog.is_none() { self.permits.clone().try_acquire_owned().ok() } else { None };
-            if permit.is_none() {
-                slots.extend_backlog(seq);
-            }
-            permit
-        };
-        match permit {
-            Some(permit) => self.enqueue(seq, inbound, admitted, permit),
-            None => self.backlogged.notify_one(),
-        }
-    }
-
-    fn start_claimed(self: &Arc<Self>, seq: i64, inbound: Inbound, intent: Intent) {
-        let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
-        {
-            let mut slots = self.slots();
-            let slot = slots.entry(&key);
-            let Phase::Claimed(reserved) = std::mem::replace(&mut slot.phase, Phase::Running) else { return };
-            if let Some(record) = &intent.new_session {
-                slot.mapping =
-                    Mapping::Active(Box::new(super::slots::Active { record: (**record).clone(), live: None }));
-            }
-            let Reserved { admitted, text, permit } = *reserved;
-            let message = Message { text, ..message };
-            let work = Work {
-                seq,
-                message,
-                kind: inbound.channel_kind,
-                admitted,
-                intent: Some(intent),
-                start: None,
-                permit: Arc::new(permit),
-            };
-            slot.queue.push_front(work);
-        }
-        self.run_conversation(key);
-    }
-
-    fn release_claim(self: &Arc<Self>, inbound: &Inbound) {
-        let Some(key) = inbound.conversation() else { return };
-        let waiting = {
-            let mut slots = self.slots();
-            let slot = slots.entry(&key);
-            slot.phase = if slot.queue.is_empty() { Phase::Idle } else { Phase::Running };
-            let waiting = !slot.queue.is_empty();
-            slots.forget_if_empty(&key);
-            waiting
-        };
-        if waiting {
-            self.run_conversation(key);
         }
     }
 
@@ -463,52 +316,11 @@ impl Inner {
         self.enqueue_work(key, work);
     }
 
-    fn run_conversation(self: &Arc<Self>, key: ConversationKey) {
+    pub(super) fn run_conversation(self: &Arc<Self>, key: ConversationKey) {
         let inner = self.clone();
         self.parts.scope.spawn("conversation", OnCrash::Log, async move { inner.converse(key).await });
     }
 
-    fn refuse(self: &Arc<Self>, inbound: &Inbound) {
-        let Some(key) = inbound.conversation() else { return };
-        metrics::counter!("hitchline_messages_refused_total").increment(1);
-        let (inner, user) = (self.clone(), inbound.author.user.clone());
-        // At most once and for the sender alone: a durable row for each refusal would make a flood endless.
-        self.parts.scope.spawn("refusal", OnCrash::Log, async move {
-            if let Err(error) = inner.parts.slack.whisper(&Place::from(&key), &user, words::QUEUE_FULL).await {
-                tracing::warn!(conversation = %key, %error, "A sender could not be told that the queue is full");
-            }
-        });
-    }
-
-    /// Tells somebody who may not prompt why, once in the life of this process.
-    fn tell_stranger(self: &Arc<Self>, inbound: &Inbound, denied: Denied) {
-        metrics::counter!("hitchline_authz_denied_total").increment(1);
-        let user = inbound.author.user.clone();
-        let (true, Some(key)) = (inbound.author.bot.is_none(), inbound.conversation()) else { return };
-        {
-            let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if told.len() >= TOLD {
-                told.clear();
-            }
-            if !told.insert(user.clone()) {
-                return;
-            }
-        }
-        tracing::info!(user.id = %user, channel.id = %key.channel, reason = ?denied, "Somebody who may not prompt was told so");
-        let inner = self.clone();
-        self.parts.scope.spawn("stranger", OnCrash::Log, async move {
-            // Not in the thread: an ephemeral message shows there only once the thread has replies.
-            let place = Place { channel: key.channel, thread: None };
-            if let Err(error) = inner.parts.slack.whisper(&place, &user, &words::denied(denied, &user)).await {
-                tracing::warn!(user.id = %user, %error, "Somebody who may not prompt could not be told so");
-            }
-        });
-    }
-}
-
-// === What conversations and commands share ===
-
-impl Inner {
     /// Waits until no conversation has work in hand.
     async fn at_rest(&self) {
         loop {
@@ -570,18 +382,13 @@ impl Inner {
         parts.into_iter().map(row).collect()
     }
 
-    /// Ends a turn that was cut off; `backend_ref` is its session's name, where that may not be stored yet.
-    pub(super) async fn close_interrupted(
-        &self,
-        turn: crate::store::Interrupted,
-        backend_ref: Option<BackendRef>,
-    ) -> Result<(), StoreError> {
+    /// Ends a turn that was cut off.
+    pub(super) async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
         let end = crate::store::TurnEnd {
             turn: turn.turn,
             seq: turn.seq,
             session: turn.session,
             outcome: "interrupted",
-            backend_ref,
             session_ended: false,
             owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
             now_ms: self.parts.clock.wall_ms(),

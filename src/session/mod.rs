@@ -1,13 +1,14 @@
 //! Who talks to which backend session, and for how long.
 //!
-//! The `manager` decides in memory what an inbound means and holds one slot for each conversation; a slot has a task only while it
-//! has work. A `turn` runs one prompt; its one writer (`reply`) turns the agent's events into Slack operations. What a message
-//! means is decided in `rules`, what people read stands in `words`.
+//! `intake` decides in memory what an inbound means; the `manager` holds one slot for each conversation, and a slot has a task only
+//! while it has work. A `turn` runs one prompt; its one writer (`reply`) turns the agent's events into Slack operations. What a
+//! message means is decided in `rules`, what people read stands in `words`.
 
 mod approvals;
 mod commands;
 pub mod config;
 mod conversation;
+mod intake;
 mod manager;
 pub mod policy;
 mod reply;

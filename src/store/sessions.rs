@@ -31,15 +31,21 @@ impl Store {
         self.write(move |connection| insert(connection, &record)).await
     }
 
-    /// Notes what the backend calls the session.
+    /// Notes what the backend calls the session. Nobody waits for this commit; it rides with the next one.
     pub async fn name_session(&self, id: SessionId, backend_ref: BackendRef) -> Result<(), StoreError> {
-        self.write(move |connection| {
+        let slot = self.slot().await?;
+        let change = move |connection: &Connection| {
             connection
                 .prepare_cached("UPDATE session SET backend_ref = ?2 WHERE id = ?1")?
                 .execute(params![id.to_string(), backend_ref.0])
                 .map(drop)
-        })
-        .await
+        };
+        Self::note_in(slot, change, move |outcome| {
+            if let Err(error) = outcome {
+                tracing::warn!(session.id = %id, %error, "A session's name was not noted; after a restart it begins anew");
+            }
+        });
+        Ok(())
     }
 
     /// Ends a mapping for good. Ending one that has ended, or that never was, is fine.

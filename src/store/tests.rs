@@ -131,11 +131,11 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
         seq,
         session: record.id,
         outcome: "completed",
-        backend_ref: Some(BackendRef("b1".into())),
         session_ended: false,
         owed: vec![owed.clone()],
         now_ms: 2_000,
     };
+    store.name_session(record.id, BackendRef("b1".into())).await.unwrap();
     store.finish_turn(end).await.unwrap();
     assert!(store.interrupted_turns().await.unwrap().is_empty());
     assert!(store.queued(0, 10).await.unwrap().is_empty());

@@ -7,7 +7,6 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::Intent;
-use crate::domain::session::BackendRef;
 
 /// The end of a turn, all of it in one commit.
 #[derive(Debug, Clone)]
@@ -20,8 +19,6 @@ pub struct TurnEnd {
     pub session: SessionId,
     /// How it ended, in one word.
     pub outcome: &'static str,
-    /// What the backend calls the session, when that became known during the turn.
-    pub backend_ref: Option<BackendRef>,
     /// Whether the session is gone for good.
     pub session_ended: bool,
     /// What is owed for it.
@@ -84,11 +81,6 @@ fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<()> {
     ])?;
     events::finish_event(connection, end.seq)?;
     sessions::touch(connection, end.session, end.now_ms)?;
-    if let Some(name) = &end.backend_ref {
-        connection
-            .prepare_cached("UPDATE session SET backend_ref = ?2 WHERE id = ?1")?
-            .execute(params![end.session.to_string(), name.0])?;
-    }
     if end.session_ended {
         sessions::end(connection, end.session)?;
     }

@@ -149,3 +149,44 @@ async fn what_started_for_an_ended_session_is_not_taken_for_its_successor() {
     world.rest().await;
     assert_eq!((world.agents.count("start"), world.manager.stats().live), (2, 1));
 }
+
+// holds: S-4, S-6
+#[tokio::test]
+async fn an_end_that_hangs_keeps_nobody_waiting() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    session.set(|manners| manners.end = Act::Hang);
+    session.ends(Outcome::Failed(BackendError::Unknown));
+    world.until_told(&thread, "Session has ended").await;
+    assert!(!is_mapped(&world, &thread).await);
+
+    let thread = world.mention("U1", "another").await;
+    let session = world.prompted("another").await;
+    session.set(|manners| manners.end = Act::Hang);
+    session.ends(Outcome::Completed);
+    world.reply("U1", &thread, "end").await;
+    world.until_told(&thread, "The session has ended").await;
+    world.deliver(people::mention_in("U1", &thread, &world.ts(), "once more")).await;
+    world.prompted("once more").await.ends(Outcome::Completed);
+    world.hand.advance(std::time::Duration::from_secs(9));
+    world.rest().await;
+    assert_eq!(world.manager.stats().live, 1);
+}
+
+// holds: P-3
+#[tokio::test]
+async fn a_dead_session_that_can_not_be_released_keeps_nobody_uninformed() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    session.set(|manners| manners.release = Act::Hang);
+    session.dies();
+    world.until_told(&thread, "Your session is kept").await;
+    world.reply("U1", &thread, "again").await;
+    world.settle().await;
+    assert_eq!(world.agents.count("restore"), 0, "one at a time");
+    world.hand.advance(std::time::Duration::from_secs(8));
+    world.prompted("again").await.ends(Outcome::Completed);
+    assert_eq!((world.agents.count("start"), world.agents.count("restore")), (1, 1));
+}

@@ -179,6 +179,12 @@ impl Puppet {
         self.finish(outcome);
     }
 
+    /// Its process dies.
+    pub(crate) fn dies(&self) {
+        self.alive.store(false, Ordering::Relaxed);
+        self.finish(Outcome::Failed(BackendError::Crashed { exit: "exit code 1".into(), stderr: String::new() }));
+    }
+
     /// Lets go of the turn without a word.
     pub(crate) fn vanishes(&self) {
         locked(&self.waiting).clear();

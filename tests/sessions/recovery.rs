@@ -18,7 +18,7 @@ async fn a_turn_that_was_cut_off_is_told_and_what_waited_is_answered() {
     let other = before.mention("U2", "elsewhere").await;
     before.prompted("elsewhere").await.ends(Outcome::Completed);
     before.until_told(&other, "without saying anything").await;
-    before.time_passes().await;
+    before.settle().await;
 
     let after = before.after_power_cut().await;
     for text in ["second", "third"] {
@@ -46,7 +46,7 @@ async fn a_session_that_is_lost_is_replaced_and_says_so() {
         let before = World::new().await;
         let thread = before.mention("U1", "hello").await;
         before.prompted("hello").await.says("half of").await;
-        before.time_passes().await;
+        before.settle().await;
         let after = before.after_power_cut().await;
         locked(&after.agents.manners).restore = Act::Fail(lost);
         after.until_told(&thread, "interrupted").await;

@@ -1,0 +1,202 @@
+//! What an inbound means, decided in memory before it is stored, and what becomes of it once that is known.
+
+use std::sync::Arc;
+
+use crate::domain::access::{Admitted, Denied};
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::TurnId;
+use crate::domain::inbound::{Inbound, Message, What};
+use crate::domain::outgoing::Place;
+use crate::domain::ports::{Claim, Intake, Intent, Keep, Settled};
+use crate::scope::OnCrash;
+
+use super::manager::{Inner, Manager};
+use super::rules::{self, Decision};
+use super::slots::{Active, Mapping, Phase, Reserved, Slot, Slots, Work};
+use super::words;
+
+/// How many strangers are remembered as told; beyond that they may be told once more.
+const TOLD: usize = 1_000;
+
+impl Intake for Manager {
+    fn claim(&self, inbound: &Inbound) -> Claim {
+        match &inbound.what {
+            What::Message(message) => self.0.claim_message(inbound, message),
+            // Who may do it is decided when it is handled: the answer is for them alone.
+            What::Click(_) | What::Slash(_) | What::Stop { .. } => {
+                Claim::Keep(Keep { at_once: true, ..Keep::default() })
+            }
+        }
+    }
+
+    fn settle(&self, inbound: Inbound, keep: Keep, outcome: Settled) {
+        self.0.settle(inbound, keep, outcome);
+    }
+}
+
+impl Inner {
+    fn claim_message(self: &Arc<Self>, inbound: &Inbound, message: &Message) -> Claim {
+        let Some(key) = inbound.conversation() else { return Claim::Drop("no_conversation") };
+        let policy = &self.parts.policy;
+        let addressed = rules::is_addressed(message, inbound.channel_kind, policy);
+        let mut slots = self.slots();
+        // A message that opens a thread can't have a mapping yet.
+        let known = slots.get(&key).and_then(Slot::is_mapped);
+        let mapped = known.or_else(|| message.thread.is_none().then_some(false));
+        if mapped == Some(false) && !addressed {
+            return Claim::Drop("not_addressed");
+        }
+        let admitted = match self.admit(inbound) {
+            Ok(admitted) => admitted,
+            Err(denied) => {
+                drop(slots);
+                if addressed {
+                    self.tell_stranger(inbound, denied);
+                }
+                return Claim::Drop("denied");
+            }
+        };
+        let Some(mapped) = mapped else {
+            return Claim::Keep(Keep { only_if_followed: !addressed, ..Keep::default() });
+        };
+        match rules::decide(message, inbound.channel_kind, mapped, policy) {
+            Decision::Ignore(reason) => Claim::Drop(reason),
+            Decision::Run(_) | Decision::Misused(_) => Claim::Keep(Keep { at_once: true, ..Keep::default() }),
+            Decision::Prompt(text) => {
+                let intent = self.reserve(&mut slots, &key, admitted, text);
+                Claim::Keep(Keep { intent, ..Keep::default() })
+            }
+        }
+    }
+
+    /// Reserves an idle conversation for a turn that starts with the event's own commit.
+    fn reserve(&self, slots: &mut Slots, key: &ConversationKey, admitted: Admitted, text: String) -> Option<Intent> {
+        if slots.draining || slots.backlog.is_some() || slots.get(key).is_some_and(|slot| !slot.is_idle()) {
+            return None;
+        }
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let mapped = slots.get(key).and_then(|slot| slot.active()).map(|active| active.record.id);
+        let new_session = if mapped.is_some() {
+            None
+        } else {
+            let start = self.parts.policy.start(&key.channel, None, None).ok()?;
+            Some(Box::new(self.new_record(key, &start, admitted.user(), &text)))
+        };
+        let session = mapped.or_else(|| new_session.as_ref().map(|record| record.id))?;
+        slots.entry(key).phase = Phase::Claimed(Box::new(Reserved { admitted, text, permit }));
+        Some(Intent { turn: TurnId::new(), session, new_session })
+    }
+
+    fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
+        match outcome {
+            Settled::Stored { seq } => return self.stored(seq, inbound, keep),
+            Settled::Refused { .. } => self.refuse(&inbound),
+            Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
+        }
+        if keep.intent.is_some() {
+            self.release_claim(&inbound);
+        }
+    }
+
+    fn stored(self: &Arc<Self>, seq: i64, inbound: Inbound, keep: Keep) {
+        if let Some(intent) = keep.intent {
+            return self.start_claimed(seq, inbound, intent);
+        }
+        if keep.at_once {
+            let inner = self.clone();
+            self.parts.scope.spawn("command", OnCrash::Log, async move { inner.handle_at_once(seq, inbound).await });
+            return;
+        }
+        let Ok(admitted) = self.admit(&inbound) else { return };
+        let permit = {
+            let mut slots = self.slots();
+            // Order: once something waits in the store, everything after it does.
+            let permit = if slots.backlog.is_none() { self.permits.clone().try_acquire_owned().ok() } else { None };
+            if permit.is_none() {
+                slots.extend_backlog(seq);
+            }
+            permit
+        };
+        match permit {
+            Some(permit) => self.enqueue(seq, inbound, admitted, permit),
+            None => self.backlogged.notify_one(),
+        }
+    }
+
+    fn start_claimed(self: &Arc<Self>, seq: i64, inbound: Inbound, intent: Intent) {
+        let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
+        {
+            let mut slots = self.slots();
+            let slot = slots.entry(&key);
+            let Phase::Claimed(reserved) = std::mem::replace(&mut slot.phase, Phase::Running) else { return };
+            if let Some(record) = &intent.new_session {
+                slot.mapping = Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
+            }
+            let Reserved { admitted, text, permit } = *reserved;
+            let message = Message { text, ..message };
+            let work = Work {
+                seq,
+                message,
+                kind: inbound.channel_kind,
+                admitted,
+                intent: Some(intent),
+                start: None,
+                permit: Arc::new(permit),
+            };
+            slot.queue.push_front(work);
+        }
+        self.run_conversation(key);
+    }
+
+    fn release_claim(self: &Arc<Self>, inbound: &Inbound) {
+        let Some(key) = inbound.conversation() else { return };
+        let waiting = {
+            let mut slots = self.slots();
+            let slot = slots.entry(&key);
+            slot.phase = if slot.queue.is_empty() { Phase::Idle } else { Phase::Running };
+            let waiting = !slot.queue.is_empty();
+            slots.forget_if_empty(&key);
+            waiting
+        };
+        if waiting {
+            self.run_conversation(key);
+        }
+    }
+
+    fn refuse(self: &Arc<Self>, inbound: &Inbound) {
+        let Some(key) = inbound.conversation() else { return };
+        metrics::counter!("hitchline_messages_refused_total").increment(1);
+        let (inner, user) = (self.clone(), inbound.author.user.clone());
+        // At most once and for the sender alone: a durable row for each refusal would make a flood endless.
+        self.parts.scope.spawn("refusal", OnCrash::Log, async move {
+            if let Err(error) = inner.parts.slack.whisper(&Place::from(&key), &user, words::QUEUE_FULL).await {
+                tracing::warn!(conversation = %key, %error, "A sender could not be told that the queue is full");
+            }
+        });
+    }
+
+    /// Tells somebody who may not prompt why, once in the life of this process.
+    fn tell_stranger(self: &Arc<Self>, inbound: &Inbound, denied: Denied) {
+        metrics::counter!("hitchline_authz_denied_total").increment(1);
+        let user = inbound.author.user.clone();
+        let (true, Some(key)) = (inbound.author.bot.is_none(), inbound.conversation()) else { return };
+        {
+            let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if told.len() >= TOLD {
+                told.clear();
+            }
+            if !told.insert(user.clone()) {
+                return;
+            }
+        }
+        tracing::info!(user.id = %user, channel.id = %key.channel, reason = ?denied, "Somebody who may not prompt was told so");
+        let inner = self.clone();
+        self.parts.scope.spawn("stranger", OnCrash::Log, async move {
+            // Not in the thread: an ephemeral message shows there only once the thread has replies.
+            let place = Place { channel: key.channel, thread: None };
+            if let Err(error) = inner.parts.slack.whisper(&place, &user, &words::denied(denied, &user)).await {
+                tracing::warn!(user.id = %user, %error, "Somebody who may not prompt could not be told so");
+            }
+        });
+    }
+}
