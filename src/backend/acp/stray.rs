@@ -2,27 +2,34 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::Duration;
 
 /// The variable that marks every process of one agent.
 pub(super) const MARK: &str = "HITCHLINE_AGENT_ID";
 
-/// How often we look again: whoever is just being forked is missed the first time.
-const ROUNDS: usize = 5;
+/// How often we look at the most, and the pause between two looks: together a second, in which what was killed can die.
+const LOOKS: usize = 500;
+const PAUSE: Duration = Duration::from_millis(2);
+/// How many looks in a row must find nobody: a process that is just starting its program shows no environment for a moment.
+const EMPTY: usize = 3;
 
-/// Kills every process that has `name` with this value in its environment, except this one. Returns how many it found. Blocks for a
-/// few milliseconds; without `/proc` it finds nobody.
+/// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns how
+/// many it found. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
 pub(super) fn kill(name: &str, value: &str) -> usize {
     let variable = format!("{name}={value}");
     let mut killed = HashSet::new();
-    for _ in 0..ROUNDS {
+    let mut empty = 0;
+    for _ in 0..LOOKS {
         let strays = find(&variable);
-        if strays.is_empty() {
+        empty = if strays.is_empty() { empty + 1 } else { 0 };
+        if empty == EMPTY {
             break;
         }
         for id in strays {
             kill_one(id, &variable);
             killed.insert(id);
         }
+        std::thread::sleep(PAUSE);
     }
     killed.len()
 }
