@@ -48,9 +48,14 @@ impl Config {
     }
 }
 
+/// The most that these libraries may say.
+const QUIET: [&str; 4] = ["agent_client_protocol=info", "tungstenite=info", "hyper=info", "reqwest=info"];
+
 /// Sends log lines to stderr. A second call in one process changes nothing.
 pub fn init(config: &Config) {
-    let filter = EnvFilter::builder().parse_lossy(&config.level);
+    // Whatever is asked for: below these levels libraries write what people and agents say.
+    let quiet = QUIET.join(",");
+    let filter = EnvFilter::builder().parse_lossy(format!("{},{quiet}", config.level));
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _already_set = match config.format {
         Format::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),

@@ -164,12 +164,11 @@ pub struct BackendParts {
     pub run_id: String,
 }
 
-/// Kills every process that an earlier run of the daemon left behind, for instance because it was killed itself. Blocks for a few
-/// milliseconds.
+/// Kills every process that a run of the daemon started or left behind. Blocks for a few milliseconds, a second at the most.
 pub fn kill_leftovers(run_id: &str) {
     let processes = acp::kill_leftovers(run_id);
     if processes > 0 {
-        tracing::warn!(run.id = run_id, processes, "An earlier run left agents behind; they are killed");
+        tracing::warn!(run.id = run_id, processes, "A run left agents behind; they are killed");
     }
 }
 

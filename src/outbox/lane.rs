@@ -46,6 +46,9 @@ impl<'a> Lane<'a> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut chance = fastrand::Rng::new();
         loop {
+            if self.inner.scope.stop().is_cancelled() {
+                return Err(Stopping);
+            }
             let delay = match self.attempt(owed).await {
                 Attempt::Sent(ts) => return self.note_sent(owed, ts).await,
                 Attempt::Never(why) => return self.note_dead(owed, why).await,

@@ -1,6 +1,7 @@
 //! What an inbound means, decided in memory before it is stored, and what becomes of it once that is known.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::conversation::ConversationKey;
@@ -15,6 +16,8 @@ use super::rules::{self, Decision};
 use super::slots::{Active, Mapping, Phase, Reserved, Slot, Slots, Work};
 use super::words;
 
+/// How soon somebody is told once more that too many messages wait in a thread.
+const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 /// How many strangers are remembered as told; beyond that they may be told once more.
 const TOLD: usize = 1_000;
 
@@ -167,11 +170,18 @@ impl Inner {
         let Some(key) = inbound.conversation() else { return };
         metrics::counter!("hitchline_messages_refused_total").increment(1);
         let (inner, user) = (self.clone(), inbound.author.user.clone());
-        // At most once and for the sender alone: a durable row for each refusal would make a flood endless.
+        if !self.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert((key.clone(), user.clone()))
+        {
+            return;
+        }
+        // One at a time and for the sender alone: neither a durable row nor a task for each refusal, or a flood would never end.
         self.parts.scope.spawn("refusal", OnCrash::Log, async move {
             if let Err(error) = inner.parts.slack.whisper(&Place::from(&key), &user, words::QUEUE_FULL).await {
                 tracing::warn!(conversation = %key, %error, "A sender could not be told that the queue is full");
             }
+            let pause = inner.parts.clock.sleep(REFUSED_AGAIN);
+            let _or_stopping = inner.parts.scope.finish().run_until_cancelled(pause).await;
+            inner.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&(key, user));
         });
     }
 

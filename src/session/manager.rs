@@ -76,6 +76,8 @@ pub(super) struct Inner {
     pub(super) permits: Arc<Semaphore>,
     /// Told when something waits in the store only.
     pub(super) backlogged: Notify,
+    /// Who was just told that too many messages wait in a conversation.
+    pub(super) refusals: Mutex<HashSet<(ConversationKey, UserId)>>,
     /// Strangers who were told that they may not prompt.
     pub(super) told: Mutex<HashSet<UserId>>,
     /// Told whenever a conversation comes to rest.
@@ -107,6 +109,7 @@ impl Manager {
             slots: Mutex::default(),
             permits: Arc::new(Semaphore::new(IN_MEMORY)),
             backlogged: Notify::new(),
+            refusals: Mutex::default(),
             told: Mutex::default(),
             rested: Notify::new(),
         }))
@@ -218,7 +221,11 @@ impl Manager {
     async fn take_up(&self, queued: Queued) {
         let Queued { seq, inbound } = queued;
         if !matches!(inbound.what, What::Message(_)) {
-            return Inner::handle_at_once(self.0.clone(), seq, inbound).await;
+            // In a task of its own, like one that comes now: its crash must not be the daemon's, at each start anew.
+            let inner = self.0.clone();
+            let task = async move { inner.handle_at_once(seq, inbound).await };
+            self.0.parts.scope.spawn("command", OnCrash::Log, task);
+            return;
         }
         let Ok(permit) = self.0.permits.clone().acquire_owned().await else { return };
         match self.0.admit(&inbound) {

@@ -37,7 +37,7 @@ pub(super) const ENDED: &str = "The session has ended. Mention me to start a new
 pub(super) const SESSION_EXISTS: &str =
     "This thread has a session already. `!end` ends it; a new thread starts another one.";
 /// Too many messages wait.
-pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so this one was not taken. Send it again when the agent has caught up.";
+pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so the newest are not taken. Send them again when the agent has caught up.";
 /// A button whose question is settled.
 pub(super) const STALE_BUTTON: &str = "This has been settled already, or the session behind it is gone.";
 /// Thread commands given as a slash command.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::config::Config;
@@ -26,6 +27,8 @@ pub struct Api {
     base: Url,
     token: SecretString,
     pacer: Pacer,
+    /// From its cancellation on no call begins.
+    stop: CancellationToken,
 }
 
 impl fmt::Debug for Api {
@@ -74,9 +77,16 @@ pub(super) struct Call<'a> {
 }
 
 impl Api {
-    /// The API at `base`, such as `https://slack.com/api/`; everything is paced as `config` says.
-    pub fn new(http: HttpClient, config: &Config, base: Url, token: SecretString, clock: Clock) -> Self {
-        Self { http, base, token, pacer: Pacer::new(config.pacing, clock) }
+    /// The API at `base`, such as `https://slack.com/api/`; everything is paced as `config` says, and nothing begins after `stop`.
+    pub fn new(
+        http: HttpClient,
+        config: &Config,
+        base: Url,
+        token: SecretString,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { http, base, token, pacer: Pacer::new(config.pacing, clock), stop }
     }
 
     /// Asks who we are.
@@ -101,7 +111,8 @@ impl Api {
     /// Makes one call when its turn has come.
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, ApiError> {
         let Call { method, encoding, place, args } = call;
-        self.pacer.acquire(method, place).await;
+        let turn = self.stop.run_until_cancelled(self.pacer.acquire(method, place)).await;
+        turn.ok_or_else(|| ApiError::lost(method, false, "not sent, because Hitchline is stopping"))?;
         let request =
             self.http.post(method_url(&self.base, method)).bearer_auth(self.token.expose_secret()).timeout(TIMEOUT);
         let result = send(method, with_args(request, encoding, &args)).await;

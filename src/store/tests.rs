@@ -178,6 +178,19 @@ async fn a_failing_change_takes_only_itself_back() {
 }
 
 #[tokio::test]
+async fn what_is_reported_as_failed_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let other = Connection::open(dir.path().join("hitchline.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Longer than the store waits for the other's lock.
+    assert!(matches!(store.create_session(record()).await, Err(StoreError::Failed(_))));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.count_sessions().await.unwrap(), 0);
+    store.create_session(record()).await.expect("it works again");
+}
+
+#[tokio::test]
 async fn a_second_instance_is_refused_and_a_newer_schema_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -25,8 +25,8 @@ const RIDE: Duration = Duration::from_millis(10);
 
 /// What is left to do once the group's commit is known.
 type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// A change; it runs in the group's transaction.
-type Change = Box<dyn FnOnce(&Connection) -> (bool, Settle) + Send>;
+/// A change; it runs in the group's transaction, and not at all without one.
+type Change = Box<dyn FnOnce(Option<&Connection>) -> (bool, Settle) + Send>;
 
 /// A change that waits for its group.
 struct Job {
@@ -131,7 +131,7 @@ where
     D: FnOnce(Result<T, StoreError>) + Send + 'static,
 {
     Box::new(move |connection| {
-        let result = change(connection);
+        let result = connection.map_or(Err(rusqlite::Error::InvalidQuery), change);
         let succeeded = result.is_ok();
         let settle: Settle = Box::new(move |commit| then(commit.and_then(|()| Ok(result?))));
         (succeeded, settle)
@@ -166,11 +166,15 @@ async fn next_group(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> boo
 
 fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
     let mut settles = Vec::with_capacity(GROUP);
-    let begun = run(connection, "BEGIN IMMEDIATE");
+    let mut group = run(connection, "BEGIN IMMEDIATE").map_err(StoreError::from);
     for job in jobs {
-        settles.push(run_job(connection, job));
+        settles.push(run_job(connection, job, &group));
+        // A full disk takes the whole transaction back; what came after would be committed by itself.
+        if group.is_ok() && connection.is_autocommit() {
+            group = Err(StoreError::Failed("the transaction was taken back".to_owned()));
+        }
     }
-    let committed = begun.and_then(|()| run(connection, "COMMIT")).map_err(StoreError::from);
+    let committed = group.and_then(|()| run(connection, "COMMIT").map_err(StoreError::from));
     if let Err(error) = &committed {
         tracing::error!(%error, jobs = settles.len(), "A group of changes was not committed");
         metrics::counter!("hitchline_store_failures_total").increment(1);
@@ -182,9 +186,13 @@ fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
     }
 }
 
-fn run_job(connection: &Connection, job: Job) -> Settle {
+/// Runs a job in its `group`; one whose group has failed is not run.
+fn run_job(connection: &Connection, job: Job, group: &Result<(), StoreError>) -> Settle {
+    if group.is_err() {
+        return (job.change)(None).1;
+    }
     let marked = run(connection, "SAVEPOINT job");
-    let (succeeded, settle) = (job.change)(connection);
+    let (succeeded, settle) = (job.change)(Some(connection));
     let undone = if succeeded { Ok(()) } else { run(connection, "ROLLBACK TO job") };
     match marked.and(undone).and_then(|()| run(connection, "RELEASE job")) {
         Ok(()) => settle,

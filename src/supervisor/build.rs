@@ -54,6 +54,8 @@ pub(super) struct Foundation {
     close_listeners: CancellationToken,
     close_sockets: CancellationToken,
     sockets: Vec<(watch::Receiver<LinkStatus>, JoinHandle<()>)>,
+    /// Names this run, once agents may start.
+    run_id: Option<String>,
     outbox: Option<Outbox>,
     manager: Option<Manager>,
     http: http_client::Owner,
@@ -92,6 +94,7 @@ impl Foundation {
             close_listeners,
             close_sockets: CancellationToken::new(),
             sockets: Vec::new(),
+            run_id: None,
             outbox: None,
             manager: None,
             http,
@@ -104,13 +107,15 @@ impl Foundation {
         let app_token = token(self.settings.slack.app_token.as_ref(), "slack.app_token")?;
         let base = Url::parse(&self.settings.slack.api_url)
             .map_err(|error| RunError::Settings(format!("slack.api_url: {error}")))?;
-        let api =
-            Arc::new(Api::new(self.http.lend(), &self.settings.slack, base.clone(), bot_token, self.clock.clone()));
+        let stop = self.scope.stop().clone();
+        let api = Api::new(self.http.lend(), &self.settings.slack, base.clone(), bot_token, self.clock.clone(), stop);
+        let api = Arc::new(api);
         let me = self.first_contact(&api).await?;
         let surface = Arc::new(Surface::new(api, &me));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
         outbox.recover().await?;
         let run_id = self.begin_run().await?;
+        self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, surface.clone(), surface, run_id));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
@@ -235,6 +240,11 @@ impl Foundation {
         }
     }
 
+    /// Ends every process of every agent at once, wherever it is.
+    pub(super) fn abort(&self) {
+        self.run_id.iter().for_each(|run_id| backend::kill_leftovers(run_id));
+    }
+
     /// Stops in order. Each stage is safe to be left in the middle and begun again.
     pub(super) async fn stop(&mut self, pace: &Pace) {
         self.readiness.send_modify(|readiness| readiness.draining = true);
@@ -243,20 +253,22 @@ impl Foundation {
             manager.drain(pace.turns, pace.cancelled).await;
         }
         self.close_sockets.cancel();
-        for (_, socket) in &mut self.sockets {
+        // One that has ended leaves the list before the next is waited for: begun again, none is waited for twice.
+        while let Some((_, socket)) = self.sockets.last_mut() {
             let _crashed_or_late = self.clock.timeout_at(pace.outbox, socket).await;
+            self.sockets.pop();
         }
-        self.sockets.clear();
         tracing::info!("sockets closed");
         if let Some(outbox) = &self.outbox {
             let owed = outbox.flush(pace.outbox).await;
             tracing::info!(conversations_left = owed, "outbox flushed");
         }
+        // From here on no call to Slack begins; those on their way may come back while sessions are released.
+        self.scope.stop().cancel();
         if let Some(manager) = &self.manager {
             let failed = manager.release(pace.sessions).await;
             tracing::info!(failed, "sessions released");
         }
-        self.scope.stop().cancel();
         self.close_listeners.cancel();
         if self.clock.timeout_at(pace.end, self.scope.wait()).await.is_err() {
             tracing::warn!(tasks = self.scope.running(), "Some tasks did not end in time and are dropped");

@@ -165,6 +165,7 @@ async fn stop(
         biased;
         third = signals.next() => {
             tracing::error!("A third signal: ending at once");
+            daemon.abort();
             Ended::Aborted(third)
         }
         () = daemon.stop(&hurried) => ended,

@@ -1,5 +1,7 @@
 //! The main job with an agent that somebody else wrote.
 
+use rustix::process::Signal;
+
 use crate::example_agent;
 use crate::harness::{Slack, text, until, works_in};
 use crate::program::program;
@@ -58,4 +60,32 @@ fn what_a_killed_daemon_leaves_behind_is_gone_after_its_next_start() {
     let daemon = slack.daemon_with(dir, &agent, "1s");
     until("all of the earlier run are gone", || !agents.iter().any(|id| works_in(*id, dir)));
     assert_eq!(daemon.stop(), 0);
+}
+
+// holds: P-1, P-6
+#[test]
+fn the_third_signal_ends_everything_at_once() {
+    let Some(python) = program("python3") else { return };
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().canonicalize().unwrap();
+    let dir = dir.to_str().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py");
+    let slack = Slack::start();
+    let daemon = slack.daemon_with(dir, &[python.to_str().unwrap(), script, "--stubborn"], "8s");
+    let family = slack.say("U0ALICE", CHANNEL, None, "@hitchline children");
+    slack.wait(&[("channel", CHANNEL), ("thread_ts", &family), ("user", "U0BOT"), ("final", "true")]);
+    // It hears of no cancellation.
+    let deaf = slack.say("U0ALICE", CHANNEL, None, "@hitchline deaf");
+    slack.wait(&[("channel", CHANNEL), ("thread_ts", &deaf), ("user", "U0BOT")]);
+    let agents = daemon.agents(dir);
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_log("Draining");
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_log("A second signal");
+    let (code, log) = daemon.end(Signal::TERM);
+    assert_eq!(code, 143, "{log}");
+    assert!(
+        agents.len() >= 5 && !agents.iter().any(|id| works_in(*id, dir)),
+        "an agent outlived its daemon: {agents:?}"
+    );
 }

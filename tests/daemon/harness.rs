@@ -185,6 +185,16 @@ impl Running {
         self.process.ended(DEADLINE).0
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Sends the signal that ends it; returns its exit code and its log.
+    pub(crate) fn end(mut self, signal: Signal) -> (i32, String) {
+        self.process.signal(signal);
+        self.process.ended(DEADLINE)
+    }
+
     pub(crate) fn wait_for_log(&self, text: &str) {
         let seen = eventually(DEADLINE, || self.process.log().contains(text).then_some(()));
         assert!(seen.is_some(), "never logged: {text}");

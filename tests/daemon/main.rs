@@ -75,7 +75,7 @@ fn a_stop_lets_the_running_turn_finish() {
 
 // holds: P-1
 #[test]
-fn a_second_signal_cancels_and_a_third_ends_at_once() {
+fn a_second_signal_cancels_every_turn() {
     let daemon = Daemon::start(&[]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !sleep 60");
     daemon.wait_for_turn("C0GENERAL", &ts);

@@ -42,11 +42,17 @@ async fn a_link_that_is_switched_off_says_what_to_do_and_looks_again_slowly() {
 // holds: T-6
 #[tokio::test]
 async fn a_refused_token_is_named_and_tried_again_slowly() {
-    let fault = json!({"fault": "api_error", "error": "invalid_auth", "method": OPEN});
+    for error in ["invalid_auth", "missing_scope"] {
+        refused(error).await;
+    }
+}
+
+async fn refused(error: &str) {
+    let fault = json!({"fault": "api_error", "error": error, "method": OPEN});
     let mut bench = Bench::with(&[fault]).await;
     let status = bench.subject.becomes(is_halted).await;
     assert!(reason(&status.state).contains("slack.app_token"), "{status:?}");
-    assert_eq!(status.auth_refused.as_deref(), Some("invalid_auth"));
+    assert_eq!(status.auth_refused.as_deref(), Some(error));
     bench.another(0).await;
     bench.subject.becomes_live().await;
     assert_eq!(bench.subject.status.borrow().auth_refused, None);

@@ -92,6 +92,8 @@ async fn beyond_the_limit_a_message_is_refused_and_its_sender_told() {
     }
     world.reply("U2", &thread, "one too many").await;
     world.until("a whisper", || !locked(&world.slack.whispers).is_empty()).await;
+    // Who goes on is not told each time: a flood would make as many notes.
+    world.reply("U2", &thread, "one too many, again").await;
     let whispers = locked(&world.slack.whispers).clone();
     assert_eq!((whispers.len(), whispers[0].0.as_str()), (1, "U2"));
     assert!(whispers[0].1.contains("not taken"), "{whispers:?}");

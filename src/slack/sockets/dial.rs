@@ -88,7 +88,8 @@ fn is_loopback(url: &Url) -> bool {
 
 fn refused(error: &ApiError) -> NotOpen {
     let loss = match &error.kind {
-        ApiErrorKind::Auth => Loss::Auth(error.code.clone()),
+        // A token without `connections:write` is as useless as one that was revoked.
+        ApiErrorKind::Auth | ApiErrorKind::Permanent => Loss::Auth(error.code.clone()),
         ApiErrorKind::Rate(after) => Loss::Rate(*after),
         _ => Loss::Transient,
     };
