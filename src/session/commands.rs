@@ -71,7 +71,7 @@ impl Inner {
             },
             Command::Stop if self.stop_turn(key, by) => return self.done(seq).await,
             Command::Stop => words::NOTHING_RUNS.to_owned(),
-            Command::End => self.end_session(key).await,
+            Command::End => self.end_session(key, seq).await,
         };
         self.answer(key, seq, &answer).await;
     }
@@ -117,18 +117,19 @@ impl Inner {
         start.map_err(|refused| format!("I did not start a session: {refused}."))
     }
 
-    /// Ends a session for good: the tombstone is written before the backend is told.
-    async fn end_session(self: &Arc<Self>, key: &ConversationKey) -> String {
+    /// Ends a session for good: the tombstone is written before the backend is told. What was waiting for it when the end was said,
+    /// the event `seq`, ends with it.
+    async fn end_session(self: &Arc<Self>, key: &ConversationKey, seq: i64) -> String {
         let Some(Some(Active { record, live })) = self.mapping(key).await else { return words::NO_SESSION.to_owned() };
         if let Err(error) = self.parts.store.end_session(record.id).await {
             return format!("The end could not be written down, so the session goes on: {error}.");
         }
         tracing::info!(conversation = %key, session.id = %record.id, "A session was ended by a person");
-        let running = {
+        let (running, waiting) = {
             let mut slots = self.slots();
             let slot = slots.entry(key);
             slot.mapping = Mapping::None;
-            slot.turn.clone()
+            (slot.turn.clone(), slot.take_waiting(seq))
         };
         if let Some(running) = running {
             let _stopping = running.controls.try_send(Control::End);
@@ -136,7 +137,10 @@ impl Inner {
         if let Some(session) = live {
             self.end_live(key.clone(), session);
         }
-        words::ENDED.to_owned()
+        for work in &waiting {
+            self.done(work.seq).await;
+        }
+        words::ended(waiting.len())
     }
 
     /// Stops the running turn, if there is one and `by` may. Whoever may prompt here may stop.

@@ -205,6 +205,14 @@ impl Slots {
 }
 
 impl Slot {
+    /// Takes out what was waiting before the event `seq`, except what is written down as a turn already.
+    pub(super) fn take_waiting(&mut self, seq: i64) -> VecDeque<Work> {
+        let (waiting, kept) =
+            std::mem::take(&mut self.queue).into_iter().partition(|work| work.intent.is_none() && work.seq < seq);
+        self.queue = kept;
+        waiting
+    }
+
     /// Whether the conversation has a session, as far as is known.
     pub(super) fn is_mapped(&self) -> Option<bool> {
         match self.mapping {

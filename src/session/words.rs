@@ -31,8 +31,6 @@ pub(super) const TOO_LONG: &str = "_The answer was longer than Hitchline passes 
 pub(super) const NOTHING_RUNS: &str = "Nothing is running here.";
 /// A command that needs a session, where there is none.
 pub(super) const NO_SESSION: &str = "There is no session in this thread. Mention me with your question to start one.";
-/// `end` worked.
-pub(super) const ENDED: &str = "The session has ended. Mention me to start a new one.";
 /// `new` where a session lives already.
 pub(super) const SESSION_EXISTS: &str =
     "This thread has a session already. `!end` ends it; a new thread starts another one.";
@@ -63,6 +61,16 @@ pub(super) fn help(in_session: bool, command: &str) -> String {
 /// A command used wrongly.
 pub(super) fn misused(misuse: &Misuse) -> String {
     format!("I did not do that: {misuse}. `!help` lists what I know; to say it to the agent, put other words first.")
+}
+
+/// `end` worked; so many messages were waiting.
+pub(super) fn ended(waiting: usize) -> String {
+    let waiting = match waiting {
+        0 => String::new(),
+        1 => " The message that was waiting has not been passed on.".to_owned(),
+        many => format!(" The {many} messages that were waiting have not been passed on."),
+    };
+    format!("The session has ended.{waiting} Mention me to start a new one.")
 }
 
 /// A session was made, without a prompt yet.

@@ -113,6 +113,25 @@ async fn end_stops_the_turn_and_ends_the_session() {
 
 // holds: S-6, S-11
 #[tokio::test]
+async fn what_waits_for_a_session_ends_with_it() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "busy").await;
+    world.prompted("busy").await;
+    for text in ["one", "two"] {
+        world.reply("U1", &thread, text).await;
+    }
+    world.reply("U1", &thread, "end").await;
+    world.until_told(&thread, "The 2 messages that were waiting have not been passed on").await;
+    world.rest().await;
+    assert_eq!(
+        (world.agents.count("start"), world.agents.count("prompt")),
+        (1, 1),
+        "they start no session of their own"
+    );
+    assert!(world.store.queued(0, 1).await.unwrap().is_empty(), "a restart does not bring them back");
+}
+
+#[tokio::test]
 async fn end_while_the_session_starts_leaves_nothing_behind() {
     let world = World::new().await;
     let start = world.hold_starts();
