@@ -1,5 +1,6 @@
 //! A conversation's task: one message after the other, until none is left.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,13 +15,14 @@ use crate::domain::agent::Prompt;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::inbound::Message;
-use crate::domain::outgoing::Owed;
+use crate::domain::outgoing::{Owed, Place};
 use crate::domain::ports::Intent;
 use crate::domain::session::{BackendRef, SessionRecord};
 use crate::scope::OnCrash;
 use crate::store::TurnEnd;
 
 use super::manager::Inner;
+use super::reply::QUIET;
 use super::rules::{self, Decision};
 use super::slots::{Active, Mapping, Running, Work};
 use super::turn::{self, Finished, Turn};
@@ -182,6 +184,7 @@ impl Inner {
             // A start that is dropped half-way leaves nothing behind.
             why = turn::stopped(self, &mut inbox) => Err(turn.not_begun(why)),
             ready = self.ready(&active) => ready.map_err(|error| turn.not_started(error)),
+            never = self.show_start(key) => match never {},
         };
         let finished = match ready {
             Ok(ready) => {
@@ -197,6 +200,15 @@ impl Inner {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             self.see_off(key, deadline, session.release(deadline)).await;
         }
+    }
+
+    /// Shows that the agent is being started, where that takes a while.
+    async fn show_start(&self, key: &ConversationKey) -> Infallible {
+        self.parts.clock.sleep(QUIET).await;
+        if let Err(error) = self.parts.slack.status(&Place::from(key), words::STARTING).await {
+            tracing::debug!(conversation = %key, %error, "A status could not be shown");
+        }
+        std::future::pending().await
     }
 
     /// A live session for the mapping: the one that runs, or a restored one, or a fresh one.

@@ -21,7 +21,7 @@ use super::manager::Parts;
 use super::words;
 
 /// An answer that is complete by then is one plain message: no status, no stream.
-const QUIET: Duration = Duration::from_millis(250);
+pub(super) const QUIET: Duration = Duration::from_millis(250);
 /// The pause between two pieces of a stream (documented: 100 a minute and more).
 const STREAM_PAUSE: Duration = Duration::from_millis(600);
 /// The pause between two edits of a message (documented: 50 a minute and more).

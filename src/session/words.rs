@@ -7,6 +7,8 @@ use crate::domain::ids::UserId;
 
 /// The status line while an agent has not said anything yet.
 pub(super) const THINKING: &str = "is thinking…";
+/// The status line while an agent is being started.
+pub(super) const STARTING: &str = "is starting the agent…";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
 /// The turn was cut off by our own restart.

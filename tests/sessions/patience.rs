@@ -32,6 +32,20 @@ async fn a_silent_turn_is_cancelled_and_its_session_stays() {
     assert_eq!((world.agents.count("cancel"), world.agents.count("start")), (1, 1));
 }
 
+#[tokio::test]
+async fn a_start_that_takes_a_while_is_seen() {
+    let world = World::new().await;
+    locked(&world.agents.manners).start = Act::Hang;
+    let thread = world.mention("U1", "hello").await;
+    world.until("a start", || world.agents.count("start") == 1).await;
+    world.settle().await;
+    assert!(locked(&world.slack.statuses).is_empty(), "a quick one needs no words");
+    world.hand.advance(Duration::from_millis(300));
+    world.until("a status", || *locked(&world.slack.statuses) == ["is starting the agent…"]).await;
+    world.reply("U1", &thread, "stop").await;
+    world.until_told(&thread, "Stopped").await;
+}
+
 // holds: S-5
 #[tokio::test]
 async fn a_turn_that_talks_for_ever_is_cancelled() {

@@ -43,6 +43,8 @@ pub(crate) struct FakeSlack {
     faults: Mutex<VecDeque<(Step, WriteErrorKind)>>,
     /// What was said to one person alone.
     pub(crate) whispers: Mutex<Vec<(UserId, String)>>,
+    /// Status lines, in order.
+    pub(crate) statuses: Mutex<Vec<String>>,
     /// Answers to presses and slash commands, by their address.
     pub(crate) responses: Mutex<Vec<(String, String)>>,
     pub(crate) steps: Mutex<Vec<Step>>,
@@ -156,7 +158,8 @@ impl SlackWrite for FakeSlack {
         locked(&self.responses).push((to.0.clone(), markdown.to_owned()));
         Ok(())
     }
-    async fn status(&self, _to: &Place, _text: &str) -> Result<(), WriteError> {
+    async fn status(&self, _to: &Place, text: &str) -> Result<(), WriteError> {
+        locked(&self.statuses).push(text.to_owned());
         self.step(Step::Status, None)
     }
     async fn start_stream(&self, to: &ConversationKey, _user: &UserId, markdown: &str) -> Result<Ts, WriteError> {
