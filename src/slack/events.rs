@@ -79,7 +79,7 @@ fn message(payload: &Value, event: &Value, me: &Identity) -> Decoded {
         text: plain.text,
         files: event["files"].as_array().map_or(0, Vec::len),
     });
-    inbound(me, keys, event, author(event, user, bot), what)
+    inbound(me, keys, event, author(payload, event, user, bot), what)
 }
 
 fn stopped(payload: &Value, event: &Value, me: &Identity) -> Decoded {
@@ -88,7 +88,7 @@ fn stopped(payload: &Value, event: &Value, me: &Identity) -> Decoded {
         return Ignored("incomplete");
     }
     let keys = key("event", text(payload, "event_id")).collect();
-    inbound(me, keys, event, author(event, user, ""), What::Stop { thread: thread.into() })
+    inbound(me, keys, event, author(payload, event, user, ""), What::Stop { thread: thread.into() })
 }
 
 fn inbound(me: &Identity, keys: Vec<String>, event: &Value, author: Author, what: What) -> Decoded {
@@ -150,12 +150,16 @@ fn interactive(payload: &Value, me: &Identity) -> Decoded {
     }))
 }
 
-fn author(event: &Value, user: &str, bot: &str) -> Author {
+/// The workspace of a person in a channel shared with others, when the event does not name it: none that anybody could list.
+const SOMEBODY_ELSES: &str = "unknown";
+
+fn author(payload: &Value, event: &Value, user: &str, bot: &str) -> Author {
     // In shared channels these name the person's own workspace; `team` does so only sometimes.
     let home = ["user_team", "source_team", "team"].into_iter().map(|name| text(event, name)).find(|id| !id.is_empty());
+    let shared = payload["is_ext_shared_channel"] == true;
     Author {
         user: user.into(),
-        team: home.and_then(team),
+        team: home.or(shared.then_some(SOMEBODY_ELSES)).and_then(team),
         bot: Some(bot).filter(|bot| !bot.is_empty()).map(BotId::from),
     }
 }

@@ -61,6 +61,13 @@ fn bots_and_people_of_other_workspaces_are_known_as_such() {
     assert_eq!(bot.author.bot, Some("B2".into()));
     let external = inbound(event(&message(&json!({"user_team": "T2"}))));
     assert_eq!(external.author.team, Some("T2".into()));
+    let author = |shared: bool| {
+        let event = message(&json!({"team": null}));
+        let payload = json!({"type": "event_callback", "event": event, "is_ext_shared_channel": shared});
+        inbound(decode(&Envelope { id: "e".into(), kind: Kind::Event, payload }, &me())).author
+    };
+    assert_eq!(author(false).team, None);
+    assert_eq!(author(true).team, Some("unknown".into()), "whoever may be somebody else is not taken for ours");
 }
 
 #[test]
