@@ -1,17 +1,18 @@
 //! What is owed to Slack, delivered in order.
 //!
 //! Rows are committed before they come here. Each conversation has a lane that holds its order; a lane has a task only while
-//! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and with it whatever
-//! the row holds.
+//! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and whoever sent it may
+//! wait with it, so that what is in memory stays bounded.
 
 mod lane;
 
-use std::any::Any;
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use futures_util::FutureExt;
+use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
 use crate::domain::conversation::ConversationKey;
@@ -19,9 +20,6 @@ use crate::domain::outgoing::Owed;
 use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Store, StoreError};
-
-/// Something that is let go once the row that carries it is settled, such as a permit that bounds memory.
-pub type Hold = Arc<dyn Any + Send + Sync>;
 
 /// The outbox; cheap to clone.
 #[derive(Clone)]
@@ -40,7 +38,12 @@ struct Inner {
 /// A row in its lane.
 struct Item {
     owed: Owed,
-    _hold: Option<Hold>,
+    _sent_with: Arc<Delivery>,
+}
+
+/// Rows that were sent together; gone when all of them are settled.
+struct Delivery {
+    _settled: oneshot::Sender<Infallible>,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -62,15 +65,24 @@ impl Outbox {
             tracing::info!(rows = owed.len(), "Taking up what was still owed to Slack");
         }
         for row in owed {
-            self.send(vec![row], None);
+            let _nobody_waits = self.send(vec![row]);
         }
         Ok(())
     }
 
     /// Delivers rows that are committed, after everything that their conversation was owed before.
-    pub fn send(&self, owed: Vec<Owed>, hold: Option<&Hold>) {
+    ///
+    /// The future that it returns ends when each of them has been sent or can never be; nobody has to await it.
+    pub fn send(&self, owed: Vec<Owed>) -> impl Future<Output = ()> + Send + use<> {
+        let (settled, delivered) = oneshot::channel();
+        self.enqueue(owed, &Arc::new(Delivery { _settled: settled }));
+        // The sender only ever goes.
+        delivered.map(drop)
+    }
+
+    fn enqueue(&self, owed: Vec<Owed>, delivery: &Arc<Delivery>) {
         let Some(conversation) = owed.first().map(|row| row.conversation.clone()) else { return };
-        let items = owed.into_iter().map(|owed| Item { owed, _hold: hold.cloned() });
+        let items = owed.into_iter().map(|owed| Item { owed, _sent_with: delivery.clone() });
         let mut lanes = self.lanes();
         if let Some(lane) = lanes.get_mut(&conversation) {
             lane.extend(items);
@@ -135,7 +147,7 @@ impl Outbox {
             self.0.emptied.notify_waiters();
         }
         drop(lanes);
-        // What the row held is let go outside of the lock.
+        // Whoever waits for it is told outside of the lock.
         drop(settled);
         next
     }

@@ -112,7 +112,7 @@ impl Fixture {
     /// Commits and sends `rows`, turns the clock until all are settled, and returns Slack's calls.
     async fn deliver(&self, rows: Vec<Owed>) -> Vec<String> {
         self.store.owe(rows.clone(), None, 0).await.unwrap();
-        self.outbox.send(rows, None);
+        let _nobody_waits = self.outbox.send(rows);
         let key = key();
         let settled = self.outbox.settled(&key);
         tokio::pin!(settled);
@@ -180,7 +180,7 @@ async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
     let first = fixture(&[WriteErrorKind::Auth]);
     let row = post("a");
     first.store.owe(vec![row.clone()], None, 0).await.unwrap();
-    first.outbox.send(vec![row.clone()], None);
+    let _nobody_waits = first.outbox.send(vec![row.clone()]);
     first.scope.stop().cancel();
     first.scope.wait().await;
     assert_eq!(first.store.owed().await.unwrap(), vec![row]);
@@ -195,7 +195,7 @@ async fn a_row_that_comes_as_its_lane_ends_is_sent_once() {
     const ROWS: usize = 20_000;
     let fixture = fixture(&[]);
     for n in 0..ROWS {
-        fixture.outbox.send(vec![post(&n.to_string())], None);
+        let _nobody_waits = fixture.outbox.send(vec![post(&n.to_string())]);
         // As the last one leaves: when its lane is just about to end.
         while fixture.slack.count() <= n {
             tokio::task::yield_now().await;
@@ -206,4 +206,17 @@ async fn a_row_that_comes_as_its_lane_ends_is_sent_once() {
     let sent = fixture.slack.calls();
     let odd = sent.iter().enumerate().find(|(n, call)| **call != format!("post {n}"));
     assert_eq!((odd, sent.len()), (None, ROWS));
+}
+
+#[tokio::test]
+async fn whoever_sends_can_wait_until_all_of_it_is_settled() {
+    let fixture = fixture(&[WriteErrorKind::Auth, WriteErrorKind::Permanent]);
+    let mut delivered = std::pin::pin!(fixture.outbox.send(vec![post("a"), post("b")]));
+    assert!(delivered.as_mut().now_or_never().is_none());
+    while fixture.slack.count() < 3 {
+        fixture.hand.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    delivered.await;
+    assert_eq!(fixture.slack.calls(), ["post a", "post a", "post b"]);
 }

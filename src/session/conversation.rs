@@ -322,7 +322,8 @@ impl Inner {
                 () = self.parts.clock.sleep(COMMIT_RETRY) => {}
             }
         }
-        self.parts.outbox.send(end.owed, Some(&work.permit));
+        let delivered = self.parts.outbox.send(end.owed);
+        let _stopping = self.parts.scope.finish().run_until_cancelled(delivered).await;
     }
 
     /// Answers a message durably and marks it as handled.
@@ -334,7 +335,7 @@ impl Inner {
     /// Commits rows that belong to no turn's end, and hands them to the outbox.
     pub(super) async fn owe(&self, owed: Vec<Owed>, done: Option<i64>) {
         match self.parts.store.owe(owed.clone(), done, self.parts.clock.wall_ms()).await {
-            Ok(()) => self.parts.outbox.send(owed, None),
+            Ok(()) => drop(self.parts.outbox.send(owed)),
             Err(error) => tracing::error!(%error, "An answer could not be written down, so it is not sent"),
         }
     }

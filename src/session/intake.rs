@@ -144,7 +144,7 @@ impl Inner {
                 admitted,
                 intent: Some(intent),
                 start: None,
-                permit: Arc::new(permit),
+                _permit: permit,
             };
             slot.queue.push_front(work);
         }

@@ -277,8 +277,8 @@ impl Inner {
         permit: OwnedSemaphorePermit,
     ) {
         let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
-        let (kind, permit) = (inbound.channel_kind, Arc::new(permit));
-        self.enqueue_work(&key, Work { seq, message, kind, admitted, intent: None, start: None, permit });
+        let kind = inbound.channel_kind;
+        self.enqueue_work(&key, Work { seq, message, kind, admitted, intent: None, start: None, _permit: permit });
     }
 
     fn enqueue_work(self: &Arc<Self>, key: &ConversationKey, work: Work) {
@@ -318,8 +318,8 @@ impl Inner {
     ) {
         let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
         let message = Message { ts: key.thread.clone(), thread: None, text: prompt, mention: true, files: 0 };
-        let (kind, permit) = (ChannelKind::Unknown, Arc::new(permit));
-        let work = Work { seq, message, kind, admitted: by.clone(), intent: None, start: Some(start), permit };
+        let kind = ChannelKind::Unknown;
+        let work = Work { seq, message, kind, admitted: by.clone(), intent: None, start: Some(start), _permit: permit };
         self.enqueue_work(key, work);
     }
 
@@ -401,7 +401,7 @@ impl Inner {
             now_ms: self.parts.clock.wall_ms(),
         };
         self.parts.store.finish_turn(end.clone()).await?;
-        self.parts.outbox.send(end.owed, None);
+        let _nobody_waits = self.parts.outbox.send(end.owed);
         Ok(())
     }
 }

@@ -15,8 +15,6 @@ use crate::domain::inbound::{ChannelKind, Message};
 use crate::domain::ports::Intent;
 use crate::domain::session::SessionRecord;
 
-use crate::outbox::Hold;
-
 use super::policy::Start;
 use super::turn::Control;
 
@@ -88,8 +86,8 @@ pub(super) struct Work {
     pub(super) intent: Option<Intent>,
     /// Set by `new`: where the session starts that the text is the first prompt of.
     pub(super) start: Option<Start>,
-    /// Bounds how much is in memory; goes with the answer until that is delivered.
-    pub(super) permit: Hold,
+    /// Bounds how much is in memory; kept until the answer is delivered.
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// The running turn, for whoever wants to stop it or to answer it.
