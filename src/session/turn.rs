@@ -265,7 +265,7 @@ impl Live<'_> {
         let said = self.reply.checkpoint().await;
         let mut owed = self.rows(said);
         owed.push(self.row(row, Op::Post(Body::Approval(card))));
-        self.turn.inner.owe(owed, None).await;
+        self.turn.inner.owe(owed).await;
     }
 
     /// Tells the agent and the people how an approval was settled.
@@ -275,7 +275,7 @@ impl Live<'_> {
         self.turn.decide(self.session, &request, decision).await;
         self.last_heard = self.now();
         let revision = Op::Revise { of: row, body: Body::Approval(card) };
-        self.turn.inner.owe(vec![self.row(OwedId::new(), revision)], None).await;
+        self.turn.inner.owe(vec![self.row(OwedId::new(), revision)]).await;
     }
 
     async fn on_control(&mut self, control: Control) {
@@ -286,9 +286,7 @@ impl Live<'_> {
             Control::Press(press) => match self.approvals.press(press.id, press.option, &press.by) {
                 Ok(settled) => self.settle(settled).await,
                 Err(NotPressed::Stale) => self.turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned()),
-                Err(NotPressed::NotYours(requester)) => {
-                    self.turn.inner.respond(press.reply, words::not_yours(&requester));
-                }
+                Err(NotPressed::NotYours) => self.turn.inner.respond(press.reply, words::NOT_YOURS.to_owned()),
             },
         }
     }
