@@ -71,14 +71,29 @@ impl Outbox {
 
     /// Takes up what was still owed when the last process ended. Before anything new is sent.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        let owed = self.0.store.owed().await?;
-        if !owed.is_empty() {
-            tracing::info!(rows = owed.len(), "Taking up what was still owed to Slack");
+        let pending = self.0.store.owed().await?;
+        if !pending.is_empty() {
+            tracing::info!(rows = pending.len(), "Taking up what was still owed to Slack");
         }
-        for row in owed {
-            let _nobody_waits = self.send(vec![row]);
+        for row in pending {
+            match row.owed {
+                Ok(owed) => drop(self.send(vec![owed])),
+                Err(why) => self.set_aside(row.pos, &row.id, why).await?,
+            }
         }
         Ok(())
+    }
+
+    /// Puts a row that can't be read out of the way of the others.
+    async fn set_aside(&self, pos: i64, id: &str, why: String) -> Result<(), StoreError> {
+        tracing::error!(
+            owed.id = id,
+            pos,
+            reason = why,
+            "A message to Slack can't be read and is set aside; the store keeps its content"
+        );
+        metrics::counter!("hitchline_outbox_dead_total").increment(1);
+        self.0.store.set_aside(pos, why).await
     }
 
     /// Delivers rows that are committed, after everything that their conversation was owed before.

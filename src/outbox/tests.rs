@@ -183,7 +183,7 @@ async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
     let _nobody_waits = first.outbox.send(vec![row.clone()]);
     first.scope.stop().cancel();
     first.scope.wait().await;
-    assert_eq!(first.store.owed().await.unwrap(), vec![row]);
+    assert_eq!(first.store.owed().await.unwrap()[0].owed, Ok(row));
     let again = Outbox::new(first.store.clone(), first.slack.clone(), Clock::system(), Scope::new());
     again.recover().await.unwrap();
     again.settled(&key()).await;
@@ -237,4 +237,19 @@ async fn whoever_waits_is_told_nothing_when_we_stop_first() {
     scope.wait().await;
     drop((outbox, slack, hand));
     assert!(futures_util::poll!(delivered.as_mut()).is_pending());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_set_aside_and_the_others_are_sent() {
+    let fixture = fixture(&[]);
+    let spoiled = post("spoiled");
+    let rows = vec![post("a"), spoiled.clone(), post("b")];
+    fixture.store.owe(rows, None, 0).await.unwrap();
+    fixture.store.spoil(spoiled.id).await;
+    fixture.outbox.recover().await.unwrap();
+    fixture.outbox.settled(&key()).await;
+    assert_eq!(fixture.slack.calls(), ["post a", "post b"]);
+    let (state, error, content) = fixture.store.row(spoiled.id).await;
+    assert_eq!((state.as_str(), content.as_str()), ("dead", "{\"no such op"), "a person can look at it");
+    assert!(error.unwrap().contains("Eof error"));
 }
