@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Inner;
+use super::{Fate, Inner};
 use crate::backoff::Backoff;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts};
@@ -42,7 +42,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Delivers `owed`, however long it takes, and notes it in the store.
-    pub(super) async fn deliver(&self, owed: &Owed) -> Result<(), Stopping> {
+    pub(super) async fn deliver(&self, owed: &Owed) -> Result<Fate, Stopping> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut chance = fastrand::Rng::new();
         loop {
@@ -108,15 +108,15 @@ impl<'a> Lane<'a> {
         self.post(conversation, body, id).await
     }
 
-    async fn note_sent(&self, owed: &Owed, ts: Option<Ts>) -> Result<(), Stopping> {
+    async fn note_sent(&self, owed: &Owed, ts: Option<Ts>) -> Result<Fate, Stopping> {
         metrics::counter!("hitchline_outbox_sent_total").increment(1);
-        self.inner.store.delivered(owed.id, ts).await.map_err(|_closed| Stopping)
+        self.inner.store.delivered(owed.id, ts).await.map_or(Err(Stopping), |()| Ok(Fate::Sent))
     }
 
-    async fn note_dead(&self, owed: &Owed, why: String) -> Result<(), Stopping> {
+    async fn note_dead(&self, owed: &Owed, why: String) -> Result<Fate, Stopping> {
         tracing::error!(owed.id = %owed.id, conversation = %owed.conversation, reason = %why, "Slack will never take this message");
         metrics::counter!("hitchline_outbox_dead_total").increment(1);
-        self.inner.store.undeliverable(owed.id, why).await.map_err(|_closed| Stopping)
+        self.inner.store.undeliverable(owed.id, why).await.map_or(Err(Stopping), |()| Ok(Fate::Dead))
     }
 }
 

@@ -7,11 +7,10 @@
 mod lane;
 
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use futures_util::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
@@ -38,12 +37,24 @@ struct Inner {
 /// A row in its lane.
 struct Item {
     owed: Owed,
-    _sent_with: Arc<Delivery>,
+    delivery: Arc<Delivery>,
 }
 
-/// Rows that were sent together; gone when all of them are settled.
+/// Rows that were sent together, and whoever waits for them.
 struct Delivery {
-    _settled: oneshot::Sender<Infallible>,
+    /// Whether one of them can never be delivered.
+    dead: AtomicBool,
+    /// Told when all of them are settled.
+    waiter: oneshot::Sender<Fate>,
+}
+
+/// What became of rows that were sent together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Slack has taken each of them.
+    Sent,
+    /// At least one of them can never be delivered.
+    Dead,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -60,35 +71,59 @@ impl Outbox {
 
     /// Takes up what was still owed when the last process ended. Before anything new is sent.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        let owed = self.0.store.owed().await?;
-        if !owed.is_empty() {
-            tracing::info!(rows = owed.len(), "Taking up what was still owed to Slack");
+        let pending = self.0.store.owed().await?;
+        if !pending.is_empty() {
+            tracing::info!(rows = pending.len(), "Taking up what was still owed to Slack");
         }
-        for row in owed {
-            let _nobody_waits = self.send(vec![row]);
+        for row in pending {
+            match row.owed {
+                Ok(owed) => drop(self.send(vec![owed])),
+                Err(why) => self.set_aside(row.pos, &row.id, why).await?,
+            }
         }
         Ok(())
     }
 
-    /// Delivers rows that are committed, after everything that their conversation was owed before.
-    ///
-    /// The future that it returns ends when each of them has been sent or can never be; nobody has to await it.
-    pub fn send(&self, owed: Vec<Owed>) -> impl Future<Output = ()> + Send + use<> {
-        let (settled, delivered) = oneshot::channel();
-        self.enqueue(owed, &Arc::new(Delivery { _settled: settled }));
-        // The sender only ever goes.
-        delivered.map(drop)
+    /// Puts a row that can't be read out of the way of the others.
+    async fn set_aside(&self, pos: i64, id: &str, why: String) -> Result<(), StoreError> {
+        tracing::error!(
+            owed.id = id,
+            pos,
+            reason = why,
+            "A message to Slack can't be read and is set aside; the store keeps its content"
+        );
+        metrics::counter!("hitchline_outbox_dead_total").increment(1);
+        self.0.store.set_aside(pos, why).await
     }
 
-    fn enqueue(&self, owed: Vec<Owed>, delivery: &Arc<Delivery>) {
-        let Some(conversation) = owed.first().map(|row| row.conversation.clone()) else { return };
-        let items = owed.into_iter().map(|owed| Item { owed, _sent_with: delivery.clone() });
+    /// Delivers rows that are committed, after everything that their conversation was owed before.
+    ///
+    /// The future that it returns says what became of them once each has been sent or can never be, and never ends when we stop
+    /// first; nobody has to await it.
+    pub fn send(&self, owed: Vec<Owed>) -> impl Future<Output = Fate> + Send + use<> {
+        let (waiter, fate) = oneshot::channel();
+        self.enqueue(owed, Arc::new(Delivery { dead: AtomicBool::new(false), waiter }));
+        async move {
+            match fate.await {
+                Ok(fate) => fate,
+                Err(_stopped_first) => std::future::pending().await,
+            }
+        }
+    }
+
+    fn enqueue(&self, owed: Vec<Owed>, delivery: Arc<Delivery>) {
+        let Some(conversation) = owed.first().map(|row| row.conversation.clone()) else {
+            return delivery.settle(Fate::Sent);
+        };
+        let items: VecDeque<Item> = owed.into_iter().map(|owed| Item { owed, delivery: delivery.clone() }).collect();
+        // Only the rows hold it from here on, so that the last one to be settled knows that it is.
+        drop(delivery);
         let mut lanes = self.lanes();
         if let Some(lane) = lanes.get_mut(&conversation) {
             lane.extend(items);
             return;
         }
-        lanes.insert(conversation.clone(), items.collect());
+        lanes.insert(conversation.clone(), items);
         drop(lanes);
         let outbox = self.clone();
         self.0.scope.spawn("outbox lane", OnCrash::Log, async move { outbox.run_lane(conversation).await });
@@ -123,11 +158,9 @@ impl Outbox {
         let lane = lane::Lane::new(&self.0);
         let mut next = self.front(&conversation);
         while let Some(owed) = next {
-            if lane.deliver(&owed).await.is_err() {
-                // We are stopping: the rows stay in the store, and the lane as it is.
-                return;
-            }
-            next = self.advance(&conversation);
+            // When we are stopping, the rows stay in the store, and the lane as it is.
+            let Ok(fate) = lane.deliver(&owed).await else { return };
+            next = self.advance(&conversation, fate);
         }
     }
 
@@ -137,7 +170,7 @@ impl Outbox {
 
     /// Takes the settled row out of its lane and returns the next one. Without one the lane is gone, in the same moment: a row that
     /// comes later makes a lane with a task of its own.
-    fn advance(&self, conversation: &ConversationKey) -> Option<Owed> {
+    fn advance(&self, conversation: &ConversationKey, fate: Fate) -> Option<Owed> {
         let mut lanes = self.lanes();
         let lane = lanes.get_mut(conversation)?;
         let settled = lane.pop_front();
@@ -148,12 +181,28 @@ impl Outbox {
         }
         drop(lanes);
         // Whoever waits for it is told outside of the lock.
-        drop(settled);
+        if let Some(item) = settled {
+            item.delivery.settle(fate);
+        }
         next
     }
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<ConversationKey, VecDeque<Item>>> {
         self.0.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Delivery {
+    /// One of its rows is settled; the last one tells the waiter.
+    fn settle(self: Arc<Self>, fate: Fate) {
+        if fate == Fate::Dead {
+            self.dead.store(true, Ordering::Relaxed);
+        }
+        if let Some(Self { dead, waiter }) = Arc::into_inner(self) {
+            let fate = if dead.into_inner() { Fate::Dead } else { Fate::Sent };
+            // Nobody has to wait.
+            let _unheard = waiter.send(fate);
+        }
     }
 }
 

@@ -183,7 +183,7 @@ async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
     let _nobody_waits = first.outbox.send(vec![row.clone()]);
     first.scope.stop().cancel();
     first.scope.wait().await;
-    assert_eq!(first.store.owed().await.unwrap(), vec![row]);
+    assert_eq!(first.store.owed().await.unwrap()[0].owed, Ok(row));
     let again = Outbox::new(first.store.clone(), first.slack.clone(), Clock::system(), Scope::new());
     again.recover().await.unwrap();
     again.settled(&key()).await;
@@ -210,13 +210,46 @@ async fn a_row_that_comes_as_its_lane_ends_is_sent_once() {
 
 #[tokio::test]
 async fn whoever_sends_can_wait_until_all_of_it_is_settled() {
-    let fixture = fixture(&[WriteErrorKind::Auth, WriteErrorKind::Permanent]);
+    let fixture = fixture(&[WriteErrorKind::Auth]);
     let mut delivered = std::pin::pin!(fixture.outbox.send(vec![post("a"), post("b")]));
-    assert!(delivered.as_mut().now_or_never().is_none());
+    assert!(futures_util::poll!(delivered.as_mut()).is_pending());
     while fixture.slack.count() < 3 {
         fixture.hand.advance(Duration::from_secs(1));
         tokio::task::yield_now().await;
     }
-    delivered.await;
+    assert_eq!(delivered.await, Fate::Sent);
     assert_eq!(fixture.slack.calls(), ["post a", "post a", "post b"]);
+}
+
+#[tokio::test]
+async fn whoever_sends_learns_that_one_of_its_rows_can_never_be_sent() {
+    let fixture = fixture(&[WriteErrorKind::Permanent]);
+    assert_eq!(fixture.outbox.send(vec![post("never"), post("b")]).await, Fate::Dead);
+    assert_eq!(fixture.outbox.send(vec![post("c")]).await, Fate::Sent, "each has a fate of its own");
+    assert_eq!(fixture.outbox.send(Vec::new()).await, Fate::Sent);
+}
+
+#[tokio::test]
+async fn whoever_waits_is_told_nothing_when_we_stop_first() {
+    let Fixture { outbox, slack, hand, scope, .. } = fixture(&[WriteErrorKind::Auth]);
+    let mut delivered = std::pin::pin!(outbox.send(vec![post("a")]));
+    scope.stop().cancel();
+    scope.wait().await;
+    drop((outbox, slack, hand));
+    assert!(futures_util::poll!(delivered.as_mut()).is_pending());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_set_aside_and_the_others_are_sent() {
+    let fixture = fixture(&[]);
+    let spoiled = post("spoiled");
+    let rows = vec![post("a"), spoiled.clone(), post("b")];
+    fixture.store.owe(rows, None, 0).await.unwrap();
+    fixture.store.spoil(spoiled.id).await;
+    fixture.outbox.recover().await.unwrap();
+    fixture.outbox.settled(&key()).await;
+    assert_eq!(fixture.slack.calls(), ["post a", "post b"]);
+    let (state, error, content) = fixture.store.row(spoiled.id).await;
+    assert_eq!((state.as_str(), content.as_str()), ("dead", "{\"no such op"), "a person can look at it");
+    assert!(error.unwrap().contains("Eof error"));
 }

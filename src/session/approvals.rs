@@ -93,6 +93,14 @@ impl Approvals {
         Some(approval.settle(decision, ApprovalState::Expired))
     }
 
+    /// Takes out one that nobody will ever see, as a rejection.
+    pub(super) fn reject(&mut self, id: ApprovalId) -> Option<Settled> {
+        let found = self.open.iter().position(|approval| approval.card.id == id)?;
+        let approval = self.open.remove(found);
+        let decision = approval.request.rejection();
+        Some(approval.settle(decision, ApprovalState::Expired))
+    }
+
     /// Takes out one that the agent withdrew.
     pub(super) fn withdraw(&mut self, request: &RequestId) -> Option<Settled> {
         let found = self.open.iter().position(|approval| approval.request.id == *request)?;

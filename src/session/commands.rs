@@ -132,7 +132,7 @@ impl Inner {
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
         let Button::Approval { id, option } = click.button;
         let press = Control::Press(Press { id, option, by, reply: click.reply.clone() });
-        if !running.is_some_and(|running| running.controls.try_send(press).is_ok()) {
+        if running.is_none_or(|running| running.controls.try_send(press).is_err()) {
             self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned());
         }
     }

@@ -18,6 +18,7 @@ use crate::domain::inbound::{ChannelKind, Message};
 use crate::domain::outgoing::{Owed, Place};
 use crate::domain::ports::{Intent, Line};
 use crate::domain::session::{BackendRef, SessionRecord};
+use crate::outbox::Fate;
 use crate::scope::OnCrash;
 use crate::store::{StoreError, TurnEnd};
 
@@ -62,12 +63,12 @@ impl Inner {
     pub(super) async fn after_crash(&self, key: &ConversationKey, line: Line, seq: i64) {
         tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
         metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
-        let live = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
+        let running = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
             // A command has no part in what runs.
             Some(Mapping::Active(active)) if line == Line::Turn => active.live.take(),
             _ => None,
         };
-        if let Some(session) = live {
+        if let Some(session) = running {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             self.see_off(key, deadline, session.release(deadline)).await;
         }
@@ -321,7 +322,7 @@ impl Inner {
         work: &Work,
         intent: &Intent,
         finished: Finished,
-    ) -> impl Future<Output = ()> + Send + use<> {
+    ) -> impl Future<Output = Fate> + Send + use<> {
         let session_ended = finished.session_ended();
         metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);
         let end = TurnEnd {
@@ -359,16 +360,14 @@ impl Inner {
         self.parts.scope.stop().run_until_cancelled(self.parts.clock.sleep(COMMIT_RETRY)).await.is_none()
     }
 
-    async fn until_stopping(&self, delivered: impl Future<Output = ()>) {
+    async fn until_stopping(&self, delivered: impl Future<Output = Fate>) {
         let _stopping = self.parts.scope.finish().run_until_cancelled(delivered).await;
     }
 
-    /// Commits rows that belong to no turn's end, and hands them to the outbox.
-    pub(super) async fn owe(&self, owed: Vec<Owed>) {
-        match self.parts.store.owe(owed.clone(), None, self.parts.clock.wall_ms()).await {
-            Ok(()) => drop(self.parts.outbox.send(owed)),
-            Err(error) => tracing::error!(%error, "What an agent asked could not be written down, so it is not shown"),
-        }
+    /// Commits rows that belong to no turn's end, and hands them to the outbox; says whether Slack took them.
+    pub(super) async fn owe(&self, owed: Vec<Owed>) -> Result<impl Future<Output = Fate> + Send + use<>, StoreError> {
+        self.parts.store.owe(owed.clone(), None, self.parts.clock.wall_ms()).await?;
+        Ok(self.parts.outbox.send(owed))
     }
 }
 

@@ -81,12 +81,11 @@ impl Inner {
         }
         let place = self.queue(Line::Turn).place()?;
         let mapped = slots.get(key).and_then(|slot| slot.active()).map(|active| active.record.id);
-        let intent = match mapped {
-            Some(session) => Intent::follow(session),
-            None => {
-                let start = self.parts.policy.start(&key.channel, None, None).ok()?;
-                Intent::begin(self.new_record(key, &start, admitted.user(), &text))
-            }
+        let intent = if let Some(session) = mapped {
+            Intent::follow(session)
+        } else {
+            let start = self.parts.policy.start(&key.channel, None, None).ok()?;
+            Intent::begin(self.new_record(key, &start, admitted.user(), &text))
         };
         *slots.entry(key).phase_mut(Line::Turn) =
             Phase::Claimed { reserved: Box::new(Reserved { admitted, text, place }), more: false };

@@ -186,7 +186,7 @@ impl Inner {
             Ok(inbound) => inbound,
             Err(why) => {
                 tracing::error!(conversation = %key, seq, %why, "A stored message can't be read and is set aside in the inbox");
-                return self.parts.store.set_aside(seq).await.map_err(|error| Later::because(key, &error));
+                return self.parts.store.set_event_aside(seq).await.map_err(|error| Later::because(key, &error));
             }
         };
         let admitted = self.admit(&inbound);

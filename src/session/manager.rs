@@ -240,7 +240,7 @@ impl Inner {
                     Ok(inbound) => drop(self.act(seq, inbound).await),
                     Err(why) => {
                         tracing::error!(seq, %why, "A stored click or command can't be read and is set aside in the inbox");
-                        let _next_time = self.parts.store.set_aside(seq).await;
+                        let _next_time = self.parts.store.set_event_aside(seq).await;
                     }
                 }
             }

@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Takes an inbound out of the way that can't be handled; its body stays, for a person to look at.
-    pub async fn set_aside(&self, seq: i64) -> Result<(), StoreError> {
+    pub async fn set_event_aside(&self, seq: i64) -> Result<(), StoreError> {
         self.write(move |connection| {
             connection.prepare_cached("UPDATE inbox SET state = 'dead' WHERE seq = ?1")?.execute([seq]).map(drop)
         })

@@ -64,14 +64,37 @@ impl Store {
         .await
     }
 
-    /// What is still owed, oldest first.
-    pub async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
-        self.read(|connection| {
-            let sql = "SELECT id, team, channel, thread, turn, op FROM outbox WHERE state = 'pending' ORDER BY pos";
-            connection.prepare(sql)?.query_map([], owed)?.collect()
+    /// Notes that a row can't be read, and why. Its content stays as it is, so that a person can look.
+    pub async fn set_aside(&self, pos: i64, why: String) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached("UPDATE outbox SET state = 'dead', error = ?2 WHERE pos = ?1")?
+                .execute(params![pos, why])
+                .map(drop)
         })
         .await
     }
+
+    /// What is still owed, oldest first.
+    pub async fn owed(&self) -> Result<Vec<Pending>, StoreError> {
+        self.read(|connection| {
+            let sql =
+                "SELECT pos, id, team, channel, thread, turn, op FROM outbox WHERE state = 'pending' ORDER BY pos";
+            connection.prepare(sql)?.query_map([], pending)?.collect()
+        })
+        .await
+    }
+}
+
+/// A row that is still owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its place in the outbox.
+    pub pos: i64,
+    /// Its id as it is written there; empty when that is no text.
+    pub id: String,
+    /// What is owed, or why that can't be read.
+    pub owed: Result<Owed, String>,
 }
 
 pub(super) fn insert(connection: &Connection, owed: &[Owed], now_ms: i64) -> rusqlite::Result<()> {
@@ -96,13 +119,21 @@ pub(super) fn insert(connection: &Connection, owed: &[Owed], now_ms: i64) -> rus
     Ok(())
 }
 
+/// What can't be read is the row's own trouble, not the query's.
+fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
+    let owed = owed(row).map_err(|error| error.to_string());
+    Ok(Pending { pos: row.get(0)?, id: row.get(1).unwrap_or_default(), owed })
+}
+
 fn owed(row: &Row<'_>) -> rusqlite::Result<Owed> {
     let text = |column: usize| row.get::<_, String>(column);
-    let op: Op = serde_json::from_str(&text(5)?).map_err(|error| unreadable(5, error))?;
+    // Only where it is wrong: the error's own words may quote what a person wrote.
+    let op: Op = serde_json::from_str(&text(6)?)
+        .map_err(|error| unreadable(6, format!("{:?} error in column {}", error.classify(), error.column())))?;
     Ok(Owed {
-        id: OwedId::parse(&text(0)?).ok_or_else(|| unreadable(0, "not a delivery id"))?,
-        conversation: ConversationKey { team: text(1)?.into(), channel: text(2)?.into(), thread: text(3)?.into() },
-        turn: row.get::<_, Option<String>>(4)?.as_deref().and_then(TurnId::parse),
+        id: OwedId::parse(&text(1)?).ok_or_else(|| unreadable(1, "not a delivery id"))?,
+        conversation: ConversationKey { team: text(2)?.into(), channel: text(3)?.into(), thread: text(4)?.into() },
+        turn: row.get::<_, Option<String>>(5)?.as_deref().and_then(TurnId::parse),
         op,
     })
 }

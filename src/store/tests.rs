@@ -54,6 +54,29 @@ async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accepted {
     outcome.await.unwrap().unwrap()
 }
 
+async fn still_owed(store: &Store) -> Vec<Owed> {
+    store.owed().await.unwrap().into_iter().map(|row| row.owed.unwrap()).collect()
+}
+
+impl Store {
+    /// Writes nonsense where the content of a row was.
+    pub(crate) async fn spoil(&self, id: OwedId) {
+        let spoil = move |connection: &Connection| {
+            connection.execute("UPDATE outbox SET op = '{\"no such op' WHERE id = ?1", [id.to_string()])
+        };
+        assert_eq!(self.write(spoil).await.unwrap(), 1);
+    }
+
+    /// State, error and content of a row, as they are on disk.
+    pub(crate) async fn row(&self, id: OwedId) -> (String, Option<String>, String) {
+        let sql = "SELECT state, error, op FROM outbox WHERE id = ?1";
+        let row = move |connection: &Connection| {
+            connection.query_row(sql, [id.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        };
+        self.write(row).await.unwrap()
+    }
+}
+
 fn plain() -> Keep {
     Keep::default()
 }
@@ -139,7 +162,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     store.finish_turn(end).await.unwrap();
     assert!(store.interrupted_turns().await.unwrap().is_empty());
     assert!(store.queued(Line::Turn, 0, 10).await.unwrap().is_empty());
-    assert_eq!(store.owed().await.unwrap(), vec![owed.clone()]);
+    assert_eq!(still_owed(&store).await, vec![owed.clone()]);
     let kept = store.session_in(&key()).await.unwrap().unwrap();
     assert_eq!((kept.backend_ref, kept.last_active_ms), (Some(BackendRef("b1".into())), 2_000));
     store.delivered(owed.id, Some("9.9".into())).await.unwrap();
