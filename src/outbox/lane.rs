@@ -10,7 +10,7 @@ use crate::domain::outgoing::{Body, Op, Owed, Place};
 use crate::domain::ports::{WriteError, WriteErrorKind};
 
 /// The delays between attempts on one row.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// We are stopping; the row stays in the store.
 #[derive(Debug)]
