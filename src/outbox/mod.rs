@@ -4,6 +4,7 @@
 //! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and whoever sent it may
 //! wait with it, so that what is in memory stays bounded. What an earlier process left stays in the store until its turn comes.
 
+mod gate;
 mod lane;
 mod lanes;
 mod recovery;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::conversation::ConversationKey;
@@ -22,6 +23,7 @@ use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Store, StoreError, Stretch};
 
+use gate::Gate;
 use lane::{Lane, Stopping};
 use lanes::{Item, Lanes, Next};
 
@@ -34,6 +36,7 @@ struct Inner {
     slack: Arc<dyn SlackWrite>,
     clock: Clock,
     scope: Scope,
+    gate: Gate,
     lanes: Mutex<Lanes>,
     /// Told whenever a lane has become empty, or has delivered what an earlier process left.
     changed: Notify,
@@ -65,7 +68,13 @@ impl std::fmt::Debug for Outbox {
 impl Outbox {
     /// An outbox with nothing in it; [`Outbox::recover`] takes up what is in the store.
     pub fn new(store: Store, slack: Arc<dyn SlackWrite>, clock: Clock, scope: Scope) -> Self {
-        Self(Arc::new(Inner { store, slack, clock, scope, lanes: Mutex::default(), changed: Notify::new() }))
+        let (gate, lanes, changed) = (Gate::new(), Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, changed }))
+    }
+
+    /// Slack's word for a token that it does not take, as long as that lasts; nothing is sent meanwhile.
+    pub fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.0.gate.watch()
     }
 
     /// Begins to take up what was still owed when the last process ended. Before anything new is committed: what is newer counts as

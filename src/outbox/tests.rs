@@ -306,3 +306,37 @@ async fn a_conversation_whose_rows_are_still_in_the_store_is_not_settled() {
     fixture.outbox.settled(&key()).await;
     assert_eq!(fixture.slack.calls(), ["post a"]);
 }
+
+#[tokio::test]
+async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
+    const CONVERSATIONS: usize = 20;
+    let fixture = fixture(&[WriteErrorKind::Auth; 12]);
+    let refused = fixture.outbox.refused();
+    assert_eq!(*refused.borrow(), None);
+    let row =
+        |n: usize| Owed { conversation: ConversationKey { thread: format!("{n}.0").into(), ..key() }, ..post("a") };
+    let first = fixture.outbox.send(vec![row(0)]);
+    while refused.borrow().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(refused.borrow().as_deref(), Some("scripted"));
+    let others: Vec<_> = (1..CONVERSATIONS).map(|n| fixture.outbox.send(vec![row(n)])).collect();
+    for asked in 1..12 {
+        assert_eq!(fixture.slack.count(), asked);
+        // Whatever the delay is, it is over then; and it is there.
+        fixture.hand.advance(Duration::from_mins(1));
+        while fixture.slack.count() == asked {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    fixture.hand.advance(Duration::from_mins(1));
+    assert_eq!(first.await, Fate::Sent);
+    for other in others {
+        assert_eq!(other.await, Fate::Sent);
+    }
+    assert_eq!((*refused.borrow()).clone(), None);
+    assert_eq!(fixture.slack.count(), 12 + CONVERSATIONS);
+}
