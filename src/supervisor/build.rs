@@ -83,6 +83,7 @@ impl Foundation {
             let address = admin::serve_http(listen, token, probes, &scope, close_listeners.clone()).await?;
             announce(&format!("http: http://{address}"));
         }
+        scope.spawn("store", OnCrash::Stop, watch_store(store.clone(), close_listeners.clone()));
         scope.spawn("counters", OnCrash::Log, tidy(counters, clock.clone(), close_listeners.clone()));
         Ok(Self {
             settings,
@@ -290,6 +291,11 @@ impl Foundation {
         }
         self.http.release();
     }
+}
+
+/// Crashes when nothing can be written any more.
+async fn watch_store(store: Store, close: CancellationToken) {
+    close.run_until_cancelled(store.ended()).await;
 }
 
 /// Keeps the counters small, whether or not somebody reads them.
