@@ -34,6 +34,8 @@ pub struct Readiness {
     pub sockets: usize,
     /// Why there is none, where that is known.
     pub trouble: Option<String>,
+    /// Why Slack takes nothing that we write, while that lasts.
+    pub refused: Option<String>,
     /// Whether we are stopping.
     pub draining: bool,
 }
@@ -179,6 +181,7 @@ fn failing(readiness: &Readiness, stored: Result<(), String>) -> Vec<String> {
         failing
             .push(readiness.trouble.clone().unwrap_or_else(|| "slack: no connection has been greeted yet".to_owned()));
     }
+    failing.extend(readiness.refused.clone());
     if let Err(error) = stored {
         failing.push(format!("store: {error}"));
     }
@@ -206,8 +209,16 @@ mod tests {
     fn each_reason_is_named() {
         let well = Readiness { sockets: 1, ..Readiness::default() };
         assert!(failing(&well, Ok(())).is_empty());
-        let ill = Readiness { sockets: 0, trouble: Some("slack: token refused".into()), draining: true };
+        let (trouble, refused) = (Some("slack: link disabled".into()), Some("slack.bot_token: refused".into()));
+        let ill = Readiness { sockets: 0, trouble, refused, draining: true };
         let reasons = failing(&ill, Err("disk full".into()));
-        assert_eq!(reasons, ["stopping: no turn starts any more", "slack: token refused", "store: disk full"]);
+        let named = [
+            "stopping: no turn starts any more",
+            "slack: link disabled",
+            "slack.bot_token: refused",
+            "store: disk full",
+        ];
+        assert_eq!(reasons, named);
+        assert_eq!(failing(&Readiness { refused: ill.refused, ..well }, Ok(())), ["slack.bot_token: refused"]);
     }
 }

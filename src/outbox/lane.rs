@@ -10,7 +10,7 @@ use crate::domain::outgoing::{Body, Op, Owed, Place};
 use crate::domain::ports::{WriteError, WriteErrorKind};
 
 /// The delays between attempts on one row.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// We are stopping; the row stays in the store.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ enum Attempt {
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Never,
+    Refused,
     After(Duration),
     Backoff,
 }
@@ -46,27 +47,32 @@ impl<'a> Lane<'a> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut chance = fastrand::Rng::new();
         loop {
-            if self.inner.scope.stop().is_cancelled() {
-                return Err(Stopping);
-            }
-            let delay = match self.attempt(owed).await {
-                Attempt::Sent(ts) => return self.note_sent(owed, ts).await,
-                Attempt::Never(why) => return self.note_dead(owed, why).await,
-                Attempt::Later(error) => {
-                    let delay = match verdict(error.kind) {
-                        Verdict::Never => return self.note_dead(owed, error.to_string()).await,
-                        Verdict::After(delay) => delay,
-                        Verdict::Backoff => backoff.next(&mut chance),
-                    };
-                    report(owed, &error, delay, backoff.attempts());
-                    delay
+            let stop = self.inner.scope.stop();
+            let pass = stop.run_until_cancelled(self.inner.gate.pass(&self.inner.clock)).await.ok_or(Stopping)?;
+            let error = match self.attempt(owed).await {
+                Attempt::Sent(ts) => {
+                    self.inner.gate.open(pass);
+                    return self.note_sent(owed, ts).await;
                 }
+                Attempt::Never(why) => return self.note_dead(owed, why).await,
+                Attempt::Later(error) => error,
             };
-            tokio::select! {
-                biased;
-                () = self.inner.scope.stop().cancelled() => return Err(Stopping),
-                () = self.inner.clock.sleep(delay) => {}
-            }
+            let delay = match verdict(error.kind) {
+                Verdict::Never => {
+                    // It is about the message, so the token is good.
+                    self.inner.gate.open(pass);
+                    return self.note_dead(owed, error.to_string()).await;
+                }
+                Verdict::Refused => {
+                    self.inner.gate.shut(&error.code);
+                    continue;
+                }
+                Verdict::After(delay) => delay,
+                Verdict::Backoff => backoff.next(&mut chance),
+            };
+            drop(pass);
+            report(owed, &error, delay, backoff.attempts());
+            stop.run_until_cancelled(self.inner.clock.sleep(delay)).await.ok_or(Stopping)?;
         }
     }
 
@@ -132,8 +138,9 @@ fn verdict(kind: WriteErrorKind) -> Verdict {
         | WriteErrorKind::StreamUnavailable
         | WriteErrorKind::StoppedByUser => Verdict::Never,
         WriteErrorKind::Rate { after_ms } => Verdict::After(Duration::from_millis(after_ms)),
-        // A token that is not valid may be replaced; nothing is given up because of it.
-        WriteErrorKind::Auth | WriteErrorKind::Transient { .. } => Verdict::Backoff,
+        // A token that is not valid may become valid again; nothing is given up because of it.
+        WriteErrorKind::Auth => Verdict::Refused,
+        WriteErrorKind::Transient { .. } => Verdict::Backoff,
     }
 }
 

@@ -2,23 +2,30 @@
 //!
 //! Rows are committed before they come here. Each conversation has a lane that holds its order; a lane has a task only while
 //! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and whoever sent it may
-//! wait with it, so that what is in memory stays bounded.
+//! wait with it, so that what is in memory stays bounded. What an earlier process left stays in the store until its turn comes.
 
+mod gate;
 mod lane;
+mod lanes;
+mod recovery;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Stretch};
+
+use gate::Gate;
+use lane::{Lane, Stopping};
+use lanes::{Item, Lanes, Next};
 
 /// The outbox; cheap to clone.
 #[derive(Clone)]
@@ -29,15 +36,10 @@ struct Inner {
     slack: Arc<dyn SlackWrite>,
     clock: Clock,
     scope: Scope,
-    lanes: Mutex<HashMap<ConversationKey, VecDeque<Item>>>,
-    /// Told whenever a lane has become empty.
-    emptied: Notify,
-}
-
-/// A row in its lane.
-struct Item {
-    owed: Owed,
-    delivery: Arc<Delivery>,
+    gate: Gate,
+    lanes: Mutex<Lanes>,
+    /// Told whenever a lane has become empty, or has delivered what an earlier process left.
+    changed: Notify,
 }
 
 /// Rows that were sent together, and whoever waits for them.
@@ -64,36 +66,30 @@ impl std::fmt::Debug for Outbox {
 }
 
 impl Outbox {
-    /// An outbox with empty lanes; [`Outbox::recover`] fills them from the store.
+    /// An outbox with nothing in it; [`Outbox::recover`] takes up what is in the store.
     pub fn new(store: Store, slack: Arc<dyn SlackWrite>, clock: Clock, scope: Scope) -> Self {
-        Self(Arc::new(Inner { store, slack, clock, scope, lanes: Mutex::default(), emptied: Notify::new() }))
+        let (gate, lanes, changed) = (Gate::new(), Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, changed }))
     }
 
-    /// Takes up what was still owed when the last process ended. Before anything new is sent.
+    /// Slack's word for a token that it does not take, as long as that lasts; nothing is sent meanwhile.
+    pub fn refused(&self) -> watch::Receiver<Option<String>> {
+        self.0.gate.watch()
+    }
+
+    /// Begins to take up what was still owed when the last process ended. Before anything new is committed: what is newer counts as
+    /// sent by this process.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        let pending = self.0.store.owed().await?;
-        if !pending.is_empty() {
-            tracing::info!(rows = pending.len(), "Taking up what was still owed to Slack");
-        }
-        for row in pending {
-            match row.owed {
-                Ok(owed) => drop(self.send(vec![owed])),
-                Err(why) => self.set_aside(row.pos, &row.id, why).await?,
-            }
-        }
+        let Some(upto) = self.0.store.last_owed().await? else { return Ok(()) };
+        tracing::info!("Taking up what was still owed to Slack");
+        self.lanes().begin_recovery(Stretch { after: 0, upto });
+        let outbox = self.clone();
+        self.0.scope.spawn("outbox recovery", OnCrash::Stop, async move {
+            // From then on nothing is taken up: it stays in the store.
+            let finish = outbox.0.scope.finish();
+            let _stopping = finish.run_until_cancelled(outbox.take_up_backlog()).await;
+        });
         Ok(())
-    }
-
-    /// Puts a row that can't be read out of the way of the others.
-    async fn set_aside(&self, pos: i64, id: &str, why: String) -> Result<(), StoreError> {
-        tracing::error!(
-            owed.id = id,
-            pos,
-            reason = why,
-            "A message to Slack can't be read and is set aside; the store keeps its content"
-        );
-        metrics::counter!("hitchline_outbox_dead_total").increment(1);
-        self.0.store.set_aside(pos, why).await
     }
 
     /// Delivers rows that are committed, after everything that their conversation was owed before.
@@ -115,79 +111,76 @@ impl Outbox {
         let Some(conversation) = owed.first().map(|row| row.conversation.clone()) else {
             return delivery.settle(Fate::Sent);
         };
-        let items: VecDeque<Item> = owed.into_iter().map(|owed| Item { owed, delivery: delivery.clone() }).collect();
+        let rows = owed.into_iter().map(|owed| Item { owed: Arc::new(owed), delivery: delivery.clone() }).collect();
         // Only the rows hold it from here on, so that the last one to be settled knows that it is.
         drop(delivery);
-        let mut lanes = self.lanes();
-        if let Some(lane) = lanes.get_mut(&conversation) {
-            lane.extend(items);
-            return;
+        self.push(conversation, rows);
+    }
+
+    fn push(&self, conversation: ConversationKey, rows: VecDeque<Item>) {
+        if self.lanes().push(&conversation, rows) {
+            let outbox = self.clone();
+            self.0.scope.spawn("outbox lane", OnCrash::Log, async move {
+                // When we are stopping, the rows stay in the store, and the lane as it is.
+                let _stopping = outbox.run_lane(&conversation).await;
+            });
         }
-        lanes.insert(conversation.clone(), items);
-        drop(lanes);
-        let outbox = self.clone();
-        self.0.scope.spawn("outbox lane", OnCrash::Log, async move { outbox.run_lane(conversation).await });
     }
 
     /// Waits until nothing is owed in `conversation`, so that what comes next can't overtake it.
     pub async fn settled(&self, conversation: &ConversationKey) {
-        self.wait_until(|lanes| !lanes.contains_key(conversation)).await;
+        if !self.lanes().is_settled(conversation) {
+            // Its rows may still be in the store.
+            self.push(conversation.clone(), VecDeque::new());
+            self.wait_until(|lanes| !lanes.is_open(conversation)).await;
+        }
     }
 
     /// Waits until nothing is owed at all, by the deadline at the latest. Returns how many lanes are left; their rows stay in the
-    /// store.
+    /// store, as do those that were never taken up.
     pub async fn flush(&self, deadline: Instant) -> usize {
-        let _timed_out = self.0.clock.timeout_at(deadline, self.wait_until(HashMap::is_empty)).await;
+        let _timed_out = self.0.clock.timeout_at(deadline, self.wait_until(|lanes| lanes.len() == 0)).await;
         self.lanes().len()
     }
 
-    async fn wait_until(&self, reached: impl Fn(&HashMap<ConversationKey, VecDeque<Item>>) -> bool) {
+    async fn wait_until(&self, reached: impl Fn(&Lanes) -> bool) {
         loop {
-            let emptied = self.0.emptied.notified();
-            tokio::pin!(emptied);
-            // Registered before the look, so that a lane that empties in between is not missed.
-            emptied.as_mut().enable();
+            let changed = self.0.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that a change in between is not missed.
+            changed.as_mut().enable();
             if reached(&self.lanes()) {
                 return;
             }
-            emptied.await;
+            changed.await;
         }
     }
 
-    async fn run_lane(&self, conversation: ConversationKey) {
-        let lane = lane::Lane::new(&self.0);
-        let mut next = self.front(&conversation);
-        while let Some(owed) = next {
-            // When we are stopping, the rows stay in the store, and the lane as it is.
-            let Ok(fate) = lane.deliver(&owed).await else { return };
-            next = self.advance(&conversation, fate);
+    async fn run_lane(&self, conversation: &ConversationKey) -> Result<(), Stopping> {
+        loop {
+            let next = self.lanes().next(conversation);
+            match next {
+                Some(Next::Row(owed)) => {
+                    let fate = Lane::new(&self.0).deliver(&owed).await?;
+                    let settled = self.lanes().pop(conversation);
+                    if let Some(item) = settled {
+                        item.delivery.settle(fate);
+                    }
+                }
+                Some(Next::Earlier(stretch)) => {
+                    let rest = self.0.deliver_earlier(conversation, stretch).await?;
+                    self.lanes().passed(conversation, rest);
+                    self.0.changed.notify_waiters();
+                }
+                None => {
+                    self.0.changed.notify_waiters();
+                    return Ok(());
+                }
+            }
         }
     }
 
-    fn front(&self, conversation: &ConversationKey) -> Option<Owed> {
-        self.lanes().get(conversation)?.front().map(|item| item.owed.clone())
-    }
-
-    /// Takes the settled row out of its lane and returns the next one. Without one the lane is gone, in the same moment: a row that
-    /// comes later makes a lane with a task of its own.
-    fn advance(&self, conversation: &ConversationKey, fate: Fate) -> Option<Owed> {
-        let mut lanes = self.lanes();
-        let lane = lanes.get_mut(conversation)?;
-        let settled = lane.pop_front();
-        let next = lane.front().map(|item| item.owed.clone());
-        if next.is_none() {
-            lanes.remove(conversation);
-            self.0.emptied.notify_waiters();
-        }
-        drop(lanes);
-        // Whoever waits for it is told outside of the lock.
-        if let Some(item) = settled {
-            item.delivery.settle(fate);
-        }
-        next
-    }
-
-    fn lanes(&self) -> MutexGuard<'_, HashMap<ConversationKey, VecDeque<Item>>> {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.0.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

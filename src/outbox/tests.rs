@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -16,12 +15,18 @@ use crate::domain::ports::{WriteError, WriteErrorKind};
 struct Script {
     calls: Mutex<Vec<String>>,
     answers: Mutex<VecDeque<WriteErrorKind>>,
+    /// Nothing gets through.
+    away: AtomicBool,
 }
 
 impl Script {
     fn call(&self, what: String) -> Result<(), WriteError> {
         let mut calls = self.calls.lock().unwrap();
         calls.push(what);
+        if self.away.load(Ordering::Relaxed) {
+            let kind = WriteErrorKind::Transient { uncertain: false };
+            return Err(WriteError { kind, call: "test", code: "away".into() });
+        }
         match self.answers.lock().unwrap().pop_front() {
             None => Ok(()),
             Some(kind) => Err(WriteError { kind, call: "test", code: "scripted".into() }),
@@ -149,9 +154,8 @@ async fn a_row_that_fails_for_now_holds_back_the_ones_behind_it() {
 async fn a_row_that_can_never_be_sent_makes_way() {
     let fixture = fixture(&[WriteErrorKind::Permanent]);
     assert_eq!(fixture.deliver(vec![post("a"), post("b")]).await, ["post a", "post b"]);
-    // A question in the writer's order: what was noted before it is on disk.
-    fixture.store.delivered_as(OwedId::new()).await.unwrap();
-    assert!(fixture.store.owed().await.unwrap().is_empty());
+    let all = Stretch { after: 0, upto: i64::MAX };
+    assert_eq!(fixture.store.next_owed(key(), all).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -183,7 +187,10 @@ async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
     let _nobody_waits = first.outbox.send(vec![row.clone()]);
     first.scope.stop().cancel();
     first.scope.wait().await;
-    assert_eq!(first.store.owed().await.unwrap()[0].owed, Ok(row));
+    assert_eq!(
+        first.store.next_owed(key(), Stretch { after: 0, upto: i64::MAX }).await.unwrap().unwrap().owed,
+        Ok(row)
+    );
     let again = Outbox::new(first.store.clone(), first.slack.clone(), Clock::system(), Scope::new());
     again.recover().await.unwrap();
     again.settled(&key()).await;
@@ -252,4 +259,84 @@ async fn a_row_that_cannot_be_read_is_set_aside_and_the_others_are_sent() {
     let (state, error, content) = fixture.store.row(spoiled.id).await;
     assert_eq!((state.as_str(), content.as_str()), ("dead", "{\"no such op"), "a person can look at it");
     assert!(error.unwrap().contains("Eof error"));
+}
+
+#[tokio::test]
+async fn an_earlier_backlog_stays_in_the_store_until_its_turn_comes() {
+    const CONVERSATIONS: usize = 600;
+    let fixture = fixture(&[]);
+    let conversation = |n: usize| ConversationKey { thread: format!("1.{n:06}").into(), ..key() };
+    for n in 0..CONVERSATIONS {
+        let row = |text: &str| Owed { conversation: conversation(n), ..post(&format!("{n} {text}")) };
+        fixture.store.owe(vec![row("a"), row("b")], None, 0).await.unwrap();
+    }
+    fixture.slack.away.store(true, Ordering::Relaxed);
+    fixture.outbox.recover().await.unwrap();
+    // The last one is not taken up by itself while Slack is away; what is new to it comes behind what is old.
+    let new = Owed { conversation: conversation(CONVERSATIONS - 1), ..post("599 new") };
+    fixture.store.owe(vec![new.clone()], None, 0).await.unwrap();
+    let mut delivered = std::pin::pin!(fixture.outbox.send(vec![new]));
+    while fixture.slack.count() < 257 {
+        assert!(futures_util::poll!(delivered.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    fixture.store.probe().await.unwrap();
+    let in_memory = |lanes: &Lanes| (lanes.len(), lanes.recovering());
+    assert_eq!(in_memory(&fixture.outbox.lanes()), (257, 257), "the others wait in the store");
+    fixture.slack.away.store(false, Ordering::Relaxed);
+    fixture.slack.calls.lock().unwrap().clear();
+    while fixture.slack.count() < 2 * CONVERSATIONS + 1 {
+        fixture.hand.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(delivered.await, Fate::Sent);
+    let mut calls = fixture.slack.calls();
+    let of_the_last: Vec<_> = calls.iter().filter(|call| call.starts_with("post 599")).cloned().collect();
+    assert_eq!(of_the_last, ["post 599 a", "post 599 b", "post 599 new"]);
+    calls.sort();
+    calls.dedup();
+    assert_eq!(calls.len(), 2 * CONVERSATIONS + 1, "each was sent once");
+}
+
+#[tokio::test]
+async fn a_conversation_whose_rows_are_still_in_the_store_is_not_settled() {
+    let fixture = fixture(&[]);
+    fixture.store.owe(vec![post("a")], None, 0).await.unwrap();
+    fixture.outbox.recover().await.unwrap();
+    fixture.outbox.settled(&key()).await;
+    assert_eq!(fixture.slack.calls(), ["post a"]);
+}
+
+#[tokio::test]
+async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
+    const CONVERSATIONS: usize = 20;
+    let fixture = fixture(&[WriteErrorKind::Auth; 12]);
+    let refused = fixture.outbox.refused();
+    assert_eq!(*refused.borrow(), None);
+    let row =
+        |n: usize| Owed { conversation: ConversationKey { thread: format!("{n}.0").into(), ..key() }, ..post("a") };
+    let first = fixture.outbox.send(vec![row(0)]);
+    while refused.borrow().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(refused.borrow().as_deref(), Some("scripted"));
+    let others: Vec<_> = (1..CONVERSATIONS).map(|n| fixture.outbox.send(vec![row(n)])).collect();
+    for asked in 1..12 {
+        assert_eq!(fixture.slack.count(), asked);
+        // Whatever the delay is, it is over then; and it is there.
+        fixture.hand.advance(Duration::from_mins(1));
+        while fixture.slack.count() == asked {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    fixture.hand.advance(Duration::from_mins(1));
+    assert_eq!(first.await, Fate::Sent);
+    for other in others {
+        assert_eq!(other.await, Fate::Sent);
+    }
+    assert_eq!((*refused.borrow()).clone(), None);
+    assert_eq!(fixture.slack.count(), 12 + CONVERSATIONS);
 }

@@ -75,15 +75,61 @@ impl Store {
         .await
     }
 
-    /// What is still owed, oldest first.
-    pub async fn owed(&self) -> Result<Vec<Pending>, StoreError> {
+    /// The place of the newest row that is still owed; `None` when nothing is.
+    pub async fn last_owed(&self) -> Result<Option<i64>, StoreError> {
         self.read(|connection| {
-            let sql =
-                "SELECT pos, id, team, channel, thread, turn, op FROM outbox WHERE state = 'pending' ORDER BY pos";
-            connection.prepare(sql)?.query_map([], pending)?.collect()
+            connection.query_row("SELECT max(pos) FROM outbox WHERE state = 'pending'", [], |row| row.get(0))
         })
         .await
     }
+
+    /// The conversations to which something is owed, in the order of their names, after `after`, at most `limit` of them.
+    pub async fn owing(
+        &self,
+        after: Option<ConversationKey>,
+        limit: usize,
+    ) -> Result<Vec<ConversationKey>, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT DISTINCT team, channel, thread FROM outbox \
+                       WHERE state = 'pending' AND (team, channel, thread) > (?1, ?2, ?3) \
+                       ORDER BY team, channel, thread LIMIT ?4";
+            // No name is empty, so that this is before all of them.
+            let (team, channel, thread) = after
+                .as_ref()
+                .map_or(("", "", ""), |key| (key.team.as_str(), key.channel.as_str(), key.thread.as_str()));
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut query = connection.prepare_cached(sql)?;
+            query.query_map(params![team, channel, thread, limit], |row| conversation(row, 0))?.collect()
+        })
+        .await
+    }
+
+    /// The oldest row that is owed to a conversation in the `stretch`. Asked in the writer's order, so that a delivery noted before is
+    /// seen.
+    pub async fn next_owed(
+        &self,
+        conversation: ConversationKey,
+        stretch: Stretch,
+    ) -> Result<Option<Pending>, StoreError> {
+        self.write(move |connection| {
+            let sql = "SELECT pos, id, team, channel, thread, turn, op FROM outbox \
+                       WHERE state = 'pending' AND team = ?1 AND channel = ?2 AND thread = ?3 AND pos > ?4 AND pos <= ?5 \
+                       ORDER BY pos LIMIT 1";
+            let key = &conversation;
+            let place = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), stretch.after, stretch.upto];
+            connection.prepare_cached(sql)?.query_row(place, pending).optional()
+        })
+        .await
+    }
+}
+
+/// A part of the outbox, by the rows' places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// It begins behind this place.
+    pub after: i64,
+    /// It ends with this place.
+    pub upto: i64,
 }
 
 /// A row that is still owed.
@@ -132,10 +178,16 @@ fn owed(row: &Row<'_>) -> rusqlite::Result<Owed> {
         .map_err(|error| unreadable(6, format!("{:?} error in column {}", error.classify(), error.column())))?;
     Ok(Owed {
         id: OwedId::parse(&text(1)?).ok_or_else(|| unreadable(1, "not a delivery id"))?,
-        conversation: ConversationKey { team: text(2)?.into(), channel: text(3)?.into(), thread: text(4)?.into() },
+        conversation: conversation(row, 2)?,
         turn: row.get::<_, Option<String>>(5)?.as_deref().and_then(TurnId::parse),
         op,
     })
+}
+
+/// The three columns from `first` on.
+fn conversation(row: &Row<'_>, first: usize) -> rusqlite::Result<ConversationKey> {
+    let text = |column: usize| row.get::<_, String>(first + column);
+    Ok(ConversationKey { team: text(0)?.into(), channel: text(1)?.into(), thread: text(2)?.into() })
 }
 
 /// The error for a column whose content is not what we wrote.

@@ -69,4 +69,4 @@ CREATE TABLE outbox (
     error      TEXT,
     created_ms INTEGER NOT NULL
 );
-CREATE INDEX outbox_pending ON outbox (pos) WHERE state = 'pending';
+CREATE INDEX outbox_pending ON outbox (team, channel, thread, pos) WHERE state = 'pending';

@@ -4,6 +4,8 @@
 //! leaves to be done runs after the commit, on this thread and in the order of the jobs. A job that nobody waits for is a note: it
 //! makes no group of its own as long as another job comes soon.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::lock::Lock;
 use super::{Store, StoreError};
@@ -46,6 +49,8 @@ enum Haste {
 pub(super) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Cancelled when the thread has ended.
+    ended: CancellationToken,
 }
 
 /// A place in the writer's queue, taken before a decision that must then be written.
@@ -59,13 +64,17 @@ impl Writer {
         let runtime = Handle::current();
         // Of its own, for it waits with a time-out even while everything else ends.
         let waiting = Builder::new_current_thread().enable_time().build()?;
+        let ended = CancellationToken::new();
+        let ending = ended.clone().drop_guard();
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            // However it ends.
+            let _ending = ending;
             // What a settled job wakes may spawn tasks.
             let _runtime = runtime.enter();
             write_groups(connection, jobs, &waiting);
             drop(lock);
         })?;
-        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), ended })
     }
 
     pub(super) async fn close(&self) {
@@ -84,6 +93,16 @@ impl Writer {
 }
 
 impl Store {
+    /// Waits until the writer has ended.
+    ///
+    /// # Panics
+    /// When it ended by itself and not because the store was closed: nothing can be written any more, and whoever owns the store has
+    /// to stop.
+    pub async fn ended(&self) {
+        self.writer.ended.cancelled().await;
+        assert!(locked(&self.writer.jobs).is_none(), "the store's writer ended by itself");
+    }
+
     /// Waits for a place in the writer's queue. Cancel safe.
     pub async fn slot(&self) -> Result<Slot, StoreError> {
         self.writer.sender()?.reserve_owned().await.map(Slot).map_err(|_closed| StoreError::Closed)
@@ -131,11 +150,25 @@ where
     D: FnOnce(Result<T, StoreError>) + Send + 'static,
 {
     Box::new(move |connection| {
-        let result = connection.map_or(Err(rusqlite::Error::InvalidQuery), change);
+        let result = match connection {
+            None => Err(StoreError::Failed("its group had failed before it".to_owned())),
+            // What it had changed is taken back, and the connection holds nothing else that it could have left half done.
+            Some(connection) => catch_unwind(AssertUnwindSafe(|| change(connection)))
+                .map_or_else(|panic| Err(crashed(panic.as_ref())), |result| Ok(result?)),
+        };
         let succeeded = result.is_ok();
-        let settle: Settle = Box::new(move |commit| then(commit.and_then(|()| Ok(result?))));
+        let settle: Settle = Box::new(move |commit| then(commit.and(result)));
         (succeeded, settle)
     })
+}
+
+/// The error of a job that panicked.
+fn crashed(panic: &(dyn Any + Send)) -> StoreError {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let why = text.unwrap_or("no message");
+    tracing::error!(reason = why, "A change of the store crashed");
+    metrics::counter!("hitchline_task_crashes_total", "task" => "store-writer").increment(1);
+    StoreError::Failed(format!("the change crashed: {why}"))
 }
 
 fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>, waiting: &Runtime) {
@@ -182,7 +215,11 @@ fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
         let _already_rolled_back = run(connection, "ROLLBACK");
     }
     for settle in settles {
-        settle(committed.clone());
+        // It is committed all the same; only whoever was to be told is not.
+        let told = catch_unwind(AssertUnwindSafe(|| settle(committed.clone())));
+        if let Err(panic) = told {
+            let _reported = crashed(panic.as_ref());
+        }
     }
 }
 
@@ -211,3 +248,6 @@ fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

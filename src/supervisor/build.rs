@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +83,7 @@ impl Foundation {
             let address = admin::serve_http(listen, token, probes, &scope, close_listeners.clone()).await?;
             announce(&format!("http: http://{address}"));
         }
+        scope.spawn("store", OnCrash::Stop, watch_store(store.clone(), close_listeners.clone()));
         scope.spawn("counters", OnCrash::Log, tidy(counters, clock.clone(), close_listeners.clone()));
         Ok(Self {
             settings,
@@ -113,6 +115,12 @@ impl Foundation {
         let me = self.first_contact(&api).await?;
         let surface = Arc::new(Surface::new(api, &me));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
+        let report = report_refusal(outbox.refused(), self.readiness.clone());
+        self.scope.spawn(
+            "refusal",
+            OnCrash::Log,
+            self.close_listeners.clone().run_until_cancelled_owned(report).map(drop),
+        );
         outbox.recover().await?;
         let run_id = self.begin_run().await?;
         self.run_id = Some(run_id.clone());
@@ -285,10 +293,24 @@ impl Foundation {
     }
 }
 
+/// Crashes when nothing can be written any more.
+async fn watch_store(store: Store, close: CancellationToken) {
+    close.run_until_cancelled(store.ended()).await;
+}
+
 /// Keeps the counters small, whether or not somebody reads them.
 async fn tidy(counters: Counters, clock: Clock, close: CancellationToken) {
     while close.run_until_cancelled(clock.sleep(TIDY_EVERY)).await.is_some() {
         counters.tidy();
+    }
+}
+
+/// Tells the probes while Slack refuses the bot's token.
+async fn report_refusal(mut refused: watch::Receiver<Option<String>>, readiness: watch::Sender<Readiness>) {
+    while refused.changed().await.is_ok() {
+        let code = refused.borrow_and_update().clone();
+        let reason = code.map(|code| format!("slack.bot_token: Slack refuses it ({code}), so nothing is sent"));
+        readiness.send_modify(|readiness| readiness.refused = reason);
     }
 }
 

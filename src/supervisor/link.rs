@@ -52,7 +52,7 @@ pub(super) async fn changed(links: &mut [watch::Receiver<LinkStatus>]) {
 
 /// Brings the probes up to date. Returns whether anything changed.
 pub(super) fn update(readiness: &mut Readiness, sockets: usize, trouble: Option<String>) -> bool {
-    let fresh = Readiness { sockets, trouble, draining: readiness.draining };
+    let fresh = Readiness { sockets, trouble, ..readiness.clone() };
     let changed = *readiness != fresh;
     *readiness = fresh;
     changed

@@ -353,6 +353,10 @@ impl Api {
         assert!(set.get("id").is_some(), "{set}");
     }
 
+    pub(crate) fn clear_faults(&self) {
+        self.request("DELETE /sim/faults", "");
+    }
+
     fn get(&self, path: &str, query: &[(&str, &str)]) -> Value {
         let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         self.request(&format!("GET {path}?{}", query.join("&")), "")

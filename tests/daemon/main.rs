@@ -264,3 +264,24 @@ fn nonsense_is_survived_and_counted_and_only_the_operator_may_count() {
     }
     assert_eq!(daemon.stop(), 0);
 }
+
+#[test]
+fn a_token_that_is_revoked_while_we_run_is_no_secret() {
+    let daemon = Daemon::start(&[]);
+    daemon.fault(&json!({"fault": "api_error", "error": "token_revoked", "method": "chat.postMessage", "rate": 1.0}));
+    let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline hello");
+    harness::until("not ready", || {
+        let (head, body) = daemon.ask("/readyz", "");
+        head.contains(" 503 ") && body.contains("slack.bot_token: Slack refuses it (token_revoked)")
+    });
+    daemon.clear_faults();
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "hello")]);
+    harness::until("ready again", || daemon.ask("/readyz", "").0.contains(" 200 "));
+    daemon.signal(Signal::TERM);
+    let (code, log) = daemon.ended();
+    assert_eq!(
+        (code, log.matches("Slack refuses it").count(), log.matches("takes it again").count()),
+        (0, 1, 1),
+        "{log}"
+    );
+}

@@ -57,7 +57,7 @@ async fn check(faults: &[(Step, WriteErrorKind)], pieces: &[String]) {
     let said = talk(&world, &session, pieces).await;
     delivered(&world, &thread).await;
     assert_whole(faults, &said, world.slack.texts(&thread));
-    assert!(world.store.owed().await.unwrap().is_empty());
+    assert_eq!(world.store.last_owed().await.unwrap(), None);
 }
 
 /// Checks that `texts` are the messages of `said`, each once; a turn that a person stopped says so at the end.

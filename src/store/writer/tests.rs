@@ -1,0 +1,54 @@
+use super::*;
+use crate::scope::{OnCrash, Scope};
+
+fn open() -> (Store, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (Store::open(dir.path(), 0).unwrap(), dir)
+}
+
+fn begin(connection: &Connection, id: &'static str) -> rusqlite::Result<usize> {
+    connection.execute("INSERT INTO run (id, started_ms) VALUES (?1, 0)", [id])
+}
+
+#[tokio::test]
+async fn a_change_that_crashes_takes_only_itself_back() {
+    let (store, _dir) = open();
+    let crashing = store.write(|connection| -> rusqlite::Result<()> {
+        begin(connection, "crashing")?;
+        panic!("boom")
+    });
+    let (crashed, neighbour) = tokio::join!(crashing, store.write(|connection| begin(connection, "neighbour")));
+    assert!(matches!(crashed, Err(StoreError::Failed(why)) if why.contains("boom")));
+    assert_eq!(neighbour.unwrap(), 1);
+    assert_eq!(store.open_runs().await.unwrap(), ["neighbour"]);
+}
+
+#[tokio::test]
+async fn what_crashes_after_its_commit_leaves_the_writer_running() {
+    let (store, _dir) = open();
+    let slot = store.slot().await.unwrap();
+    Store::write_in(slot, |connection| begin(connection, "one"), |_| panic!("boom"));
+    store.write(|connection| begin(connection, "two")).await.unwrap();
+    assert_eq!(store.open_runs().await.unwrap(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_writer_that_ends_by_itself_is_a_crash_of_whoever_watches_it() {
+    let (store, _dir) = open();
+    let scope = Scope::new();
+    let watched = store.clone();
+    scope.spawn("store", OnCrash::Stop, async move { watched.ended().await });
+    let slot = store.slot().await.unwrap();
+    slot.0.send(Job { change: Box::new(|_| panic!("boom")), haste: Haste::Now });
+    scope.finish().cancelled().await;
+    assert_eq!(scope.crashed(), Some("store"));
+    assert!(matches!(store.probe().await, Err(StoreError::Closed)));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_writer_that_is_closed_ends_in_order() {
+    let (store, _dir) = open();
+    store.close().await;
+    store.ended().await;
+}
