@@ -37,6 +37,8 @@ const MESSAGES: usize = 30;
 const TOO_MANY: usize = 300;
 /// The default of `sessions.queue_limit`.
 const QUEUE_LIMIT: u32 = 50;
+/// Threads in which a command is given, side by side.
+const COMMANDS: usize = 6_000;
 /// What they ask for: all the answers together are more than may be in memory.
 const LONG: &str = "!long 12000";
 /// How many messages such an answer takes.
@@ -167,6 +169,25 @@ async fn a_flood_stays_in_the_store_and_what_is_too_much_is_refused() {
     assert!(answered >= QUEUE_LIMIT && (answered as usize) < TOO_MANY, "{answered} answered");
     assert!((1..10).contains(&told), "told {told} times: once, and again only after a while");
     assert_eq!(flood.told.len(), 1, "only the full conversation refuses");
+    assert!(flood.last_acknowledged < flood.last_answered, "the replies were to be slower than the acknowledgements");
+    let most = flood.process.size("VmHWM").unwrap();
+    assert!(most < MOST_MEMORY, "{most} KiB were in memory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_commands_stays_in_the_store_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut flood = Flood::start(dir.path(), SLOW).await;
+    for thread in 0..COMMANDS {
+        flood.send(thread, thread, "help").await;
+        while thread + 1 - flood.acknowledged.len() >= UNACKNOWLEDGED {
+            flood.hear().await;
+        }
+    }
+    flood.settle(COMMANDS, COMMANDS, COMMANDS).await;
+
+    assert!((0..COMMANDS).all(|thread| Flood::in_thread(&flood.answered, thread) == 1));
+    assert!(flood.told.is_empty());
     assert!(flood.last_acknowledged < flood.last_answered, "the replies were to be slower than the acknowledgements");
     let most = flood.process.size("VmHWM").unwrap();
     assert!(most < MOST_MEMORY, "{most} KiB were in memory");
