@@ -153,7 +153,7 @@ impl Foundation {
                 return Err(RunError::TokenRefused { key: "slack.bot_token", code: error.code });
             }
             let delay = backoff.next(&mut chance);
-            tracing::warn!(%error, delay_s = delay.as_secs(), "Slack does not answer yet; trying again");
+            tracing::warn!(%error, delay_ms = delay.as_millis(), "Slack does not answer yet; trying again");
             self.clock.sleep(delay).await;
         }
     }
