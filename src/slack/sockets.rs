@@ -89,8 +89,9 @@ struct Handle {
     task: task::Id,
     orders: mpsc::Sender<Order>,
     heard: Arc<Mutex<Instant>>,
-    opened: Instant,
-    greeting: Hello,
+    dialed: Instant,
+    /// From the greeting on it is a connection; before, an attempt at one.
+    greeting: Option<Hello>,
 }
 
 impl Handle {
@@ -167,25 +168,42 @@ impl Socket {
             "Slack greeted a connection"
         );
         warn_of_others(hello.connections, self.parts.open.load(Ordering::Relaxed));
-        handle.greeting = hello;
+        metrics::counter!("hitchline_socket_connects_total", "outcome" => "greeted").increment(1);
+        handle.greeting = Some(hello);
         self.tell(Input::Greeted(conn));
     }
 
     fn on_lost(&mut self, conn: Conn, loss: Loss, why: &str) {
+        let handle = self.handles.remove(&conn);
+        // First, so that the next attempt is known.
+        self.tell(Input::Lost(conn, loss));
+        let Some(handle) = handle else { return };
+        match &handle.greeting {
+            Some(hello) => self.log_gone(conn, why, &handle, hello),
+            None => self.log_failed(conn, why),
+        }
+    }
+
+    fn log_gone(&self, conn: Conn, why: &str, handle: &Handle, hello: &Hello) {
         let now = self.parts.clock.now();
         let age = |since: Instant| now.saturating_duration_since(since).as_secs();
-        if let Some(handle) = self.handles.remove(&conn) {
-            tracing::info!(
-                connection = conn,
-                why,
-                age_s = age(handle.opened),
-                last_frame_s = age(handle.heard()),
-                host = handle.greeting.host,
-                connections = handle.greeting.connections,
-                "A connection to Slack is gone"
-            );
-        }
-        self.tell(Input::Lost(conn, loss));
+        tracing::info!(
+            connection = conn,
+            why,
+            age_s = age(handle.dialed),
+            last_frame_s = age(handle.heard()),
+            host = hello.host,
+            connections = hello.connections,
+            "A connection to Slack is gone"
+        );
+    }
+
+    /// Says that an attempt has ended without a greeting, unless we are stopping, which is no failure.
+    fn log_failed(&self, conn: Conn, why: &str) {
+        let Some(next) = self.link.next_attempt() else { return };
+        let next_attempt_ms = next.saturating_duration_since(self.parts.clock.now()).as_millis();
+        tracing::warn!(connection = conn, why, next_attempt_ms, "A connection to Slack could not be opened");
+        metrics::counter!("hitchline_socket_connects_total", "outcome" => "failed").increment(1);
     }
 
     /// A connection's task crashed: for the link it is one that was lost.
@@ -217,7 +235,9 @@ impl Socket {
             Action::Ping(conn) => self.order(conn, Order::Ping),
             Action::Close(conn) => {
                 self.order(conn, Order::Close);
-                self.handles.remove(&conn);
+                if let Some(Handle { greeting: None, .. }) = self.handles.remove(&conn) {
+                    self.log_failed(conn, "given up before a greeting came");
+                }
             }
         }
     }
@@ -235,7 +255,7 @@ impl Socket {
         let heard = Arc::new(Mutex::new(now));
         let connection = Connection::new(conn, self.parts.clone(), self.reports.0.clone(), heard.clone());
         let task = self.tasks.spawn(connection.run(inbox)).id();
-        self.handles.insert(conn, Handle { task, orders, heard, opened: now, greeting: Hello::default() });
+        self.handles.insert(conn, Handle { task, orders, heard, dialed: now, greeting: None });
     }
 
     async fn say_goodbye(&mut self) {

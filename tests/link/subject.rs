@@ -39,10 +39,19 @@ pub(crate) struct Subject {
 impl Subject {
     /// Starts a link to the Web API at `base`.
     pub(crate) fn start(base: &str, clock: Clock) -> Self {
+        Self::counted(base, clock, Arc::default())
+    }
+
+    /// Starts a further link of the same process.
+    pub(crate) fn beside(&self, base: &str, clock: Clock) -> Self {
+        Self::counted(base, clock, self.open.clone())
+    }
+
+    fn counted(base: &str, clock: Clock, open: Arc<AtomicUsize>) -> Self {
         logs::collect();
         let http = Owner::build(&Config::default(), true).unwrap();
         let (status, seen) = watch::channel(LinkStatus::default());
-        let (inbox, open, close) = (Arc::new(Inbox::new()), Arc::<AtomicUsize>::default(), CancellationToken::new());
+        let (inbox, close) = (Arc::new(Inbox::new()), CancellationToken::new());
         let parts = SocketParts {
             http: http.lend(),
             api_url: format!("{base}/api/").parse().unwrap(),
@@ -70,6 +79,17 @@ impl Subject {
 
     pub(crate) async fn becomes_live(&mut self) {
         self.becomes(|state| *state == LinkState::Live).await;
+    }
+
+    /// Waits until so many lines hold `text` while time stands still.
+    pub(crate) async fn wait_for_log(&self, text: &str, lines: usize) {
+        let logged = async {
+            while logs::with(text).len() < lines {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, logged).await.expect("the line in time");
+        assert_eq!(logs::with(text).len(), lines, "{:?}", logs::with(text));
     }
 
     /// Asks it to end; what is under way still comes to its end.

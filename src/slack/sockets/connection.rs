@@ -108,11 +108,7 @@ impl Connection {
                     End::Gone(why) => self.report(News::Lost(Loss::Transient, why)).await,
                 }
             }
-            Err(not_open) => {
-                tracing::warn!(connection = self.conn, why = not_open.why, "A connection to Slack could not be opened");
-                metrics::counter!("hitchline_socket_connects_total", "outcome" => "failed").increment(1);
-                self.report(News::Lost(not_open.loss, not_open.why)).await;
-            }
+            Err(not_open) => self.report(News::Lost(not_open.loss, not_open.why)).await,
         }
     }
 
@@ -185,7 +181,6 @@ impl Connection {
     async fn on_text(&mut self, socket: &mut WebSocket, text: &Utf8Bytes) -> Result<(), tungstenite::Error> {
         match wire::read(text) {
             Frame::Hello(hello) => {
-                metrics::counter!("hitchline_socket_connects_total", "outcome" => "greeted").increment(1);
                 self.report(News::Greeted(hello)).await;
                 Ok(())
             }
