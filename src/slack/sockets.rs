@@ -5,10 +5,10 @@
 
 mod connection;
 mod dial;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,9 @@ use crate::domain::ports::Deliver;
 use crate::http_client::HttpClient;
 use crate::secret::SecretString;
 use connection::{Connection, Order};
+use tally::Others;
+
+pub use tally::Tally;
 
 /// How many reports of connections may wait for the link. When it is full they wait: each connection sends only a handful.
 const REPORTS: usize = 64;
@@ -46,8 +49,8 @@ pub struct SocketParts {
     pub identity: Identity,
     /// Where deliveries go.
     pub deliver: Arc<dyn Deliver>,
-    /// How many connections all links of this process hold; one counter for all of them.
-    pub open: Arc<AtomicUsize>,
+    /// The connections of all links of this process; one tally for all of them.
+    pub tally: Tally,
     /// Time.
     pub clock: Clock,
     /// The seed of the back-off's jitter.
@@ -167,7 +170,7 @@ impl Socket {
             connections = hello.connections,
             "Slack greeted a connection"
         );
-        warn_of_others(hello.connections, self.parts.open.load(Ordering::Relaxed));
+        tell_of_others(hello.connections, self.parts.tally.greeted(hello.connections, self.parts.clock.now()));
         metrics::counter!("hitchline_socket_connects_total", "outcome" => "greeted").increment(1);
         handle.greeting = Some(hello);
         self.tell(Input::Greeted(conn));
@@ -276,13 +279,15 @@ impl Socket {
 }
 
 /// Somebody else may hold connections of the same app, and then gets a share of the messages.
-fn warn_of_others(connections: u32, ours: usize) {
-    if usize::try_from(connections).unwrap_or(usize::MAX) > ours {
-        tracing::warn!(
+fn tell_of_others(connections: u32, others: Others) {
+    match others {
+        Others::AsBefore => {}
+        Others::Appeared { ours } => tracing::warn!(
             connections,
             ours,
-            "Slack counts more connections of this app than ours: some were cut and are not yet missed there, or another process gets \
-             a share of the messages"
-        );
+            "Slack counts more connections of this app than ours: another process gets a share of the messages; stop it, or give it \
+             an app of its own"
+        ),
+        Others::Gone => tracing::info!(connections, "All connections of this app are ours again"),
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -25,7 +24,7 @@ use crate::session::policy::{BackendPolicy, Policy, Route};
 use crate::session::{Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
-use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, sockets};
+use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -198,7 +197,7 @@ impl Foundation {
     }
 
     fn open_sockets(&mut self, me: &AuthTest, base: &Url, app_token: &SecretString, inbox: &Arc<Inbox>) {
-        let open = Arc::new(AtomicUsize::new(0));
+        let tally = Tally::default();
         for _ in 0..self.settings.slack.sockets {
             let (status, seen) = watch::channel(LinkStatus::default());
             let parts = SocketParts {
@@ -207,7 +206,7 @@ impl Foundation {
                 app_token: app_token.clone(),
                 identity: me.identity(),
                 deliver: inbox.clone(),
-                open: open.clone(),
+                tally: tally.clone(),
                 clock: self.clock.clone(),
                 seed: fastrand::u64(..),
             };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hitchline::slack::LinkState;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::bench::Bench;
 use crate::logs;
@@ -112,6 +113,26 @@ async fn somebody_elses_connection_is_warned_of_and_our_own_is_not() {
     assert_eq!(logs::with(OTHERS).len(), 1);
     drop((first, second, third));
     subject.end().await;
+}
+
+// holds: T-4
+#[tokio::test]
+async fn a_connection_that_is_being_opened_is_one_of_ours() {
+    let mut server = Server::start().await;
+    let (clock, _hand) = clock();
+    let mut first = Subject::start(&server.base(), clock.clone());
+    let mut socket = server.socket().await;
+    // The second one's request for an address has been sent, and is never answered.
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second = first.beside(&format!("http://{}", slow.local_addr().unwrap()), clock);
+    let _asking = slow.accept().await.unwrap();
+    socket.greet(2).await;
+    first.becomes_live().await;
+    assert_eq!(logs::with(OTHERS), [""; 0]);
+    drop(socket);
+    second.close();
+    first.end().await;
+    second.end().await;
 }
 
 // holds: T-6
