@@ -1,6 +1,9 @@
 //! One row at a time: attempt, wait, attempt again, settle.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::{Fate, Inner};
 use crate::backoff::Backoff;
@@ -8,9 +11,13 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts};
 use crate::domain::outgoing::{Body, Op, Owed, Place};
 use crate::domain::ports::{WriteError, WriteErrorKind};
+use crate::scope::panic_text;
 
 /// The delays between attempts on one row.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// How many crashes of its delivery a row is given before it counts as one that can never be delivered.
+const CRASHES: u32 = 3;
 
 /// We are stopping; the row stays in the store.
 #[derive(Debug)]
@@ -46,10 +53,15 @@ impl<'a> Lane<'a> {
     pub(super) async fn deliver(&self, owed: &Owed) -> Result<Fate, Stopping> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut chance = fastrand::Rng::new();
+        let mut crashes = 0;
         loop {
             let stop = self.inner.scope.stop();
             let pass = stop.run_until_cancelled(self.inner.gate.pass(&self.inner.clock)).await.ok_or(Stopping)?;
-            let error = match self.attempt(owed).await {
+            let attempt = AssertUnwindSafe(self.attempt(owed)).catch_unwind().await.unwrap_or_else(|panic| {
+                crashes += 1;
+                crashed(owed, panic_text(panic.as_ref()), crashes)
+            });
+            let error = match attempt {
                 Attempt::Sent(ts) => {
                     self.inner.gate.open(pass);
                     return self.note_sent(owed, ts).await;
@@ -156,6 +168,17 @@ fn report(owed: &Owed, error: &WriteError, delay: Duration, attempt: u32) {
         delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
         "A message to Slack waits for another attempt"
     );
+}
+
+/// What a panic in an attempt means for the row. The message may have been sent before it.
+fn crashed(owed: &Owed, reason: &str, crashes: u32) -> Attempt {
+    tracing::error!(owed.id = %owed.id, conversation = %owed.conversation, reason, crashes, "The delivery of a message crashed");
+    metrics::counter!("hitchline_task_crashes_total", "task" => "outbox lane").increment(1);
+    if crashes >= CRASHES {
+        return Attempt::Never(format!("its delivery crashed {crashes} times"));
+    }
+    let code = "crashed".to_owned();
+    Attempt::Later(WriteError { kind: WriteErrorKind::Transient { uncertain: true }, call: "delivery", code })
 }
 
 fn store_failed(error: &crate::store::StoreError) -> WriteError {

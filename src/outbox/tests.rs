@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,12 +18,20 @@ struct Script {
     answers: Mutex<VecDeque<WriteErrorKind>>,
     /// Nothing gets through.
     away: AtomicBool,
+    /// How many calls crash.
+    crashes: AtomicUsize,
 }
 
 impl Script {
     fn call(&self, what: String) -> Result<(), WriteError> {
         let mut calls = self.calls.lock().unwrap();
         calls.push(what);
+        drop(calls);
+        let crash = |left: usize| left.checked_sub(1);
+        assert!(
+            self.crashes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, crash).is_err(),
+            "a crash in the way to Slack"
+        );
         if self.away.load(Ordering::Relaxed) {
             let kind = WriteErrorKind::Transient { uncertain: false };
             return Err(WriteError { kind, call: "test", code: "away".into() });
@@ -339,4 +348,16 @@ async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
     }
     assert_eq!((*refused.borrow()).clone(), None);
     assert_eq!(fixture.slack.count(), 12 + CONVERSATIONS);
+}
+
+#[tokio::test]
+async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_holds_back_the_others() {
+    let once = fixture(&[]);
+    once.slack.crashes.store(1, Ordering::Relaxed);
+    assert_eq!(once.deliver(vec![post("a"), post("b")]).await, ["post a", "post a", "post b"]);
+    let always = fixture(&[]);
+    always.slack.crashes.store(3, Ordering::Relaxed);
+    let row = post("a");
+    assert_eq!(always.deliver(vec![row.clone(), post("b")]).await, ["post a", "post a", "post a", "post b"]);
+    assert_eq!(always.store.row(row.id).await.0, "dead");
 }
