@@ -127,8 +127,6 @@ pub trait SlackWrite: Send + Sync {
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError>;
     /// Ends a growing message; one that has ended already is fine.
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
-    /// Puts a reaction on a message; one that is there already is fine.
-    async fn react(&self, channel: &ChannelId, ts: &Ts, name: &str) -> Result<(), WriteError>;
 }
 
 /// A write that did not work.

@@ -85,9 +85,6 @@ impl SlackWrite for Script {
     async fn stop_stream(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.call(format!("stop {ts}"))
     }
-    async fn react(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
-        self.call("react".into())
-    }
 }
 
 struct Fixture {

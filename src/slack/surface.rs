@@ -118,11 +118,6 @@ impl SlackWrite for Surface {
         let args = json!({"channel": channel, "ts": ts});
         self.ensure("chat.stopStream", channel, args, "message_not_in_streaming_state").await
     }
-
-    async fn react(&self, channel: &ChannelId, ts: &Ts, name: &str) -> Result<(), WriteError> {
-        let args = json!({"channel": channel, "timestamp": ts, "name": name});
-        self.ensure("reactions.add", channel, args, "already_reacted").await
-    }
 }
 
 impl Surface {

@@ -178,7 +178,4 @@ impl SlackWrite for FakeSlack {
         self.step(Step::Stop, Some(ts))?;
         self.change(ts, |shown| shown.streams = false)
     }
-    async fn react(&self, _channel: &ChannelId, _ts: &Ts, _name: &str) -> Result<(), WriteError> {
-        Ok(())
-    }
 }
