@@ -170,17 +170,15 @@ fn find(word: &str) -> Option<&'static Row> {
 fn new_args(args: &str) -> Result<NewArgs, Misuse> {
     let mut parsed = NewArgs::default();
     let mut rest = args;
-    while rest.starts_with("--") {
-        let (option, tail) = next_word(rest);
-        let (value, tail) = next_word(tail);
-        let slot = match option {
-            "--dir" => &mut parsed.dir,
-            "--agent" => &mut parsed.agent,
-            _ => return Err(Misuse::UnknownOption(option.to_owned())),
+    while let Some(option) = option(rest) {
+        let end = option.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(option.len());
+        let (name, tail) = option.split_at(end);
+        let (slot, name) = match name {
+            "dir" => (&mut parsed.dir, "--dir"),
+            "agent" => (&mut parsed.agent, "--agent"),
+            _ => return Err(Misuse::UnknownOption(format!("--{name}"))),
         };
-        if value.is_empty() {
-            return Err(Misuse::MissingValue(if option == "--dir" { "--dir" } else { "--agent" }));
-        }
+        let (value, tail) = value(tail.strip_prefix('=').unwrap_or(tail)).ok_or(Misuse::MissingValue(name))?;
         *slot = Some(value.to_owned());
         rest = tail;
     }
@@ -188,9 +186,21 @@ fn new_args(args: &str) -> Result<NewArgs, Misuse> {
     Ok(parsed)
 }
 
-fn next_word(text: &str) -> (&str, &str) {
+/// What follows the mark of an option. Where people type, two hyphens may have become a dash.
+fn option(text: &str) -> Option<&str> {
+    let option = text.strip_prefix("--").or_else(|| text.strip_prefix(['—', '–']))?;
+    option.starts_with(char::is_alphabetic).then_some(option)
+}
+
+/// A word, or what stands in quotes, straight or curly; and what comes after it.
+fn value(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start();
-    text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
+    let quoted = |open: &[char], close: &[char]| text.strip_prefix(open)?.split_once(close);
+    let (value, rest) = quoted(&['"', '“', '„'], &['"', '”', '“'])
+        .or_else(|| quoted(&['\'', '‘'], &['\'', '’']))
+        .or_else(|| text.split_once(char::is_whitespace))
+        .unwrap_or((text, ""));
+    (!value.is_empty()).then(|| (value, rest.trim_start()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::conversation::ConversationKey;
-use super::ids::{ApprovalId, BotId, ChannelId, TeamId, Ts, TurnId, UserId};
+use super::ids::{ApprovalId, BotId, ChannelId, TeamId, Ts, UserId};
 
 /// Something that a person did, and under which keys it counts as the same thing when it comes again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,11 +134,6 @@ pub enum Button {
         id: ApprovalId,
         /// The option's place in the approval's list, from 0.
         option: usize,
-    },
-    /// Stops a turn.
-    Stop {
-        /// Which turn.
-        turn: TurnId,
     },
 }
 

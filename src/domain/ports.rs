@@ -55,13 +55,25 @@ pub enum Claim {
     Keep(Keep),
 }
 
+/// What an inbound waits behind before it is handled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Line {
+    /// The earlier messages to its conversation's agent, and their answers.
+    #[default]
+    Turn,
+    /// The earlier commands of its conversation, and their answers.
+    Command,
+    /// Nothing: it acts on what runs, or asks for little.
+    AtOnce,
+}
+
 /// The conditions under which an inbound is stored.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// Only when its conversation has an active mapping: a message in a thread that does not mention us.
     pub only_if_followed: bool,
-    /// It is handled as soon as it is stored and does not wait behind a running turn: a command, a click.
-    pub at_once: bool,
+    /// What it waits behind.
+    pub line: Line,
     /// The turn that it starts at once, when its conversation is idle.
     pub intent: Option<Intent>,
 }
@@ -75,6 +87,18 @@ pub struct Intent {
     pub session: SessionId,
     /// The mapping to write along, when the session is new.
     pub new_session: Option<Box<SessionRecord>>,
+}
+
+impl Intent {
+    /// A turn in a session that exists.
+    pub fn follow(session: SessionId) -> Self {
+        Self { turn: TurnId::new(), session, new_session: None }
+    }
+
+    /// The turn with which a session begins.
+    pub fn begin(record: SessionRecord) -> Self {
+        Self { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record)) }
+    }
 }
 
 /// How a claim was settled.

@@ -38,7 +38,7 @@ pub(super) enum NotPressed {
     /// It is settled, or never was.
     Stale,
     /// Somebody else has to decide.
-    NotYours(UserId),
+    NotYours,
 }
 
 impl Approvals {
@@ -78,7 +78,7 @@ impl Approvals {
         let found = self.open.iter().position(|approval| approval.card.id == id).ok_or(NotPressed::Stale)?;
         let approval = &self.open[found];
         if !by.may_decide_for(&approval.card.requester) {
-            return Err(NotPressed::NotYours(approval.card.requester.clone()));
+            return Err(NotPressed::NotYours);
         }
         let chosen = approval.request.options.get(option).ok_or(NotPressed::Stale)?;
         let decision = Decision::Selected { option: chosen.id.clone() };
@@ -88,6 +88,14 @@ impl Approvals {
     /// Takes out one whose time is over, as a rejection.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Settled> {
         let found = self.open.iter().position(|approval| approval.expires <= now)?;
+        let approval = self.open.remove(found);
+        let decision = approval.request.rejection();
+        Some(approval.settle(decision, ApprovalState::Expired))
+    }
+
+    /// Takes out one that nobody will ever see, as a rejection.
+    pub(super) fn reject(&mut self, id: ApprovalId) -> Option<Settled> {
+        let found = self.open.iter().position(|approval| approval.card.id == id)?;
         let approval = self.open.remove(found);
         let decision = approval.request.rejection();
         Some(approval.settle(decision, ApprovalState::Expired))
@@ -152,7 +160,7 @@ mod tests {
     #[test]
     fn only_the_requester_or_an_admin_decides_and_only_once() {
         let (mut approvals, card, _) = opened(&[AllowAlways, AllowOnce, RejectOnce]);
-        assert_eq!(approvals.press(card.id, 1, &person("U2")), Err(NotPressed::NotYours("U1".into())));
+        assert_eq!(approvals.press(card.id, 1, &person("U2")), Err(NotPressed::NotYours));
         assert_eq!(approvals.press(card.id, 9, &person("U1")), Err(NotPressed::Stale));
         let settled = approvals.press(card.id, 1, &person("UADMIN")).unwrap();
         assert_eq!(settled.decision, Decision::Selected { option: "o1".into() });

@@ -1,55 +1,47 @@
-//! What is handled as soon as it is stored: commands, clicks and Slack's own Stop.
+//! Commands, clicks, slash commands, and Slack's own Stop.
 
 use std::sync::Arc;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::inbound::{Button, Click, Inbound, ReplyUrl, Slash, What};
+use crate::domain::ids::{OwedId, UserId};
+use crate::domain::inbound::{Button, Click, Inbound, Message, ReplyUrl, Slash, What};
+use crate::domain::outgoing::{Body, Place};
+use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 use crate::scope::OnCrash;
 
+use super::lines::Later;
 use super::manager::Inner;
-use super::policy::Start;
-use super::rules::{self, Decision};
-use super::slots::{Active, Mapping, Running};
+use super::slots::{Active, Mapping};
 use super::turn::{Control, Press};
 use super::words;
 
 impl Inner {
-    /// Handles what does not wait behind a running turn.
+    /// Handles what waits for nothing.
     pub(super) async fn handle_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
         let admitted = self.admit(&inbound);
-        match (&inbound.what, inbound.conversation()) {
-            (What::Message(message), Some(key)) => {
-                let Some(active) = self.mapping(&key).await else { return };
-                let decision = rules::decide(message, inbound.channel_kind, active.is_some(), &self.parts.policy);
-                match (decision, admitted) {
-                    (Decision::Run(command), Ok(admitted)) => self.run_command(&key, seq, command, &admitted).await,
-                    (Decision::Misused(misuse), Ok(_)) => self.answer(&key, seq, &words::misused(&misuse)).await,
-                    // What it means has changed since it was claimed, for instance because the session was ended meanwhile.
-                    (Decision::Prompt(_), Ok(admitted)) => {
-                        self.enqueue_when_there_is_room(seq, inbound, admitted).await;
-                    }
-                    (Decision::Ignore(_), _) | (_, Err(_)) => self.done(seq).await,
-                }
-                self.slots().forget_if_empty(&key);
-            }
-            (What::Click(click), Some(key)) => {
+        let Some(key) = inbound.conversation() else { return self.slash(seq, inbound, admitted).await };
+        let handled = match &inbound.what {
+            What::Click(click) => {
                 self.click(&key, click, admitted);
-                self.done(seq).await;
+                self.done(&key, seq).await
             }
-            (What::Stop { .. }, Some(key)) => {
+            What::Stop { .. } => {
                 if admitted.is_ok_and(|admitted| self.stop_turn(&key, &admitted)) {
                     tracing::info!(conversation = %key, "A turn was stopped with Slack's own button");
                 }
-                self.done(seq).await;
+                self.done(&key, seq).await
             }
-            (What::Slash(slash), _) => {
-                self.slash(slash, &inbound, admitted);
-                self.done(seq).await;
+            // Where nothing runs, the answer that says so waits like that of any other command.
+            What::Message(_) if admitted.is_ok_and(|admitted| !self.stop_turn(&key, &admitted)) => {
+                self.move_to(&key, Line::Command, seq).await
             }
-            (_, None) => self.done(seq).await,
+            What::Message(_) | What::Slash(_) => self.done(&key, seq).await,
+        };
+        if handled.is_err() {
+            tracing::warn!(conversation = %key, "A click or command is not marked as handled; after a restart it is handled again");
         }
     }
 
@@ -60,76 +52,58 @@ impl Inner {
         seq: i64,
         command: Command,
         by: &Admitted,
-    ) {
-        let answer = match command {
-            Command::New(args) if !args.text.is_empty() => return self.new_with_prompt(key, seq, args, by).await,
-            Command::Help => words::help(self.session_id(key).await.is_some(), &self.parts.policy.command),
-            Command::Status => self.status(key).await,
-            Command::New(args) => match self.new_session(key, &args, by).await {
-                Ok(record) => words::created(&record.id.short(), &record.backend),
-                Err(why_not) => why_not,
-            },
-            Command::Stop if self.stop_turn(key, by) => return self.done(seq).await,
-            Command::Stop => words::NOTHING_RUNS.to_owned(),
-            Command::End => self.end_session(key, seq).await,
+    ) -> Result<(), Later> {
+        let active = self.mapping(key).await?;
+        let answer = match (command, active) {
+            (Command::Help, active) => words::help(active.is_some(), &self.parts.policy.command),
+            (Command::Stop, _) if self.stop_turn(key, by) => return self.done(key, seq).await,
+            (Command::Stop, _) => words::NOTHING_RUNS.to_owned(),
+            (Command::New(_), Some(_)) => words::SESSION_EXISTS.to_owned(),
+            (Command::New(args), None) => self.new_session(key, &args, by).await?,
+            (Command::Status | Command::End, None) => words::NO_SESSION.to_owned(),
+            (Command::Status, Some(active)) => self.status(key, &active.record).await?,
+            (Command::End, Some(active)) => self.end_session(key, seq, active).await?,
         };
         self.answer(key, seq, &answer).await;
+        Ok(())
     }
 
-    async fn status(&self, key: &ConversationKey) -> String {
-        let Some(Some(Active { record, .. })) = self.mapping(key).await else { return words::NO_SESSION.to_owned() };
-        let slots = self.slots();
-        let slot = slots.get(key);
-        let waiting = slot.map_or(0, |slot| slot.queue.len());
-        let doing = if slot.is_some_and(|slot| slot.turn.is_some()) { "working" } else { "idle" };
-        format!(
-            "Session `{}` with `{}` in `{}`: {doing}, {waiting} message(s) waiting.",
-            record.id.short(),
-            record.backend,
-            record.working_dir.display()
-        )
+    async fn status(&self, key: &ConversationKey, record: &SessionRecord) -> Result<String, Later> {
+        let waiting = self.parts.store.waiting(key, Line::Turn).await.map_err(|error| Later::because(key, &error))?;
+        let works = self.slots().get(key).is_some_and(|slot| slot.turn.is_some());
+        Ok(words::status(record, works, waiting))
     }
 
-    /// Starts a session as asked, with its first prompt: they are committed together, when it is the prompt's turn.
-    async fn new_with_prompt(self: &Arc<Self>, key: &ConversationKey, seq: i64, args: NewArgs, by: &Admitted) {
-        match self.may_start(key, &args).await {
-            Ok(start) => self.enqueue_first(key, seq, args.text, by, start).await,
-            Err(why_not) => self.answer(key, seq, &why_not).await,
-        }
-    }
-
-    /// Writes a new mapping, or says why not.
-    async fn new_session(&self, key: &ConversationKey, args: &NewArgs, by: &Admitted) -> Result<SessionRecord, String> {
-        let start = self.may_start(key, args).await?;
+    /// Writes a new mapping that has no prompt yet, or says why not.
+    async fn new_session(&self, key: &ConversationKey, args: &NewArgs, by: &Admitted) -> Result<String, Later> {
+        let start = match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
+            Ok(start) => start,
+            Err(refused) => return Ok(words::not_started(&refused)),
+        };
         let record = self.new_record(key, &start, by.user(), &args.text);
         let created = self.parts.store.create_session(record.clone()).await;
-        created.map_err(|error| format!("The session could not be written down, so it was not started: {error}."))?;
-        self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record: record.clone(), live: None }));
-        Ok(record)
-    }
-
-    /// Where a new session would start, or why it can't.
-    async fn may_start(&self, key: &ConversationKey, args: &NewArgs) -> Result<Start, String> {
-        if self.session_id(key).await.is_some() {
-            return Err(words::SESSION_EXISTS.to_owned());
-        }
-        let start = self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref());
-        start.map_err(|refused| format!("I did not start a session: {refused}."))
+        created.map_err(|error| Later::because(key, &error))?;
+        let told = words::created(&record.id.short(), &record.backend);
+        self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));
+        Ok(told)
     }
 
     /// Ends a session for good: the tombstone is written before the backend is told. What was waiting for it when the end was said,
     /// the event `seq`, ends with it.
-    async fn end_session(self: &Arc<Self>, key: &ConversationKey, seq: i64) -> String {
-        let Some(Some(Active { record, live })) = self.mapping(key).await else { return words::NO_SESSION.to_owned() };
-        if let Err(error) = self.parts.store.end_session(record.id).await {
-            return format!("The end could not be written down, so the session goes on: {error}.");
-        }
+    async fn end_session(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        Active { record, live }: Active,
+    ) -> Result<String, Later> {
+        let ended = self.parts.store.end_session(record.id, key.clone(), seq).await;
+        let waiting = ended.map_err(|error| Later::because(key, &error))?;
         tracing::info!(conversation = %key, session.id = %record.id, "A session was ended by a person");
-        let (running, waiting) = {
+        let running = {
             let mut slots = self.slots();
             let slot = slots.entry(key);
             slot.mapping = Mapping::None;
-            (slot.turn.clone(), slot.take_waiting(seq))
+            slot.turn.clone()
         };
         if let Some(running) = running {
             let _stopping = running.controls.try_send(Control::End);
@@ -137,10 +111,7 @@ impl Inner {
         if let Some(session) = live {
             self.end_live(key.clone(), session);
         }
-        for work in &waiting {
-            self.done(work.seq).await;
-        }
-        words::ended(waiting.len())
+        Ok(words::ended(waiting))
     }
 
     /// Stops the running turn, if there is one and `by` may. Whoever may prompt here may stop.
@@ -159,37 +130,76 @@ impl Inner {
             }
         };
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
-        let control = match (&click.button, &running) {
-            (Button::Approval { id, option }, _) => {
-                Control::Press(Press { id: *id, option: *option, by, reply: click.reply.clone() })
-            }
-            (Button::Stop { turn }, Some(Running { turn: now, .. })) if turn == now => Control::Stop,
-            (Button::Stop { .. }, _) => return self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned()),
-        };
-        let taken = running.is_some_and(|running| running.controls.try_send(control).is_ok());
-        if !taken {
+        let Button::Approval { id, option } = click.button;
+        let press = Control::Press(Press { id, option, by, reply: click.reply.clone() });
+        if running.is_none_or(|running| running.controls.try_send(press).is_err()) {
             self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned());
         }
     }
 
-    fn slash(self: &Arc<Self>, slash: &Slash, inbound: &Inbound, admitted: Result<Admitted, Denied>) {
-        let answer = match (admitted, command::read(&slash.text, Entry::Slash)) {
+    async fn slash(self: &Arc<Self>, seq: i64, inbound: Inbound, admitted: Result<Admitted, Denied>) {
+        let What::Slash(slash) = &inbound.what else { return };
+        let reading = command::read(&slash.text, Entry::Slash);
+        let answer = match (admitted, reading) {
             (Err(denied), _) => words::denied(denied, &inbound.author.user),
+            (Ok(_), Reading::Command(Command::New(args))) => match self.open_thread(seq, &inbound, args).await {
+                Ok(()) => return,
+                Err(why_not) => why_not,
+            },
             (_, Reading::Command(Command::Help)) => words::help(false, &self.parts.policy.command),
-            (_, Reading::Misused(misuse)) => words::misused(&misuse),
+            (_, Reading::Misused(misuse)) => words::misused_slash(&misuse, &self.parts.policy.command),
             (_, Reading::Command(_) | Reading::Prompt(_)) => words::THREADS_ONLY.to_owned(),
         };
         self.respond(Some(slash.reply.clone()), answer);
+        if let Err(error) = self.parts.store.done(seq).await {
+            tracing::warn!(%error, "A slash command is not marked as handled; after a restart it is answered again");
+        }
+    }
+
+    /// Opens a thread in the channel of a slash command, in which its author's `new` then stands like a message of theirs. Or says why
+    /// that can't be.
+    async fn open_thread(self: &Arc<Self>, seq: i64, inbound: &Inbound, args: NewArgs) -> Result<(), String> {
+        let start = self.parts.policy.start(&inbound.channel, args.agent.as_deref(), args.dir.as_deref());
+        start.map_err(|refused| words::not_started(&refused))?;
+        let place = Place { channel: inbound.channel.clone(), thread: None };
+        let root = Body::Text(self.thread_root(&inbound.author.user, &args.text));
+        let posted = self.parts.slack.post(&place, &root, OwedId::new()).await;
+        let ts = posted.map_err(|error| {
+            tracing::warn!(channel.id = %inbound.channel, %error, "A thread for a new session could not be opened");
+            words::no_thread(&error.code)
+        })?;
+        let What::Slash(Slash { text, .. }) = &inbound.what else { return Ok(()) };
+        // With the mark that makes it a command wherever it stands.
+        let text = format!("!{}", text.trim_start().trim_start_matches('!'));
+        let message = Message { ts: ts.clone(), thread: Some(ts), text, mention: true, files: 0 };
+        let asked = Inbound { what: What::Message(message), ..inbound.clone() };
+        let Some(key) = asked.conversation() else { return Ok(()) };
+        self.parts.store.replace(seq, asked).await.map_err(|error| {
+            tracing::error!(conversation = %key, %error, "A slash command could not be moved into its thread");
+            words::CRASHED.to_owned()
+        })?;
+        self.stored_in(&key, Line::Turn, seq);
+        Ok(())
+    }
+
+    /// What a thread begins with that a slash command opened.
+    fn thread_root(&self, author: &UserId, text: &str) -> String {
+        let said = self.parts.render.parts(text).into_iter().next();
+        said.map_or_else(|| format!("A new session for <@{author}>"), |said| format!("<@{author}>: {said}"))
     }
 
     /// Answers one person alone, at most once; nothing waits for it.
     pub(super) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: String) {
         let Some(to) = to else { return };
+        let Ok(place) = self.private_answers.clone().try_acquire_owned() else {
+            return tracing::warn!("Too many private answers are on their way; one is left out");
+        };
         let inner = self.clone();
         self.parts.scope.spawn("private answer", OnCrash::Log, async move {
             if let Err(error) = inner.parts.slack.respond(&to, &markdown).await {
                 tracing::warn!(%error, "A private answer did not arrive");
             }
+            drop(place);
         });
     }
 }

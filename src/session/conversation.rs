@@ -1,30 +1,32 @@
 //! A conversation's task: one message after the other, until none is left.
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use crate::backend::error::{BackendError, Kind, Phase as Doing};
 use crate::backend::{Session, StartSpec};
+use crate::domain::access::Admitted;
 use crate::domain::agent::Prompt;
+use crate::domain::command::{Command, NewArgs};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{SessionId, TurnId};
-use crate::domain::inbound::Message;
+use crate::domain::ids::SessionId;
+use crate::domain::inbound::{ChannelKind, Message};
 use crate::domain::outgoing::{Owed, Place};
-use crate::domain::ports::Intent;
+use crate::domain::ports::{Intent, Line};
 use crate::domain::session::{BackendRef, SessionRecord};
+use crate::outbox::Fate;
 use crate::scope::OnCrash;
-use crate::store::TurnEnd;
+use crate::store::{StoreError, TurnEnd};
 
+use super::lines::Later;
 use super::manager::Inner;
 use super::reply::QUIET;
 use super::rules::{self, Decision};
-use super::slots::{Active, Mapping, Running, Work};
+use super::slots::{Active, Mapping, Running};
 use super::turn::{self, Finished, Turn};
 use super::words;
 
@@ -46,26 +48,27 @@ struct Ready {
     context_lost: bool,
 }
 
-impl Inner {
-    /// Runs the conversation until nothing waits in it.
-    pub(super) async fn converse(self: Arc<Self>, key: ConversationKey) {
-        while let Some(work) = self.next(&key) {
-            let seq = work.seq;
-            if AssertUnwindSafe(self.handle(&key, work)).catch_unwind().await.is_err() {
-                self.after_crash(&key, seq).await;
-            }
-        }
-    }
+/// A message that is handled now.
+pub(super) struct Work {
+    pub(super) seq: i64,
+    pub(super) message: Message,
+    pub(super) kind: ChannelKind,
+    pub(super) admitted: Admitted,
+    /// Set when the intent was committed with the event.
+    pub(super) intent: Option<Intent>,
+}
 
+impl Inner {
     /// A crash ends the turn visibly, and nothing else: the conversation goes on with a fresh start of its session.
-    async fn after_crash(&self, key: &ConversationKey, seq: i64) {
+    pub(super) async fn after_crash(&self, key: &ConversationKey, line: Line, seq: i64) {
         tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
         metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
-        let live = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            Some(Mapping::Active(active)) => active.live.take(),
+        let running = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
+            // A command has no part in what runs.
+            Some(Mapping::Active(active)) if line == Line::Turn => active.live.take(),
             _ => None,
         };
-        if let Some(session) = live {
+        if let Some(session) = running {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             self.see_off(key, deadline, session.release(deadline)).await;
         }
@@ -80,53 +83,86 @@ impl Inner {
         }
     }
 
-    async fn handle(self: &Arc<Self>, key: &ConversationKey, work: Work) {
-        let Some(active) = self.mapping(key).await else { return };
+    /// Does what a message asks for, in its line.
+    pub(super) async fn handle(self: &Arc<Self>, key: &ConversationKey, line: Line, work: Work) -> Result<(), Later> {
         if let Some(intent) = work.intent.clone() {
             let text = work.message.text.clone();
-            return self.run_turn(key, work, intent, text).await;
+            self.run_turn(key, work, intent, text).await;
+            return Ok(());
         }
-        if work.start.is_some() {
-            return match active {
-                Some(_) => self.answer(key, work.seq, words::SESSION_EXISTS).await,
-                None => self.prompt(key, work, None).await,
-            };
+        let active = self.mapping(key).await?;
+        let decision = rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy);
+        if line == Line::Command && decision.line(active.is_some()) == Line::Turn {
+            // What it means has changed since it was claimed, for instance because the session was ended meanwhile.
+            return self.move_to(key, Line::Turn, work.seq).await;
         }
-        match rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy) {
-            Decision::Ignore(_) => self.done(work.seq).await,
-            Decision::Misused(misuse) => self.answer(key, work.seq, &words::misused(&misuse)).await,
+        match decision {
+            Decision::Ignore(_) => self.done(key, work.seq).await,
+            Decision::Misused(misuse) => {
+                self.answer(key, work.seq, &words::misused(&misuse)).await;
+                Ok(())
+            }
+            Decision::Run(Command::New(args)) if active.is_none() && !args.text.is_empty() => {
+                self.prompt_anew(key, work, &args).await
+            }
             Decision::Run(command) => self.run_command(key, work.seq, command, &work.admitted).await,
-            Decision::Prompt(text) => {
-                let message = Message { text, ..work.message.clone() };
-                self.prompt(key, Work { message, ..work }, active).await;
+            Decision::Prompt(text) => match active {
+                Some(active) => self.prompt(key, work, Intent::follow(active.record.id), text).await,
+                None => self.prompt_anew(key, work, &NewArgs { text, ..NewArgs::default() }).await,
+            },
+        }
+    }
+
+    /// Starts a session as asked, with its first prompt.
+    pub(super) async fn prompt_anew(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        work: Work,
+        args: &NewArgs,
+    ) -> Result<(), Later> {
+        match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
+            Ok(start) => {
+                let record = self.new_record(key, &start, work.admitted.user(), &args.text);
+                self.prompt(key, work, Intent::begin(record), args.text.clone()).await
+            }
+            Err(refused) => {
+                self.answer(key, work.seq, &words::not_started(&refused)).await;
+                Ok(())
             }
         }
     }
 
-    /// Gives a message's text to the agent.
-    async fn prompt(self: &Arc<Self>, key: &ConversationKey, work: Work, active: Option<Active>) {
-        let text = work.message.text.clone();
-        if let Some(intent) = self.begin(key, &work, active.as_ref(), &text).await {
-            self.run_turn(key, work, intent, text).await;
+    /// Gives `text` to the agent.
+    async fn prompt(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        work: Work,
+        intent: Intent,
+        text: String,
+    ) -> Result<(), Later> {
+        let begun = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await;
+        // It no longer waits when the session was ended in this moment, and what waited for it too.
+        if !begun.map_err(|error| Later::because(key, &error))? {
+            return Ok(());
         }
+        if let Some(record) = &intent.new_session {
+            self.slots().entry(key).mapping =
+                Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
+        }
+        self.run_turn(key, work, intent, text).await;
+        Ok(())
     }
 
-    /// The conversation's mapping, asked of the store the first time. `None` when the store can't say: the message stays there.
-    pub(super) async fn mapping(&self, key: &ConversationKey) -> Option<Option<Active>> {
+    /// The conversation's mapping, asked of the store the first time.
+    pub(super) async fn mapping(&self, key: &ConversationKey) -> Result<Option<Active>, Later> {
         {
             let mut slots = self.slots();
             let slot = slots.entry(key);
             if slot.is_mapped().is_some() {
-                return Some(slot.active().cloned());
+                return Ok(slot.active().cloned());
             }
         }
-        let record = match self.parts.store.session_in(key).await {
-            Ok(record) => record,
-            Err(error) => {
-                tracing::error!(conversation = %key, %error, "The mapping of a conversation can't be read; its message waits for a restart");
-                return None;
-            }
-        };
+        let record = self.parts.store.session_in(key).await.map_err(|error| Later::because(key, &error))?;
         let found = record.map_or(Mapping::None, |record| Mapping::Active(Box::new(Active { record, live: None })));
         let mut slots = self.slots();
         let slot = slots.entry(key);
@@ -134,39 +170,15 @@ impl Inner {
         if slot.is_mapped().is_none() {
             slot.mapping = found;
         }
-        Some(slot.active().cloned())
-    }
-
-    /// Commits the intent of a turn, and its session when that is new.
-    async fn begin(&self, key: &ConversationKey, work: &Work, active: Option<&Active>, text: &str) -> Option<Intent> {
-        let new_session = match active {
-            Some(_) => None,
-            None => match work.start.clone().map_or_else(|| self.parts.policy.start(&key.channel, None, None), Ok) {
-                Ok(start) => Some(Box::new(self.new_record(key, &start, work.admitted.user(), text))),
-                Err(refused) => {
-                    self.answer(key, work.seq, &refused.to_string()).await;
-                    return None;
-                }
-            },
-        };
-        let session = active.map(|active| active.record.id).or_else(|| new_session.as_ref().map(|record| record.id))?;
-        let intent = Intent { turn: TurnId::new(), session, new_session };
-        if let Err(error) = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await {
-            tracing::error!(conversation = %key, %error, "A turn could not be written down, so it is not started; its message waits for a restart");
-            return None;
-        }
-        if let Some(record) = &intent.new_session {
-            self.slots().entry(key).mapping =
-                Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
-        }
-        Some(intent)
+        Ok(slot.active().cloned())
     }
 
     async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) {
         let active = self.slots().get(key).and_then(|slot| slot.active()).cloned();
         let Some(active) = active.filter(|active| active.record.id == intent.session) else {
             // It was ended between its commit and now.
-            return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
+            let delivered = self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
+            return self.until_stopping(delivered).await;
         };
         let (controls, mut inbox) = mpsc::channel(CONTROLS);
         let running = Running { turn: intent.turn, controls };
@@ -194,12 +206,13 @@ impl Inner {
             Err(finished) => finished,
         };
         let dead = self.after_turn(key, &active.record, &finished);
-        self.close_turn(key, &work, &intent, finished).await;
+        let delivered = self.close_turn(key, &work, &intent, finished).await;
         // The person is told first, the next message waits.
         if let Some(session) = dead {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             self.see_off(key, deadline, session.release(deadline)).await;
         }
+        self.until_stopping(delivered).await;
     }
 
     /// Shows that the agent is being started, where that takes a while.
@@ -301,8 +314,15 @@ impl Inner {
         Some(dead)
     }
 
-    /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox.
-    async fn close_turn(&self, key: &ConversationKey, work: &Work, intent: &Intent, finished: Finished) {
+    /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox. The inner future ends
+    /// when it has been delivered.
+    async fn close_turn(
+        &self,
+        key: &ConversationKey,
+        work: &Work,
+        intent: &Intent,
+        finished: Finished,
+    ) -> impl Future<Output = Fate> + Send + use<> {
         let session_ended = finished.session_ended();
         metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);
         let end = TurnEnd {
@@ -315,34 +335,39 @@ impl Inner {
             now_ms: self.parts.clock.wall_ms(),
         };
         while let Err(error) = self.parts.store.finish_turn(end.clone()).await {
-            tracing::error!(conversation = %key, turn.id = %intent.turn, %error, "An answer is not committed yet; trying again");
-            tokio::select! {
-                biased;
-                () = self.parts.scope.stop().cancelled() => return,
-                () = self.parts.clock.sleep(COMMIT_RETRY) => {}
+            if self.is_over(key, &error).await {
+                break;
             }
         }
-        let delivered = self.parts.outbox.send(end.owed);
+        self.parts.outbox.send(end.owed)
+    }
+
+    /// Answers a message durably, marks it as handled, and waits until the answer has been delivered.
+    pub(super) async fn answer(&self, key: &ConversationKey, seq: i64, markdown: &str) {
+        let owed = self.say(key, None, markdown);
+        let now_ms = self.parts.clock.wall_ms();
+        while let Err(error) = self.parts.store.owe(owed.clone(), Some(seq), now_ms).await {
+            if self.is_over(key, &error).await {
+                return;
+            }
+        }
+        self.until_stopping(self.parts.outbox.send(owed)).await;
+    }
+
+    /// Waits before the next attempt to commit what people wait for. Returns whether there is none, because everything stops.
+    async fn is_over(&self, key: &ConversationKey, error: &StoreError) -> bool {
+        tracing::error!(conversation = %key, %error, "An answer is not committed yet; trying again");
+        self.parts.scope.stop().run_until_cancelled(self.parts.clock.sleep(COMMIT_RETRY)).await.is_none()
+    }
+
+    async fn until_stopping(&self, delivered: impl Future<Output = Fate>) {
         let _stopping = self.parts.scope.finish().run_until_cancelled(delivered).await;
     }
 
-    /// Answers a message durably and marks it as handled.
-    pub(super) async fn answer(&self, key: &ConversationKey, seq: i64, markdown: &str) {
-        let owed = self.say(key, None, markdown);
-        self.owe(owed, Some(seq)).await;
-    }
-
-    /// Commits rows that belong to no turn's end, and hands them to the outbox.
-    pub(super) async fn owe(&self, owed: Vec<Owed>, done: Option<i64>) {
-        match self.parts.store.owe(owed.clone(), done, self.parts.clock.wall_ms()).await {
-            Ok(()) => drop(self.parts.outbox.send(owed)),
-            Err(error) => tracing::error!(%error, "An answer could not be written down, so it is not sent"),
-        }
-    }
-
-    /// The session's id of a conversation, when it has one.
-    pub(super) async fn session_id(&self, key: &ConversationKey) -> Option<SessionId> {
-        self.mapping(key).await.flatten().map(|active| active.record.id)
+    /// Commits rows that belong to no turn's end, and hands them to the outbox; says whether Slack took them.
+    pub(super) async fn owe(&self, owed: Vec<Owed>) -> Result<impl Future<Output = Fate> + Send + use<>, StoreError> {
+        self.parts.store.owe(owed.clone(), None, self.parts.clock.wall_ms()).await?;
+        Ok(self.parts.outbox.send(owed))
     }
 }
 

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::TurnId;
 use crate::domain::inbound::{Inbound, Message, What};
 use crate::domain::outgoing::Place;
-use crate::domain::ports::{Claim, Intake, Intent, Keep, Settled};
+use crate::domain::ports::{Claim, Intake, Intent, Keep, Line, Settled};
 use crate::scope::OnCrash;
 
+use super::conversation::Work;
 use super::manager::{Inner, Manager};
 use super::rules::{self, Decision};
-use super::slots::{Active, Mapping, Phase, Reserved, Slot, Slots, Work};
+use super::slots::{Active, Mapping, Phase, Reserved, Slot, Slots};
 use super::words;
 
 /// How soon somebody is told once more that too many messages wait in a thread.
@@ -27,7 +29,7 @@ impl Intake for Manager {
             What::Message(message) => self.0.claim_message(inbound, message),
             // Who may do it is decided when it is handled: the answer is for them alone.
             What::Click(_) | What::Slash(_) | What::Stop { .. } => {
-                Claim::Keep(Keep { at_once: true, ..Keep::default() })
+                Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() })
             }
         }
     }
@@ -62,32 +64,32 @@ impl Inner {
         let Some(mapped) = mapped else {
             return Claim::Keep(Keep { only_if_followed: !addressed, ..Keep::default() });
         };
-        match rules::decide(message, inbound.channel_kind, mapped, policy) {
-            Decision::Ignore(reason) => Claim::Drop(reason),
-            Decision::Run(_) | Decision::Misused(_) => Claim::Keep(Keep { at_once: true, ..Keep::default() }),
-            Decision::Prompt(text) => {
-                let intent = self.reserve(&mut slots, &key, admitted, text);
-                Claim::Keep(Keep { intent, ..Keep::default() })
-            }
-        }
+        let decision = rules::decide(message, inbound.channel_kind, mapped, policy);
+        let line = decision.line(mapped);
+        let intent = match decision {
+            Decision::Ignore(reason) => return Claim::Drop(reason),
+            Decision::Prompt(text) => self.reserve(&mut slots, &key, admitted, text),
+            Decision::Run(_) | Decision::Misused(_) => None,
+        };
+        Claim::Keep(Keep { line, intent, ..Keep::default() })
     }
 
     /// Reserves an idle conversation for a turn that starts with the event's own commit.
     fn reserve(&self, slots: &mut Slots, key: &ConversationKey, admitted: Admitted, text: String) -> Option<Intent> {
-        if slots.draining || slots.backlog.is_some() || slots.get(key).is_some_and(|slot| !slot.is_idle()) {
+        if slots.draining || slots.get(key).is_some_and(|slot| !slot.is_idle()) {
             return None;
         }
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let place = self.queue(Line::Turn).place()?;
         let mapped = slots.get(key).and_then(|slot| slot.active()).map(|active| active.record.id);
-        let new_session = if mapped.is_some() {
-            None
+        let intent = if let Some(session) = mapped {
+            Intent::follow(session)
         } else {
             let start = self.parts.policy.start(&key.channel, None, None).ok()?;
-            Some(Box::new(self.new_record(key, &start, admitted.user(), &text)))
+            Intent::begin(self.new_record(key, &start, admitted.user(), &text))
         };
-        let session = mapped.or_else(|| new_session.as_ref().map(|record| record.id))?;
-        slots.entry(key).phase = Phase::Claimed(Box::new(Reserved { admitted, text, permit }));
-        Some(Intent { turn: TurnId::new(), session, new_session })
+        *slots.entry(key).phase_mut(Line::Turn) =
+            Phase::Claimed { reserved: Box::new(Reserved { admitted, text, place }), more: false };
+        Some(intent)
     }
 
     fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
@@ -102,67 +104,42 @@ impl Inner {
     }
 
     fn stored(self: &Arc<Self>, seq: i64, inbound: Inbound, keep: Keep) {
-        if let Some(intent) = keep.intent {
-            return self.start_claimed(seq, inbound, intent);
+        match (keep.intent, keep.line, inbound.conversation()) {
+            (Some(intent), _, _) => self.start_claimed(seq, inbound, intent),
+            (None, line @ (Line::Turn | Line::Command), Some(key)) => self.stored_in(&key, line, seq),
+            (None, ..) => drop(self.act(seq, inbound)),
         }
-        if keep.at_once {
-            let inner = self.clone();
-            self.parts.scope.spawn("command", OnCrash::Log, async move { inner.handle_at_once(seq, inbound).await });
-            return;
-        }
-        let Ok(admitted) = self.admit(&inbound) else { return };
-        let permit = {
-            let mut slots = self.slots();
-            // Order: once something waits in the store, everything after it does.
-            let permit = if slots.backlog.is_none() { self.permits.clone().try_acquire_owned().ok() } else { None };
-            if permit.is_none() {
-                slots.extend_backlog(seq);
-            }
-            permit
-        };
-        match permit {
-            Some(permit) => self.enqueue(seq, inbound, admitted, permit),
-            None => self.backlogged.notify_one(),
-        }
+    }
+
+    /// Acts on what waits for nothing, in a task of its own.
+    pub(super) fn act(self: &Arc<Self>, seq: i64, inbound: Inbound) -> JoinHandle<()> {
+        let inner = self.clone();
+        self.parts.scope.spawn("command", OnCrash::Log, async move { inner.handle_at_once(seq, inbound).await })
     }
 
     fn start_claimed(self: &Arc<Self>, seq: i64, inbound: Inbound, intent: Intent) {
         let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
-        {
+        let reserved = {
             let mut slots = self.slots();
             let slot = slots.entry(&key);
-            let Phase::Claimed(reserved) = std::mem::replace(&mut slot.phase, Phase::Running) else { return };
+            let Some(reserved) = slot.take_claim() else { return };
             if let Some(record) = &intent.new_session {
                 slot.mapping = Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
             }
-            let Reserved { admitted, text, permit } = *reserved;
-            let message = Message { text, ..message };
-            let work = Work {
-                seq,
-                message,
-                kind: inbound.channel_kind,
-                admitted,
-                intent: Some(intent),
-                start: None,
-                _permit: permit,
-            };
-            slot.queue.push_front(work);
-        }
-        self.run_conversation(key);
+            reserved
+        };
+        let Reserved { admitted, text, place } = reserved;
+        let message = Message { text, ..message };
+        let work = Work { seq, message, kind: inbound.channel_kind, admitted, intent: Some(intent) };
+        self.run_line(key, Line::Turn, place, Some(work));
     }
 
+    /// Gives back what a claim reserved that came to nothing; what was stored meanwhile has its turn.
     fn release_claim(self: &Arc<Self>, inbound: &Inbound) {
         let Some(key) = inbound.conversation() else { return };
-        let waiting = {
-            let mut slots = self.slots();
-            let slot = slots.entry(&key);
-            slot.phase = if slot.queue.is_empty() { Phase::Idle } else { Phase::Running };
-            let waiting = !slot.queue.is_empty();
-            slots.forget_if_empty(&key);
-            waiting
-        };
-        if waiting {
-            self.run_conversation(key);
+        let reserved = self.slots().get_mut(&key).and_then(Slot::take_claim);
+        if let Some(Reserved { place, .. }) = reserved {
+            self.run_line(key, Line::Turn, place, None);
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::backend::error::BackendError;
 use crate::backend::{Backend, Backends, Session};
@@ -16,24 +16,24 @@ use crate::clock::Clock;
 use crate::domain::access::{Admitted, Denied, Gate};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
-use crate::domain::inbound::{ChannelKind, Inbound, Message, What};
+use crate::domain::inbound::Inbound;
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Render, SlackWrite};
+use crate::domain::ports::{Line, Render, SlackWrite};
 use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Queued, Store, StoreError};
 
+use super::lines::{Later, Queue};
 use super::policy::{Policy, Start};
-use super::slots::{Phase, Slots, Work};
+use super::slots::Slots;
 use super::turn::Control;
 use super::words;
 
-/// How many messages are in memory at once, from before their commit until their answer is delivered. What comes beyond that waits
-/// in the store: this, and not a channel, is what bounds memory in a flood.
-const IN_MEMORY: usize = 512;
-/// How many stored messages are fetched at a time when there is room again.
-const FETCH: usize = 64;
+/// How many answers for one person alone may be on their way; a further one is left out.
+const PRIVATE_ANSWERS: usize = 64;
+/// How many inbounds that a crash cut off are read at a time.
+const PAGE: usize = 64;
 /// How much of the first prompt describes a session.
 const DESCRIPTION: usize = 80;
 
@@ -73,15 +73,16 @@ pub struct Manager(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) parts: Parts,
     slots: Mutex<Slots>,
-    pub(super) permits: Arc<Semaphore>,
-    /// Told when something waits in the store only.
-    pub(super) backlogged: Notify,
+    turns: Queue,
+    commands: Queue,
+    /// Bounds the answers for one person alone.
+    pub(super) private_answers: Arc<Semaphore>,
     /// Who was just told that too many messages wait in a conversation.
     pub(super) refusals: Mutex<HashSet<(ConversationKey, UserId)>>,
     /// Strangers who were told that they may not prompt.
     pub(super) told: Mutex<HashSet<UserId>>,
-    /// Told whenever a conversation comes to rest.
-    rested: Notify,
+    /// Told whenever a line comes to rest.
+    pub(super) rested: Notify,
 }
 
 /// The pool in numbers.
@@ -107,8 +108,9 @@ impl Manager {
         Self(Arc::new(Inner {
             parts,
             slots: Mutex::default(),
-            permits: Arc::new(Semaphore::new(IN_MEMORY)),
-            backlogged: Notify::new(),
+            turns: Queue::turns(),
+            commands: Queue::commands(),
+            private_answers: Arc::new(Semaphore::new(PRIVATE_ANSWERS)),
             refusals: Mutex::default(),
             told: Mutex::default(),
             rested: Notify::new(),
@@ -121,10 +123,10 @@ impl Manager {
             tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
             self.0.close_interrupted(turn).await?;
         }
-        let newest = self.0.parts.store.requeue().await?;
-        self.0.slots().backlog = (newest > 0).then_some((0, newest));
-        let manager = self.clone();
-        self.0.parts.scope.spawn("backlog", OnCrash::Stop, async move { manager.fetch_backlog().await });
+        self.0.take_up_line(Line::Turn).await?;
+        self.0.take_up_line(Line::Command).await?;
+        let inner = self.0.clone();
+        self.0.parts.scope.spawn("cut off", OnCrash::Log, async move { inner.take_up_cut_off().await });
         Ok(())
     }
 
@@ -178,61 +180,6 @@ impl Manager {
         .await;
         failures
     }
-
-    async fn fetch_backlog(&self) {
-        let finish = self.0.parts.scope.finish().clone();
-        loop {
-            let backlogged = self.0.backlogged.notified();
-            tokio::select! {
-                biased;
-                () = finish.cancelled() => return,
-                more = self.fetch_some() => if more { continue },
-            }
-            tokio::select! {
-                biased;
-                () = finish.cancelled() => return,
-                () = backlogged => {}
-            }
-        }
-    }
-
-    /// Fetches what is next in the store. Returns whether there may be more.
-    async fn fetch_some(&self) -> bool {
-        let Some((after, last)) = self.0.slots().backlog else { return false };
-        let queued = match self.0.parts.store.queued(after, FETCH).await {
-            Ok(queued) => queued,
-            Err(error) => {
-                tracing::error!(%error, "Waiting messages can't be read; trying again");
-                self.0.parts.clock.sleep(Duration::from_secs(1)).await;
-                return true;
-            }
-        };
-        let queued: Vec<Queued> = queued.into_iter().filter(|queued| queued.seq <= last).collect();
-        if queued.is_empty() {
-            return !self.0.slots().end_backlog(last);
-        }
-        for queued in queued {
-            self.0.slots().advance_backlog(queued.seq);
-            self.take_up(queued).await;
-        }
-        true
-    }
-
-    async fn take_up(&self, queued: Queued) {
-        let Queued { seq, inbound } = queued;
-        if !matches!(inbound.what, What::Message(_)) {
-            // In a task of its own, like one that comes now: its crash must not be the daemon's, at each start anew.
-            let inner = self.0.clone();
-            let task = async move { inner.handle_at_once(seq, inbound).await };
-            self.0.parts.scope.spawn("command", OnCrash::Log, task);
-            return;
-        }
-        let Ok(permit) = self.0.permits.clone().acquire_owned().await else { return };
-        match self.0.admit(&inbound) {
-            Ok(admitted) => self.0.enqueue(seq, inbound, admitted, permit),
-            Err(_denied_since) => self.0.done(seq).await,
-        }
-    }
 }
 
 // === What the manager's own modules share ===
@@ -268,64 +215,36 @@ impl Inner {
         }
     }
 
-    /// Puts a message into its conversation's queue and wakes the conversation.
-    pub(super) fn enqueue(
-        self: &Arc<Self>,
-        seq: i64,
-        inbound: Inbound,
-        admitted: Admitted,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
-        let kind = inbound.channel_kind;
-        self.enqueue_work(&key, Work { seq, message, kind, admitted, intent: None, start: None, _permit: permit });
-    }
-
-    fn enqueue_work(self: &Arc<Self>, key: &ConversationKey, work: Work) {
-        let idle = {
-            let mut slots = self.slots();
-            if slots.draining {
-                return;
-            }
-            let slot = slots.entry(key);
-            slot.queue.push_back(work);
-            let idle = matches!(slot.phase, Phase::Idle);
-            if idle {
-                slot.phase = Phase::Running;
-            }
-            idle
-        };
-        if idle {
-            self.run_conversation(key.clone());
+    pub(super) fn queue(&self, line: Line) -> &Queue {
+        match line {
+            Line::Turn => &self.turns,
+            Line::Command | Line::AtOnce => &self.commands,
         }
     }
 
-    /// The same, once there is room for one more in memory.
-    pub(super) async fn enqueue_when_there_is_room(self: &Arc<Self>, seq: i64, inbound: Inbound, admitted: Admitted) {
-        if let Ok(permit) = self.permits.clone().acquire_owned().await {
-            self.enqueue(seq, inbound, admitted, permit);
+    /// Handles what was to be handled at once and was cut off.
+    async fn take_up_cut_off(self: &Arc<Self>) {
+        let mut after = 0;
+        loop {
+            let page = match self.parts.store.cut_off(after, PAGE).await {
+                Ok(page) if page.is_empty() => return,
+                Ok(page) => page,
+                Err(error) => {
+                    return tracing::error!(%error, "Clicks and slash commands that were cut off can't be read");
+                }
+            };
+            for Queued { seq, inbound } in page {
+                after = seq;
+                match inbound {
+                    // In a task of its own: its crash must not keep the others from being taken up, at each start anew.
+                    Ok(inbound) => drop(self.act(seq, inbound).await),
+                    Err(why) => {
+                        tracing::error!(seq, %why, "A stored click or command can't be read and is set aside in the inbox");
+                        let _next_time = self.parts.store.set_event_aside(seq).await;
+                    }
+                }
+            }
         }
-    }
-
-    /// The same for the first prompt of a session that begins with it.
-    pub(super) async fn enqueue_first(
-        self: &Arc<Self>,
-        key: &ConversationKey,
-        seq: i64,
-        prompt: String,
-        by: &Admitted,
-        start: Start,
-    ) {
-        let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
-        let message = Message { ts: key.thread.clone(), thread: None, text: prompt, mention: true, files: 0 };
-        let kind = ChannelKind::Unknown;
-        let work = Work { seq, message, kind, admitted: by.clone(), intent: None, start: Some(start), _permit: permit };
-        self.enqueue_work(key, work);
-    }
-
-    pub(super) fn run_conversation(self: &Arc<Self>, key: ConversationKey) {
-        let inner = self.clone();
-        self.parts.scope.spawn("conversation", OnCrash::Log, async move { inner.converse(key).await });
     }
 
     /// Waits until no conversation has work in hand.
@@ -341,19 +260,9 @@ impl Inner {
         }
     }
 
-    /// The next message of a conversation, or its rest.
-    pub(super) fn next(&self, key: &ConversationKey) -> Option<Work> {
-        let work = self.slots().next(key);
-        if work.is_none() {
-            self.rested.notify_waiters();
-        }
-        work
-    }
-
-    pub(super) async fn done(&self, seq: i64) {
-        if let Err(error) = self.parts.store.done(seq).await {
-            tracing::warn!(%error, "A handled message is not marked as such; after a restart it is handled again");
-        }
+    /// Notes that a message needs nothing more.
+    pub(super) async fn done(&self, key: &ConversationKey, seq: i64) -> Result<(), Later> {
+        self.parts.store.done(seq).await.map_err(|error| Later::because(key, &error))
     }
 
     /// Waits until `leaving`, the end or the release of a live session, is done, and says in one line when that fails.

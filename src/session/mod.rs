@@ -1,7 +1,7 @@
 //! Who talks to which backend session, and for how long.
 //!
-//! `intake` decides in memory what an inbound means; the `manager` holds one slot for each conversation, and a slot has a task only
-//! while it has work. A `turn` runs one prompt; its one writer (`reply`) turns the agent's events into Slack operations. What a
+//! `intake` decides in memory what an inbound means; the `manager` holds one slot for each conversation that has work or a live
+//! session, and its `lines` take what waits out of the store. A `turn` runs one prompt; its one writer (`reply`) turns the agent's events into Slack operations. What a
 //! message means is decided in `rules`, what people read stands in `words`.
 
 mod approvals;
@@ -9,6 +9,7 @@ mod commands;
 pub mod config;
 mod conversation;
 mod intake;
+mod lines;
 mod manager;
 pub mod policy;
 mod reply;

@@ -1,7 +1,7 @@
 //! The checked rules by which sessions live; the configuration in the form in which it is used.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::ids::ChannelId;
@@ -29,6 +29,8 @@ pub struct Policy {
     pub routes: BTreeMap<ChannelId, Route>,
     /// Directories under which `--dir` may point.
     pub roots: Vec<PathBuf>,
+    /// What `~` stands for.
+    pub home: PathBuf,
 }
 
 /// What applies to the sessions of one backend.
@@ -70,7 +72,9 @@ pub enum StartRefused {
         known: String,
     },
     /// The directory is not one that may be named.
-    #[error("`{0}` is not a directory under one of those that `access.roots` allows")]
+    #[error(
+        "`{0}` is not a directory under one of those that `access.roots` names, nor one that an agent or a route works in"
+    )]
     Directory(String),
 }
 
@@ -97,17 +101,25 @@ impl Policy {
         self.backends.get(backend).map_or(Duration::from_secs(30), |settings| settings.create_timeout)
     }
 
-    /// The real directory behind `dir`, with every link and `..` resolved, when it lies under a root.
+    /// The real directory behind `dir`, with every link and `..` resolved, when it lies under a root or is configured itself.
     fn resolve(&self, dir: &str) -> Result<PathBuf, StartRefused> {
-        let refused = || StartRefused::Directory(dir.to_owned());
-        let candidates = self.roots.iter().map(|root| root.join(dir));
-        candidates
-            .filter_map(|path| path.canonicalize().ok())
-            .find(|path| {
-                path.is_dir()
-                    && self.roots.iter().any(|root| root.canonicalize().is_ok_and(|root| path.starts_with(root)))
-            })
-            .ok_or_else(refused)
+        let asked = match dir.strip_prefix('~') {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => self.home.join(rest.trim_start_matches('/')),
+            _ => PathBuf::from(dir),
+        };
+        let bases = self.roots.iter().map(PathBuf::as_path).chain(asked.is_absolute().then_some(Path::new("/")));
+        let real = bases.filter_map(|base| base.join(&asked).canonicalize().ok());
+        real.into_iter()
+            .find(|real| real.is_dir() && self.allows(real))
+            .ok_or_else(|| StartRefused::Directory(dir.to_owned()))
+    }
+
+    fn allows(&self, real: &Path) -> bool {
+        let resolved = |path: &Path| path.canonicalize().ok();
+        let under_a_root = self.roots.iter().any(|root| resolved(root).is_some_and(|root| real.starts_with(root)));
+        let backends = self.backends.values().map(|backend| backend.working_dir.as_path());
+        let routes = self.routes.values().filter_map(|route| route.working_dir.as_deref());
+        under_a_root || backends.chain(routes).any(|dir| resolved(dir).is_some_and(|dir| real == dir))
     }
 }
 
@@ -128,6 +140,7 @@ mod tests {
             backends: BTreeMap::from([("echo".into(), backend("/e")), ("claude".into(), backend("/c"))]),
             routes: BTreeMap::from([("C1".into(), Route { backend: Some("claude".into()), working_dir: None })]),
             roots,
+            home: "/nowhere".into(),
         }
     }
 
@@ -156,6 +169,27 @@ mod tests {
         assert_eq!(resolved("site"), Ok(root.join("site").canonicalize().unwrap()));
         for bad in ["../root-too", "out", "out/etc", "/etc", "missing", "site/../.."] {
             assert_eq!(resolved(bad), Err(StartRefused::Directory(bad.into())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_directories_of_agents_and_routes_may_be_named_and_nothing_below_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().canonicalize().unwrap();
+        for name in ["agent/below", "route", "other"] {
+            std::fs::create_dir_all(home.join(name)).unwrap();
+        }
+        let mut policy = policy(Vec::new());
+        policy.home = home.clone();
+        policy.backends.get_mut("echo").unwrap().working_dir = home.join("agent");
+        policy.routes.insert("C2".into(), Route { backend: None, working_dir: Some(home.join("route")) });
+        let start = |asked: &str| policy.start(&"C9".into(), None, Some(asked)).map(|start| start.working_dir);
+        for good in ["~/agent", "~/agent/below/..", home.join("agent").to_str().unwrap()] {
+            assert_eq!(start(good), Ok(home.join("agent")), "{good}");
+        }
+        assert_eq!(start("~/route"), Ok(home.join("route")));
+        for bad in ["~", "~/agent/below", "~/other", "agent", "~other", ""] {
+            assert_eq!(start(bad), Err(StartRefused::Directory(bad.into())), "{bad}");
         }
     }
 }

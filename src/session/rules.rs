@@ -2,6 +2,7 @@
 
 use crate::domain::command::{self, Command, Entry, Misuse, Reading};
 use crate::domain::inbound::{ChannelKind, Message};
+use crate::domain::ports::Line;
 
 use super::policy::Policy;
 
@@ -16,6 +17,19 @@ pub(super) enum Decision {
     Misused(Misuse),
     /// It goes to the agent.
     Prompt(String),
+}
+
+impl Decision {
+    /// What it waits behind; `mapped` says whether its conversation has a session.
+    pub(super) fn line(&self, mapped: bool) -> Line {
+        match self {
+            Self::Run(Command::Stop) => Line::AtOnce,
+            // A session that begins is followed by its first turn.
+            Self::Run(Command::New(_)) if !mapped => Line::Turn,
+            Self::Run(_) | Self::Misused(_) => Line::Command,
+            Self::Prompt(_) | Self::Ignore(_) => Line::Turn,
+        }
+    }
 }
 
 /// Whether a message is for us even where no session is.
@@ -73,6 +87,7 @@ mod tests {
             backends: std::collections::BTreeMap::new(),
             routes: std::collections::BTreeMap::new(),
             roots: Vec::new(),
+            home: "/".into(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! One slot for each conversation that has work or a live session: what the manager knows about it in memory.
 //!
-//! Everything here happens under one short lock and without I/O.
+//! Everything here happens under one short lock and without I/O. What people wrote is not here: it waits in the store, in two lines
+//! for each conversation. A slot only knows whether a line has a task, and whether there may be more for it to fetch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -11,11 +12,9 @@ use crate::backend::Session;
 use crate::domain::access::Admitted;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::TurnId;
-use crate::domain::inbound::{ChannelKind, Message};
-use crate::domain::ports::Intent;
+use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 
-use super::policy::Start;
 use super::turn::Control;
 
 /// The manager's memory.
@@ -24,29 +23,35 @@ pub(super) struct Slots {
     by_key: HashMap<ConversationKey, Slot>,
     /// No turn starts any more; what comes stays in the store.
     pub(super) draining: bool,
-    /// Numbers of stored messages that are not in memory: after the first, up to the second.
-    pub(super) backlog: Option<(i64, i64)>,
 }
 
 /// One conversation.
 #[derive(Default)]
 pub(super) struct Slot {
-    pub(super) phase: Phase,
     pub(super) mapping: Mapping,
-    pub(super) queue: VecDeque<Work>,
     pub(super) turn: Option<Running>,
+    turns: Phase,
+    commands: Phase,
 }
 
-/// Whether a conversation has a task.
+/// Whether a conversation's line has a task.
 #[derive(Debug, Default)]
 pub(super) enum Phase {
-    /// None.
+    /// None, and nothing waits but what the backlog will find.
     #[default]
     Idle,
     /// None yet: a turn is being committed together with its event.
-    Claimed(Box<Reserved>),
+    Claimed {
+        /// What the claim reserved.
+        reserved: Box<Reserved>,
+        /// Something was stored meanwhile.
+        more: bool,
+    },
     /// One.
-    Running,
+    Running {
+        /// The store may hold more for it.
+        more: bool,
+    },
 }
 
 /// What was decided when a turn was claimed.
@@ -54,7 +59,7 @@ pub(super) enum Phase {
 pub(super) struct Reserved {
     pub(super) admitted: Admitted,
     pub(super) text: String,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) place: OwnedSemaphorePermit,
 }
 
 /// What is known about a conversation's session.
@@ -74,20 +79,6 @@ pub(super) enum Mapping {
 pub(super) struct Active {
     pub(super) record: SessionRecord,
     pub(super) live: Option<Arc<dyn Session>>,
-}
-
-/// A message that waits for its turn.
-pub(super) struct Work {
-    pub(super) seq: i64,
-    pub(super) message: Message,
-    pub(super) kind: ChannelKind,
-    pub(super) admitted: Admitted,
-    /// Set when the intent was committed with the event.
-    pub(super) intent: Option<Intent>,
-    /// Set by `new`: where the session starts that the text is the first prompt of.
-    pub(super) start: Option<Start>,
-    /// Bounds how much is in memory; kept until the answer is delivered.
-    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// The running turn, for whoever wants to stop it or to answer it.
@@ -133,9 +124,10 @@ impl Slots {
         self.by_key.values().filter_map(|slot| slot.turn.clone()).collect()
     }
 
-    /// Every conversation with a task or a claim.
+    /// Every line with a task or a claim.
     pub(super) fn busy(&self) -> usize {
-        self.by_key.values().filter(|slot| !matches!(slot.phase, Phase::Idle)).count()
+        let lines = self.by_key.values().flat_map(|slot| [&slot.turns, &slot.commands]);
+        lines.filter(|phase| !matches!(phase, Phase::Idle)).count()
     }
 
     /// Every live session.
@@ -155,43 +147,34 @@ impl Slots {
         self.by_key.values().filter(|slot| slot.live().is_some()).count()
     }
 
-    /// Notes that the message with this number waits in the store only.
-    pub(super) fn extend_backlog(&mut self, seq: i64) {
-        let after = self.backlog.map_or(seq - 1, |(after, _)| after);
-        self.backlog = Some((after, seq));
-    }
-
-    /// Notes that everything up to this number has been fetched.
-    pub(super) fn advance_backlog(&mut self, seq: i64) {
-        if let Some((after, _)) = &mut self.backlog {
-            *after = seq;
+    /// Notes that something for a line was stored. Returns false when the line has no task that would look for it.
+    pub(super) fn note_more(&mut self, key: &ConversationKey, line: Line) -> bool {
+        match self.by_key.get_mut(key).map(|slot| slot.phase_mut(line)) {
+            Some(Phase::Running { more } | Phase::Claimed { more, .. }) => {
+                *more = true;
+                true
+            }
+            Some(Phase::Idle) | None => false,
         }
     }
 
-    /// Ends the backlog unless it has grown beyond `last` meanwhile. Returns whether it ended.
-    pub(super) fn end_backlog(&mut self, last: i64) -> bool {
-        let ended = self.backlog.is_none_or(|(_, newest)| newest <= last);
-        if ended {
-            self.backlog = None;
-        }
-        ended
-    }
-
-    /// The next message of a conversation; without one its task ends here, and so does a slot that holds nothing.
-    pub(super) fn next(&mut self, key: &ConversationKey) -> Option<Work> {
+    /// Whether a line's task is to look into the store once more. If not, it has ended with this, and so does a slot that holds
+    /// nothing.
+    pub(super) fn go_on(&mut self, key: &ConversationKey, line: Line) -> bool {
         let draining = self.draining;
-        let slot = self.by_key.get_mut(key)?;
-        slot.turn = None;
-        if draining {
-            // They stay in the store, for the next start; but a turn that is written down already is in flight.
-            slot.queue.retain(|work| work.intent.is_some());
+        let Some(slot) = self.by_key.get_mut(key) else { return false };
+        if line == Line::Turn {
+            slot.turn = None;
         }
-        let work = slot.queue.pop_front();
-        if work.is_none() {
-            slot.phase = Phase::Idle;
-            self.forget_if_empty(key);
+        let phase = slot.phase_mut(line);
+        // While we drain, what waits stays in the store for the next start.
+        if matches!(phase, Phase::Running { more: true }) && !draining {
+            *phase = Phase::Running { more: false };
+            return true;
         }
-        work
+        *phase = Phase::Idle;
+        self.forget_if_empty(key);
+        false
     }
 
     /// Drops a slot that holds neither work nor a live session; the store knows the rest.
@@ -203,12 +186,21 @@ impl Slots {
 }
 
 impl Slot {
-    /// Takes out what was waiting before the event `seq`, except what is written down as a turn already.
-    pub(super) fn take_waiting(&mut self, seq: i64) -> VecDeque<Work> {
-        let (waiting, kept) =
-            std::mem::take(&mut self.queue).into_iter().partition(|work| work.intent.is_none() && work.seq < seq);
-        self.queue = kept;
-        waiting
+    /// How a line stands.
+    pub(super) fn phase_mut(&mut self, line: Line) -> &mut Phase {
+        match line {
+            Line::Turn => &mut self.turns,
+            Line::Command | Line::AtOnce => &mut self.commands,
+        }
+    }
+
+    /// Makes a running line of one that was claimed, and returns what the claim reserved.
+    pub(super) fn take_claim(&mut self) -> Option<Reserved> {
+        let Phase::Claimed { more, .. } = self.turns else { return None };
+        match std::mem::replace(&mut self.turns, Phase::Running { more }) {
+            Phase::Claimed { reserved, .. } => Some(*reserved),
+            Phase::Idle | Phase::Running { .. } => None,
+        }
     }
 
     /// Whether the conversation has a session, as far as is known.
@@ -228,9 +220,9 @@ impl Slot {
         }
     }
 
-    /// Whether nothing runs or waits.
+    /// Whether no turn runs or waits.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.queue.is_empty()
+        matches!(self.turns, Phase::Idle)
     }
 
     fn live(&self) -> Option<&Arc<dyn Session>> {
@@ -238,6 +230,6 @@ impl Slot {
     }
 
     fn is_empty(&self) -> bool {
-        self.is_idle() && self.live().is_none()
+        self.is_idle() && matches!(self.commands, Phase::Idle) && self.live().is_none()
     }
 }

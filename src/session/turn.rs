@@ -3,21 +3,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use crate::backend::error::{BackendError, Phase};
-use crate::backend::{Answered, Outcome, Session, TurnEvent, TurnStream};
+use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::access::Admitted;
-use crate::domain::agent::{AgentEvent, Decision, PermissionRequest, Prompt};
+use crate::domain::agent::{AgentEvent, Prompt};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ApprovalId, OwedId, RequestId, Ts};
+use crate::domain::ids::{ApprovalId, OwedId, Ts};
 use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{Body, Op, Owed};
+use crate::domain::outgoing::{Op, Owed};
+use crate::outbox::Fate;
 
-use super::approvals::{Approvals, NotPressed, Settled};
+use super::approvals::Approvals;
 use super::manager::Inner;
 use super::reply::{Reply, Worked};
 use super::words;
+
+mod decisions;
 
 /// How long a cancelled turn may take to say so, before its session is released by force. Above the backends' own grace.
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
@@ -82,6 +88,8 @@ struct Live<'a> {
     session: &'a Arc<dyn Session>,
     reply: Reply,
     approvals: Approvals,
+    /// Questions on their way to Slack.
+    cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
     started: Instant,
     last_heard: Instant,
     cancelling: Option<(Cancelling, Instant)>,
@@ -92,6 +100,7 @@ enum Woke {
     Control(Control),
     Event(Option<TurnEvent>),
     Reply(Worked),
+    Card(ApprovalId, Fate),
     Time,
 }
 
@@ -114,6 +123,7 @@ pub(super) async fn run(
         session,
         reply,
         approvals: Approvals::default(),
+        cards: FuturesUnordered::new(),
         started: now,
         last_heard: now,
         cancelling: None,
@@ -183,17 +193,6 @@ impl Turn {
         Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note) }
     }
 
-    /// Tells the agent what was decided.
-    async fn decide(&self, session: &Arc<dyn Session>, request: &RequestId, decision: Decision) {
-        match self.inner.parts.clock.timeout(CALL, session.answer(request, decision)).await {
-            Ok(Answered::Applied) => {}
-            Ok(Answered::NotWaiting) => {
-                tracing::debug!(conversation = %self.key, "The agent no longer waited for this decision");
-            }
-            Err(_late) => tracing::warn!(conversation = %self.key, "The agent did not take a decision in time"),
-        }
-    }
-
     /// The end of a turn that its session did not take.
     pub(super) fn not_started(&self, error: BackendError) -> Finished {
         let owed = self.inner.say(&self.key, Some(self.prompt.turn()), &words::failed(&error));
@@ -211,6 +210,7 @@ impl Live<'_> {
                 biased;
                 Some(control) = controls.recv() => Woke::Control(control),
                 event = stream.next() => Woke::Event(event),
+                Some((id, fate)) = self.cards.next() => Woke::Card(id, fate),
                 worked = self.reply.work() => Woke::Reply(worked),
                 () = clock.sleep_until(timer) => Woke::Time,
             };
@@ -220,6 +220,7 @@ impl Live<'_> {
                 Woke::Event(Some(TurnEvent::End(outcome))) => return outcome,
                 Woke::Event(None) => return Outcome::Completed,
                 Woke::Reply(Worked::Done) => {}
+                Woke::Card(id, fate) => self.on_card(id, fate).await,
                 Woke::Reply(Worked::StoppedByPerson) => self.cancel(Cancelling::Stopped).await,
                 Woke::Time => {
                     if let Some(outcome) = self.on_time().await {
@@ -254,42 +255,12 @@ impl Live<'_> {
         }
     }
 
-    /// Posts a request for a decision, below everything that was said so far.
-    async fn ask(&mut self, request: PermissionRequest) {
-        if self.cancelling.is_some() {
-            return self.turn.decide(self.session, &request.id, Decision::Cancelled).await;
-        }
-        let timeout = self.turn.inner.parts.policy.approval_timeout;
-        let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout);
-        tracing::info!(conversation = %self.turn.key, approval.id = %card.id, "An agent asks for a decision");
-        let said = self.reply.checkpoint().await;
-        let mut owed = self.rows(said);
-        owed.push(self.row(row, Op::Post(Body::Approval(card))));
-        self.turn.inner.owe(owed, None).await;
-    }
-
-    /// Tells the agent and the people how an approval was settled.
-    async fn settle(&mut self, settled: Settled) {
-        let Settled { request, decision, row, card } = settled;
-        tracing::info!(conversation = %self.turn.key, approval.id = %card.id, state = ?card.state, "An approval is settled");
-        self.turn.decide(self.session, &request, decision).await;
-        self.last_heard = self.now();
-        let revision = Op::Revise { of: row, body: Body::Approval(card) };
-        self.turn.inner.owe(vec![self.row(OwedId::new(), revision)], None).await;
-    }
-
     async fn on_control(&mut self, control: Control) {
         match control {
             Control::Stop => self.cancel(Cancelling::Stopped).await,
             Control::End => self.cancel(Cancelling::Ended).await,
             Control::Interrupt => self.cancel(Cancelling::Interrupted).await,
-            Control::Press(press) => match self.approvals.press(press.id, press.option, &press.by) {
-                Ok(settled) => self.settle(settled).await,
-                Err(NotPressed::Stale) => self.turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned()),
-                Err(NotPressed::NotYours(requester)) => {
-                    self.turn.inner.respond(press.reply, words::not_yours(&requester));
-                }
-            },
+            Control::Press(press) => self.press(press).await,
         }
     }
 

@@ -4,6 +4,9 @@ use crate::backend::error::BackendError;
 use crate::domain::access::Denied;
 use crate::domain::command::{COMMANDS, Misuse};
 use crate::domain::ids::UserId;
+use crate::domain::session::SessionRecord;
+
+use super::policy::StartRefused;
 
 /// The status line while an agent has not said anything yet.
 pub(super) const THINKING: &str = "is thinking…";
@@ -42,6 +45,9 @@ pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this threa
 pub(super) const STALE_BUTTON: &str = "This has been settled already, or the session behind it is gone.";
 /// Thread commands given as a slash command.
 pub(super) const THREADS_ONLY: &str = "This works inside a session's thread, where Slack offers no slash commands: write it there with an exclamation mark, such as `!status`.";
+/// An agent's question that Slack will never show.
+pub(super) const NOT_ASKED: &str =
+    "_The agent asked for permission, but Slack did not take the question, so the answer was no._";
 
 /// What can be done here.
 pub(super) fn help(in_session: bool, command: &str) -> String {
@@ -57,12 +63,40 @@ pub(super) fn help(in_session: bool, command: &str) -> String {
         format!("- `{}` {}{also}", usage.trim_end(), row.does)
     });
     let rows = rows.collect::<Vec<_>>().join("\n");
-    format!("{intro}\n\n{rows}\n\nOutside of threads `{command} help` works too.")
+    format!(
+        "{intro}\n\n{rows}\n\nOutside of threads there are `{command} new [text]`, which opens a thread, and `{command} help`."
+    )
 }
 
 /// A command used wrongly.
 pub(super) fn misused(misuse: &Misuse) -> String {
     format!("I did not do that: {misuse}. `!help` lists what I know; to say it to the agent, put other words first.")
+}
+
+/// A slash command used wrongly.
+pub(super) fn misused_slash(misuse: &Misuse, command: &str) -> String {
+    format!("I did not do that: {misuse}. `{command} help` lists what I know.")
+}
+
+/// A session that was not started.
+pub(super) fn not_started(refused: &StartRefused) -> String {
+    format!("I did not start a session: {refused}.")
+}
+
+/// A thread for a new session that Slack did not let us open.
+pub(super) fn no_thread(code: &str) -> String {
+    format!("I could not open a thread here ({code}). Invite me to this channel, then try again.")
+}
+
+/// How a session stands.
+pub(super) fn status(record: &SessionRecord, works: bool, waiting: usize) -> String {
+    let doing = if works { "working" } else { "idle" };
+    format!(
+        "Session `{}` with `{}` in `{}`: {doing}, {waiting} message(s) waiting.",
+        record.id.short(),
+        record.backend,
+        record.working_dir.display()
+    )
 }
 
 /// `end` worked; so many messages were waiting.
@@ -115,6 +149,4 @@ pub(super) fn denied(why: Denied, user: &UserId) -> String {
 }
 
 /// A click by somebody who may not decide.
-pub(super) fn not_yours(requester: &UserId) -> String {
-    format!("Only the person who asked ({requester}) or an admin can decide this.")
-}
+pub(super) const NOT_YOURS: &str = "Only the person who asked, or an admin, can decide this.";

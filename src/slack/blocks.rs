@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::button;
-use super::markdown::{code_block, escape, visible};
+use super::markdown::{Piece, code_block, escape, pieces, visible};
+use super::text::unescape;
 use crate::domain::agent::OptionKind;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body};
@@ -22,23 +23,43 @@ const BUTTONS: usize = 25;
 /// The text and the blocks of a message.
 pub fn content(body: &Body) -> (String, Value) {
     match body {
-        Body::Text(text) => (text.clone(), json!([section(text)])),
+        Body::Text(text) => (text.clone(), Value::Array(text_blocks(text))),
         Body::Approval(card) => approval(card),
     }
 }
 
+/// Sections of markup, and between them the code that markup can't hold.
+fn text_blocks(text: &str) -> Vec<Value> {
+    let block = |piece| match piece {
+        Piece::Markup(text) => section(text),
+        Piece::Code(code) => preformatted(&unescape(code)),
+    };
+    pieces(text).into_iter().map(block).collect()
+}
+
 /// A section that shows all of its text. With blocks, an edited message bears no mark of it.
 fn section(text: &str) -> Value {
-    json!({"type": "section", "expand": true, "text": {"type": "mrkdwn", "text": text}})
+    json!({"type": "section", "expand": true, "text": mrkdwn(text)})
+}
+
+/// Markup, in which Slack makes no link and no mention of plain words.
+fn mrkdwn(text: &str) -> Value {
+    json!({"type": "mrkdwn", "verbatim": true, "text": text})
+}
+
+/// Code as data: nothing in it can be taken for markup.
+fn preformatted(code: &str) -> Value {
+    let text = json!({"type": "text", "text": code});
+    json!({"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [text]}]})
 }
 
 fn approval(card: &ApprovalCard) -> (String, Value) {
     let title = cut(&card.title, TITLE, |title| escape(&visible(title).replace('*', "∗")));
     let mut blocks = vec![section(&format!("{}\n*{title}*", headline(card)))];
     if let Some(detail) = &card.detail {
-        blocks.push(section(&detail_block(detail)));
+        blocks.extend(text_blocks(&detail_block(detail)));
     }
-    blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": verdict(card)}]}));
+    blocks.push(json!({"type": "context", "elements": [mrkdwn(&verdict(card))]}));
     if matches!(card.state, ApprovalState::Open { .. }) && !card.options.is_empty() {
         blocks.push(json!({"type": "actions", "elements": buttons(card)}));
     }
@@ -76,11 +97,12 @@ fn verdict(card: &ApprovalCard) -> String {
 
 fn detail_block(detail: &str) -> String {
     const REST: &str = "\n_… cut: the rest is too long to be shown. Allow only what you can see._";
-    let whole = code_block(detail);
+    let shown = |detail: &str| code_block(&visible(detail));
+    let whole = shown(detail);
     if whole.chars().count() <= SECTION {
         return whole;
     }
-    longest(detail, SECTION - REST.chars().count(), code_block) + REST
+    longest(detail, SECTION - REST.chars().count(), shown) + REST
 }
 
 /// `plain` as `render` shows it, in at most `limit` characters; what is left out is mentioned.

@@ -1,24 +1,18 @@
 //! Our buttons on the wire: an action id and a value.
 
-use crate::domain::ids::{ApprovalId, TurnId};
+use crate::domain::ids::ApprovalId;
 use crate::domain::inbound::Button;
 
 const APPROVAL: &str = "hitchline.approval";
-const STOP: &str = "hitchline.stop";
 
 /// The action id and the value of a button. Action ids differ within a message, as Slack wants it.
 pub fn encode(button: &Button) -> (String, String) {
-    match button {
-        Button::Approval { id, option } => (format!("{APPROVAL}.{option}"), format!("{id}:{option}")),
-        Button::Stop { turn } => (STOP.to_owned(), turn.to_string()),
-    }
+    let Button::Approval { id, option } = button;
+    (format!("{APPROVAL}.{option}"), format!("{id}:{option}"))
 }
 
 /// The button behind an action id and a value, if it is one of ours.
 pub fn decode(action_id: &str, value: &str) -> Option<Button> {
-    if action_id == STOP {
-        return TurnId::parse(value).map(|turn| Button::Stop { turn });
-    }
     let place = action_id.strip_prefix(APPROVAL)?.strip_prefix('.')?;
     let (id, option) = value.split_once(':')?;
     let same_place = place == option;
@@ -32,10 +26,9 @@ mod tests {
 
     #[test]
     fn buttons_survive_the_way_there_and_back() {
-        for button in [Button::Approval { id: ApprovalId::new(), option: 3 }, Button::Stop { turn: TurnId::new() }] {
-            let (action_id, value) = encode(&button);
-            assert_eq!(decode(&action_id, &value), Some(button));
-        }
+        let button = Button::Approval { id: ApprovalId::new(), option: 3 };
+        let (action_id, value) = encode(&button);
+        assert_eq!(decode(&action_id, &value), Some(button));
     }
 
     #[test]
@@ -46,7 +39,6 @@ mod tests {
             ("hitchline.approval.1", format!("{id}:0")),
             ("hitchline.approval.0", "x:0".to_owned()),
             ("hitchline.approval.0", format!("{id}")),
-            ("hitchline.stop", "x".to_owned()),
         ] {
             assert_eq!(decode(action_id, &value), None, "{action_id} {value}");
         }

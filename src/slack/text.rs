@@ -79,7 +79,8 @@ fn link(url: &str, label: Option<&str>) -> String {
     }
 }
 
-fn unescape(text: &str) -> String {
+/// Undoes [`escape`](super::markdown::escape), once.
+pub(super) fn unescape(text: &str) -> String {
     if text.contains('&') {
         text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     } else {

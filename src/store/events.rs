@@ -1,11 +1,15 @@
 //! The inbox's rows: what people did, stored before it is acknowledged.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Slot, Store, StoreError, sessions, turns};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::inbound::Inbound;
-use crate::domain::ports::{Intent, Keep};
+use crate::domain::ports::{Intent, Keep, Line};
+
+/// The form in which inbounds are written: JSON to which fields are only ever added, with a default.
+const INBOUND_VERSION: i64 = 1;
 
 /// An inbound and the conditions under which it is stored.
 #[derive(Debug, Clone)]
@@ -34,12 +38,23 @@ pub enum Accepted {
 }
 
 /// An inbound that waits in the store.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Queued {
     /// Its number.
     pub seq: i64,
-    /// What was done.
-    pub inbound: Inbound,
+    /// What was done; or why that can't be read.
+    pub inbound: Result<Inbound, Unreadable>,
+}
+
+/// A body that this version can't read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Another version wrote it.
+    #[error("its form is version {0}, this program reads {INBOUND_VERSION}")]
+    Version(i64),
+    /// It is not what was written.
+    #[error("its content is damaged: {0}")]
+    Damaged(String),
 }
 
 impl Store {
@@ -63,25 +78,94 @@ impl Store {
         self.write(move |connection| finish_event(connection, seq)).await
     }
 
-    /// Puts back what was being handled when the process ended and had started no turn. For start-up. Returns the newest number.
-    pub async fn requeue(&self) -> Result<i64, StoreError> {
-        self.write(|connection| {
-            connection.execute(
-                "UPDATE inbox SET state = 'queued' WHERE state = 'running' AND seq NOT IN (SELECT seq FROM turn WHERE outcome IS NULL)",
-                [],
-            )?;
-            connection.query_row("SELECT coalesce(max(seq), 0) FROM inbox", [], |row| row.get(0))
+    /// Takes an inbound out of the way that can't be handled; its body stays, for a person to look at.
+    pub async fn set_event_aside(&self, seq: i64) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            connection.prepare_cached("UPDATE inbox SET state = 'dead' WHERE seq = ?1")?.execute([seq]).map(drop)
         })
         .await
     }
 
-    /// The inbounds that wait, after number `after`, at most `limit` of them.
-    pub async fn queued(&self, after: i64, limit: usize) -> Result<Vec<Queued>, StoreError> {
+    /// Lets an inbound wait in another line, in the place that its number gives it there.
+    pub async fn move_to(&self, seq: i64, line: Line) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE inbox SET state = 'queued', line = ?2 WHERE seq = ?1";
+            connection.prepare_cached(sql)?.execute(params![seq, name(line)]).map(drop)
+        })
+        .await
+    }
+
+    /// Puts another inbound in the place of one that is being handled, to wait in its conversation.
+    pub async fn replace(&self, seq: i64, inbound: Inbound) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            let key = inbound.conversation();
+            let sql = "UPDATE inbox SET state = 'queued', line = 'turn', team = ?2, channel = ?3, thread = ?4, version = ?5, \
+                       body = ?6 WHERE seq = ?1";
+            let key = key.as_ref().map(|key| (key.team.as_str(), key.channel.as_str(), key.thread.as_str()));
+            let body = to_json(&inbound)?;
+            connection
+                .prepare_cached(sql)?
+                .execute(params![seq, key.map(|key| key.0), key.map(|key| key.1), key.map(|key| key.2), INBOUND_VERSION, body])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// The inbound that is next in a conversation's line.
+    pub async fn next_in(&self, key: &ConversationKey, line: Line) -> Result<Option<Queued>, StoreError> {
+        let key = key.clone();
         self.read(move |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT seq, body FROM inbox WHERE state = 'queued' AND seq > ?1 ORDER BY seq LIMIT ?2",
-            )?;
-            query.query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], queued_row)?.collect()
+            let sql = "SELECT seq, version, body FROM inbox \
+                       WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued' ORDER BY seq LIMIT 1";
+            let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), name(line)];
+            connection.prepare_cached(sql)?.query_row(key, queued_row).optional()
+        })
+        .await
+    }
+
+    /// How many wait in a conversation's line.
+    pub async fn waiting(&self, key: &ConversationKey, line: Line) -> Result<usize, StoreError> {
+        let key = key.clone();
+        self.read(move |connection| count_waiting(connection, &key, line)).await
+    }
+
+    /// Who waits in a line after number `after`: at most `limit` inbounds, each with its conversation.
+    pub async fn queued(
+        &self,
+        line: Line,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, ConversationKey)>, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT seq, team, channel, thread FROM inbox \
+                       WHERE line = ?1 AND state = 'queued' AND seq > ?2 ORDER BY seq LIMIT ?3";
+            let page = params![name(line), after, i64::try_from(limit).unwrap_or(i64::MAX)];
+            let row = |row: &Row<'_>| {
+                let text = |column: usize| row.get::<_, String>(column);
+                let key = ConversationKey { team: text(1)?.into(), channel: text(2)?.into(), thread: text(3)?.into() };
+                Ok((row.get(0)?, key))
+            };
+            connection.prepare_cached(sql)?.query_map(page, row)?.collect()
+        })
+        .await
+    }
+
+    /// The newest number in a line, 0 when nothing waits there.
+    pub async fn newest_queued(&self, line: Line) -> Result<i64, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT coalesce(max(seq), 0) FROM inbox WHERE line = ?1 AND state = 'queued'";
+            connection.query_row(sql, [name(line)], |row| row.get(0))
+        })
+        .await
+    }
+
+    /// What was being handled at once when the process ended, after number `after`, at most `limit` of it. For start-up.
+    pub async fn cut_off(&self, after: i64, limit: usize) -> Result<Vec<Queued>, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT seq, version, body FROM inbox \
+                       WHERE line = 'at_once' AND state = 'running' AND seq > ?1 ORDER BY seq LIMIT ?2";
+            let page = params![after, i64::try_from(limit).unwrap_or(i64::MAX)];
+            connection.prepare(sql)?.query_map(page, queued_row)?.collect()
         })
         .await
     }
@@ -95,17 +179,22 @@ fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::
     if !insert_keys(connection, &accept.inbound.keys, accept.now_ms)? {
         return Ok(Accepted::Duplicate);
     }
-    if accept.keep.at_once || accept.keep.intent.is_some() {
-        let seq = insert_event(connection, conversation.as_ref(), "running", Some(body), accept.now_ms)?;
-        if let Some(intent) = &accept.keep.intent {
-            begin(connection, intent, seq, accept.now_ms)?;
-        }
-        return Ok(Accepted::Stored(seq));
+    let state = state_of(connection, accept, conversation.as_ref())?;
+    let body = (state != "refused").then_some(body);
+    let seq = insert_event(connection, conversation.as_ref(), accept.keep.line, state, body, accept.now_ms)?;
+    if let Some(intent) = &accept.keep.intent {
+        begin(connection, intent, seq, accept.now_ms)?;
     }
-    if waiting(connection, conversation.as_ref())? >= accept.queue_limit {
-        return insert_event(connection, conversation.as_ref(), "refused", None, accept.now_ms).map(Accepted::Refused);
+    Ok(if state == "refused" { Accepted::Refused(seq) } else { Accepted::Stored(seq) })
+}
+
+/// The state in which an inbound is stored.
+fn state_of(connection: &Connection, accept: &Accept, key: Option<&ConversationKey>) -> rusqlite::Result<&'static str> {
+    if accept.keep.intent.is_some() || accept.keep.line == Line::AtOnce {
+        return Ok("running");
     }
-    insert_event(connection, conversation.as_ref(), "queued", Some(body), accept.now_ms).map(Accepted::Stored)
+    let waiting = key.map_or(Ok(0), |key| count_waiting(connection, key, accept.keep.line))?;
+    Ok(if waiting >= accept.queue_limit { "refused" } else { "queued" })
 }
 
 /// Writes a turn's intent, and its session when that is new.
@@ -116,9 +205,18 @@ pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: 
     turns::insert(connection, intent, seq, now_ms)
 }
 
-/// Marks an event as taken up by a turn.
-pub(super) fn start_event(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE inbox SET state = 'running' WHERE seq = ?1")?.execute([seq]).map(drop)
+/// Marks an event as taken up by a turn. Returns whether it still waited.
+pub(super) fn start_event(connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
+    let sql = "UPDATE inbox SET state = 'running' WHERE seq = ?1 AND state = 'queued'";
+    Ok(connection.prepare_cached(sql)?.execute([seq])? > 0)
+}
+
+/// Takes out what waits in a conversation's turns before number `before`. Returns how many that were.
+pub(super) fn drop_waiting(connection: &Connection, key: &ConversationKey, before: i64) -> rusqlite::Result<usize> {
+    let sql = "UPDATE inbox SET state = 'done', body = NULL \
+               WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = 'turn' AND state = 'queued' AND seq < ?4";
+    let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), before];
+    connection.prepare_cached(sql)?.execute(key)
 }
 
 pub(super) fn finish_event(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
@@ -138,16 +236,19 @@ fn insert_keys(connection: &Connection, keys: &[String], now_ms: i64) -> rusqlit
 fn insert_event(
     connection: &Connection,
     conversation: Option<&ConversationKey>,
+    line: Line,
     state: &str,
     body: Option<&str>,
     now_ms: i64,
 ) -> rusqlite::Result<i64> {
     let key = conversation.map(|key| (key.team.as_str(), key.channel.as_str(), key.thread.as_str()));
+    let key = (key.map(|key| key.0), key.map(|key| key.1), key.map(|key| key.2));
     connection
         .prepare_cached(
-            "INSERT INTO inbox (team, channel, thread, state, body, received_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO inbox (team, channel, thread, line, state, version, body, received_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
-        .execute(params![key.map(|key| key.0), key.map(|key| key.1), key.map(|key| key.2), state, body, now_ms])?;
+        .execute(params![key.0, key.1, key.2, name(line), state, INBOUND_VERSION, body, now_ms])?;
     Ok(connection.last_insert_rowid())
 }
 
@@ -158,16 +259,36 @@ fn is_followed(connection: &Connection, conversation: Option<&ConversationKey>) 
         .exists(params![key.team.as_str(), key.channel.as_str(), key.thread.as_str()])
 }
 
-fn waiting(connection: &Connection, conversation: Option<&ConversationKey>) -> rusqlite::Result<usize> {
-    let Some(key) = conversation else { return Ok(0) };
-    let sql = "SELECT count(*) FROM inbox WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND state = 'queued'";
-    let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str()];
+fn count_waiting(connection: &Connection, key: &ConversationKey, line: Line) -> rusqlite::Result<usize> {
+    let sql = "SELECT count(*) FROM inbox \
+               WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued'";
+    let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), name(line)];
     let count: i64 = connection.prepare_cached(sql)?.query_row(key, |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
+/// A line's name in the database.
+fn name(line: Line) -> &'static str {
+    match line {
+        Line::Turn => "turn",
+        Line::Command => "command",
+        Line::AtOnce => "at_once",
+    }
+}
+
+fn to_json(inbound: &Inbound) -> rusqlite::Result<String> {
+    serde_json::to_string(inbound).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
 fn queued_row(row: &Row<'_>) -> rusqlite::Result<Queued> {
-    let body: String = row.get(1)?;
-    let inbound = serde_json::from_str(&body).map_err(|error| super::outbox::unreadable(1, error))?;
-    Ok(Queued { seq: row.get(0)?, inbound })
+    Ok(Queued { seq: row.get(0)?, inbound: inbound(row.get(1)?, row.get_ref(2)?) })
+}
+
+fn inbound(version: i64, body: ValueRef<'_>) -> Result<Inbound, Unreadable> {
+    if version != INBOUND_VERSION {
+        return Err(Unreadable::Version(version));
+    }
+    let damaged = |why: &dyn std::fmt::Display| Unreadable::Damaged(why.to_string());
+    let text = body.as_str().map_err(|error| damaged(&error))?;
+    serde_json::from_str(text).map_err(|error| damaged(&error))
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use events::{Accept, Accepted, Queued};
+pub use events::{Accept, Accepted, Queued, Unreadable};
 pub use outbox::{Pending, Stretch};
 pub use turns::{Interrupted, TurnEnd};
 pub use writer::Slot;

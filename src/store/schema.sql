@@ -18,12 +18,14 @@ CREATE TABLE inbox (
     team        TEXT,
     channel     TEXT,
     thread      TEXT,
-    state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'refused')),
+    line        TEXT NOT NULL CHECK (line IN ('turn', 'command', 'at_once')),
+    state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'refused', 'dead')),
+    version     INTEGER NOT NULL,   -- of the body's form
     body        TEXT,               -- the inbound as JSON; emptied when it is done
     received_ms INTEGER NOT NULL
 );
-CREATE INDEX inbox_waiting ON inbox (team, channel, thread) WHERE state = 'queued';
-CREATE INDEX inbox_queued ON inbox (seq) WHERE state = 'queued';
+CREATE INDEX inbox_waiting ON inbox (team, channel, thread, line) WHERE state = 'queued';
+CREATE INDEX inbox_queued ON inbox (line) WHERE state = 'queued';
 
 -- Which session answers in which conversation. At most one that is active.
 CREATE TABLE session (

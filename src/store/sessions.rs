@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, events};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::SessionId;
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
@@ -48,9 +48,14 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a mapping for good. Ending one that has ended, or that never was, is fine.
-    pub async fn end_session(&self, id: SessionId) -> Result<(), StoreError> {
-        self.write(move |connection| end(connection, id)).await
+    /// Ends a mapping for good, and with it what waits in its conversation before the event `before`. Returns how many that were.
+    /// Ending one that has ended, or that never was, is fine.
+    pub async fn end_session(&self, id: SessionId, key: ConversationKey, before: i64) -> Result<usize, StoreError> {
+        self.write(move |connection| {
+            end(connection, id)?;
+            events::drop_waiting(connection, &key, before)
+        })
+        .await
     }
 
     /// How many mappings are active.

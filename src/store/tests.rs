@@ -3,7 +3,7 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId};
 use crate::domain::inbound::{Author, ChannelKind, Inbound, Message, What};
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Intent, Keep};
+use crate::domain::ports::{Intent, Keep, Line};
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 use tokio::sync::oneshot;
 
@@ -102,7 +102,7 @@ async fn an_event_is_known_by_any_of_its_keys_and_after_a_restart() {
     let store = open(dir.path());
     // E2 was only ever seen as a twin, and is known all the same.
     assert_eq!(accept(&store, message("1.2", "E2"), plain()).await, Accepted::Duplicate);
-    assert_eq!(store.queued(0, 10).await.unwrap().len(), 1);
+    assert_eq!(store.queued(Line::Turn, 0, 10).await.unwrap().len(), 1);
 }
 
 // holds: M-1, M-3
@@ -122,7 +122,7 @@ async fn a_followed_thread_is_exactly_that_thread_and_survives() {
     assert_eq!(store.session_in(&key()).await.unwrap(), Some(record.clone()));
     let other = ConversationKey { thread: "2.0".into(), ..key() };
     assert_eq!(store.session_in(&other).await.unwrap(), None);
-    store.end_session(record.id).await.unwrap();
+    store.end_session(record.id, key(), 0).await.unwrap();
     assert_eq!(store.session_in(&key()).await.unwrap(), None);
     assert_eq!(accept(&store, message("1.4", "E4"), follow).await, Accepted::NotFollowed);
 }
@@ -166,12 +166,12 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     store.name_session(record.id, BackendRef("b1".into())).await.unwrap();
     store.finish_turn(end).await.unwrap();
     assert!(store.interrupted_turns().await.unwrap().is_empty());
-    assert!(store.queued(0, 10).await.unwrap().is_empty());
+    assert!(store.queued(Line::Turn, 0, 10).await.unwrap().is_empty());
     assert_eq!(still_owed(&store).await, vec![owed.clone()]);
     let kept = store.session_in(&key()).await.unwrap().unwrap();
     assert_eq!((kept.backend_ref, kept.last_active_ms), (Some(BackendRef("b1".into())), 2_000));
     store.delivered(owed.id, Some("9.9".into())).await.unwrap();
-    store.end_session(record.id).await.unwrap();
+    store.end_session(record.id, key(), 0).await.unwrap();
     assert_eq!(store.delivered_as(owed.id).await.unwrap(), Some("9.9".into()));
     assert_eq!(store.last_owed().await.unwrap(), None);
 }
@@ -200,7 +200,7 @@ async fn a_failing_change_takes_only_itself_back() {
     let record = record();
     store.create_session(record.clone()).await.unwrap();
     // The same id again violates the key; its neighbours in the group are not touched.
-    let (twice, ended) = tokio::join!(store.create_session(record.clone()), store.end_session(record.id));
+    let (twice, ended) = tokio::join!(store.create_session(record.clone()), store.end_session(record.id, key(), 0));
     assert!(matches!(twice, Err(StoreError::Failed(_))));
     ended.unwrap();
     assert_eq!(store.count_sessions().await.unwrap(), 0);
@@ -238,5 +238,5 @@ async fn a_closed_store_says_so() {
     let store = open(dir.path());
     store.close().await;
     store.close().await;
-    assert!(matches!(store.end_session(SessionId::new()).await, Err(StoreError::Closed)));
+    assert!(matches!(store.end_session(SessionId::new(), key(), 0).await, Err(StoreError::Closed)));
 }

@@ -41,11 +41,14 @@ pub struct Interrupted {
 }
 
 impl Store {
-    /// Writes the intent of a turn whose event was stored before.
-    pub async fn begin_turn(&self, intent: Intent, seq: i64, now_ms: i64) -> Result<(), StoreError> {
+    /// Writes the intent of a turn whose event was stored before. Returns false, and writes nothing, when that no longer waits.
+    pub async fn begin_turn(&self, intent: Intent, seq: i64, now_ms: i64) -> Result<bool, StoreError> {
         self.write(move |connection| {
-            events::start_event(connection, seq)?;
-            events::begin(connection, &intent, seq, now_ms)
+            let waits = events::start_event(connection, seq)?;
+            if waits {
+                events::begin(connection, &intent, seq, now_ms)?;
+            }
+            Ok(waits)
         })
         .await
     }

@@ -359,5 +359,6 @@ fn policy(settings: &Settings, environment: &BTreeMap<String, String>) -> Policy
         backends: settings.backends.iter().map(backend).collect(),
         routes: settings.routes.iter().map(route).collect(),
         roots: settings.access.roots.clone(),
+        home,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hitchline::backend::Outcome;
 use hitchline::domain::agent::OptionKind;
 use hitchline::domain::ids::Ts;
-use hitchline::domain::inbound::{Author, Button, ChannelKind, Click, Inbound, ReplyUrl, What};
+use hitchline::domain::inbound::{Author, ChannelKind, Inbound, What};
 
 use super::agent::locked;
 use super::people;
@@ -82,20 +82,6 @@ async fn outsiders_do_nothing_to_a_running_turn() {
         assert_eq!(world.agents.count("prompt"), 1, "{who}");
         assert!(world.store.session_in(&people::key(&thread)).await.unwrap().is_some(), "{who}");
     }
-}
-
-// holds: K-5
-#[tokio::test]
-async fn a_stop_button_of_another_turn_stops_nothing() {
-    let (world, session, thread) = asking().await;
-    let button = Button::Stop { turn: hitchline::domain::ids::TurnId::new() };
-    let click = Click { message: world.ts(), thread: Some(thread.clone()), button, reply: Some(ReplyUrl("r".into())) };
-    world.deliver(people::by("U1", "press", What::Click(click))).await;
-    world.until("an answer", || !locked(&world.slack.responses).is_empty()).await;
-    assert!(locked(&world.slack.responses)[0].1.contains("settled already"));
-    assert_eq!(world.agents.count("cancel"), 0);
-    session.ends(Outcome::Completed);
-    world.rest().await;
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@ use hitchline::backend::Outcome;
 use hitchline::domain::agent::{AgentEvent, Decision, OptionKind};
 use hitchline::domain::ids::{ApprovalId, Ts};
 use hitchline::domain::outgoing::{ApprovalCard, ApprovalState};
+use hitchline::domain::ports::WriteErrorKind;
 
 use super::agent::locked;
 use super::people;
 use super::puppet::Puppet;
+use super::slack::Step;
 use super::world::{APPROVAL, World};
 
 const OPTIONS: &[OptionKind] = &[OptionKind::AllowAlways, OptionKind::AllowOnce, OptionKind::RejectOnce];
@@ -170,4 +172,19 @@ async fn a_button_of_an_approval_that_never_was_is_stale() {
     let asked = Asked { card: forged, ..asked };
     assert!(asked.press("U1", 1, "forged").await.expect("told").contains("settled already"));
     assert!(asked.answers().is_empty());
+}
+
+// holds: K-5
+#[tokio::test]
+async fn a_question_that_nobody_will_see_is_answered_with_no() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    world.slack.fail(Step::Post, WriteErrorKind::Permanent);
+    session.asks("a", OPTIONS).await;
+    world.until("an answer", || !locked(&session.answers).is_empty()).await;
+    assert_eq!(locked(&session.answers)[0].1, chose(2));
+    session.ends(Outcome::Completed);
+    world.until_told(&thread, "Slack did not take the question").await;
+    world.rest().await;
 }

@@ -91,3 +91,55 @@ async fn a_slash_command_is_answered_for_its_author_alone() {
     }
     assert!(world.slack.everything().is_empty());
 }
+
+// holds: K-4, M-2
+#[tokio::test]
+async fn new_as_a_slash_command_opens_a_thread_of_its_own_each_time() {
+    let world = World::new().await;
+    let mut threads = Vec::new();
+    for (command, text) in [("new fix it", "fix it"), ("!start --agent puppet look", "look")] {
+        world.deliver(people::slash("U1", command, command)).await;
+        let session = world.prompted(text).await;
+        session.says(&format!("about {text}")).await;
+        session.ends(Outcome::Completed);
+        let root =
+            world.slack.everything().into_iter().find(|shown| shown.ts == shown.thread && !threads.contains(&shown.ts));
+        let thread = root.unwrap().ts;
+        world.until_thread_is(&thread, &[&format!("<@U1>: {text}"), &format!("about {text}")]).await;
+        threads.push(thread);
+    }
+    world.deliver(people::slash("U1", "new", "without a prompt")).await;
+    world
+        .until("a third thread", || {
+            world.slack.everything().iter().filter(|shown| shown.ts == shown.thread).count() == 3
+        })
+        .await;
+    let third = world.slack.everything().pop().unwrap().thread;
+    world.until_told(&third, "is ready").await;
+    world.reply("U1", &third, "hello").await;
+    world.prompted("hello").await;
+    world.reply("U1", &threads[0], "again").await;
+    world.prompted("again").await;
+    assert_eq!((world.agents.count("start"), locked(&world.slack.responses).len()), (3, 0));
+}
+
+// holds: K-4
+#[tokio::test]
+async fn a_slash_command_that_can_start_nothing_says_why() {
+    let world = World::new().await;
+    world.slack.fail(super::slack::Step::Post, hitchline::domain::ports::WriteErrorKind::Permanent);
+    for (user, text, part) in [
+        ("U1", "new hello", "Invite me to this channel"),
+        ("U1", "new --agent nobody hello", "there is no agent"),
+        ("U9", "new hello", "not on the list"),
+    ] {
+        world.deliver(people::slash(user, text, part)).await;
+        let told = || locked(&world.slack.responses).iter().any(|(to, said)| to == part && said.contains(part));
+        world.until(part, told).await;
+    }
+    world.settle().await;
+    assert_eq!((world.slack.everything().len(), world.agents.count("start")), (0, 0));
+    let after = world.after_power_cut().await;
+    after.settle().await;
+    assert!(locked(&after.slack.responses).is_empty(), "each is answered once");
+}

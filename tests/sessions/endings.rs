@@ -2,6 +2,7 @@
 
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
+use hitchline::domain::ports::Line;
 
 use super::agent::{Act, locked};
 use super::people;
@@ -128,7 +129,7 @@ async fn what_waits_for_a_session_ends_with_it() {
         (1, 1),
         "they start no session of their own"
     );
-    assert!(world.store.queued(0, 1).await.unwrap().is_empty(), "a restart does not bring them back");
+    assert!(world.store.queued(Line::Turn, 0, 1).await.unwrap().is_empty(), "a restart does not bring them back");
 }
 
 #[tokio::test]

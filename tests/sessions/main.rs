@@ -21,6 +21,8 @@ mod people;
 #[cfg(test)]
 mod puppet;
 #[cfg(test)]
+mod queues;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod replies;

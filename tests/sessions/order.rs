@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hitchline::backend::Outcome;
 use hitchline::domain::ids::Ts;
+use hitchline::domain::ports::Line;
 
 use super::agent::locked;
 use super::people;
@@ -79,7 +80,7 @@ async fn more_messages_than_fit_into_memory_are_answered_in_order_and_once() {
     }
     world.rest().await;
     assert_eq!(prompts(&world).len(), MANY);
-    assert!(world.store.queued(0, 1).await.unwrap().is_empty());
+    assert!(world.store.queued(Line::Turn, 0, 1).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -69,7 +69,9 @@ fn assert_whole(faults: &[(Step, WriteErrorKind)], said: &str, mut texts: Vec<St
     // A message that can't be finished where it stands is posted anew, below the others.
     if faults.iter().any(|(step, _)| matches!(step, Step::Update | Step::Stop)) {
         texts.sort();
-        whole.iter_mut().for_each(|texts| texts.sort());
+        for texts in &mut whole {
+            texts.sort();
+        }
     }
     let lengths = |texts: &[String]| texts.iter().map(String::len).collect::<Vec<_>>();
     assert!(whole.contains(&texts), "{faults:?}: {:?} of {} bytes", lengths(&texts), said.len());

@@ -8,6 +8,7 @@ use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
 use hitchline::domain::agent::OptionKind;
 use hitchline::domain::outgoing::ApprovalState;
+use hitchline::domain::ports::Line;
 
 use super::agent::{Act, locked};
 use super::people;
@@ -126,7 +127,11 @@ async fn turns_may_finish_and_what_is_left_is_told() {
     world.until_told(&asking, "restarting").await;
     assert_eq!(world.slack.cards(&asking)[0].1.state, ApprovalState::Withdrawn);
     assert_eq!(world.agents.count("prompt"), 3, "no turn starts any more");
-    assert_eq!(world.store.queued(0, 9).await.unwrap().len(), 1, "what came meanwhile waits for the next start");
+    assert_eq!(
+        world.store.queued(Line::Turn, 0, 9).await.unwrap().len(),
+        1,
+        "what came meanwhile waits for the next start"
+    );
 }
 
 // holds: P-2

@@ -116,10 +116,12 @@ impl FakeSlack {
         Err(error(kind))
     }
 
-    fn show(&self, thread: Ts, body: Body, streams: bool) -> Ts {
+    /// Without a thread it begins one.
+    fn show(&self, thread: Option<Ts>, body: Body, streams: bool) -> Ts {
         let mut made = locked(&self.made);
         *made += 1;
         let ts = Ts::from(format!("9000.{made:06}"));
+        let thread = thread.unwrap_or_else(|| ts.clone());
         locked(&self.shown).push(Shown { ts: ts.clone(), thread, body, streams });
         ts
     }
@@ -140,7 +142,7 @@ fn error(kind: WriteErrorKind) -> WriteError {
 impl SlackWrite for FakeSlack {
     async fn post(&self, to: &Place, body: &Body, _key: OwedId) -> Result<Ts, WriteError> {
         self.step(Step::Post, None)?;
-        Ok(self.show(to.thread.clone().expect("an answer stands in a thread"), body.clone(), false))
+        Ok(self.show(to.thread.clone(), body.clone(), false))
     }
     async fn update(&self, _channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
         self.step(Step::Update, Some(ts))?;
@@ -164,7 +166,7 @@ impl SlackWrite for FakeSlack {
     }
     async fn start_stream(&self, to: &ConversationKey, _user: &UserId, markdown: &str) -> Result<Ts, WriteError> {
         self.step(Step::Start, None)?;
-        Ok(self.show(to.thread.clone(), Body::Text(markdown.to_owned()), true))
+        Ok(self.show(Some(to.thread.clone()), Body::Text(markdown.to_owned()), true))
     }
     async fn append_stream(&self, _channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
         self.step(Step::Append, Some(ts))?;

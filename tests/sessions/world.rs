@@ -93,6 +93,11 @@ impl World {
         next
     }
 
+    /// The database, for a look or a mishap.
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.dir.path().join("hitchline.db")).unwrap()
+    }
+
     pub(crate) async fn deliver(&self, inbound: Inbound) -> Receipt {
         self.inbox.deliver(inbound).await.unwrap()
     }
@@ -251,5 +256,6 @@ fn policy() -> Policy {
         backends: BTreeMap::from([("puppet".to_owned(), settings)]),
         routes: BTreeMap::new(),
         roots: Vec::new(),
+        home: "/".into(),
     }
 }

@@ -51,6 +51,24 @@ fn arguments_need_a_mark_or_new_outside_a_session() {
     assert_eq!(read("dance", Entry::Slash), Reading::Misused(Misuse::Unknown("dance".into())));
 }
 
+// holds: K-1
+#[test]
+fn options_are_understood_as_people_type_them() {
+    for (args, dir, agent, text) in [
+        ("--dir=/a fix it", Some("/a"), None, "fix it"),
+        ("--dir \"/my code\" fix it", Some("/my code"), None, "fix it"),
+        ("--dir='/my code' --agent=b", Some("/my code"), Some("b"), ""),
+        ("—dir “/my code” —agent b fix", Some("/my code"), Some("b"), "fix"),
+        ("--agent b -- fix", None, Some("b"), "-- fix"),
+        ("– a dash is no option", None, None, "– a dash is no option"),
+        ("--dir \"/a", Some("\"/a"), None, ""),
+    ] {
+        assert_eq!(read(&format!("new {args}"), Entry::Slash), new(dir, agent, text), "{args}");
+    }
+    assert_eq!(read("new --agent=", Entry::Slash), Reading::Misused(Misuse::MissingValue("--agent")));
+    assert_eq!(read("new --dir \"\" x", Entry::Slash), Reading::Misused(Misuse::MissingValue("--dir")));
+}
+
 // holds: K-3
 #[test]
 fn a_marked_word_that_is_no_command_goes_to_the_agent_unchanged() {

@@ -22,9 +22,7 @@ fn card(state: ApprovalState) -> ApprovalCard {
 fn an_open_request_shows_the_exact_command_and_a_button_for_each_option() {
     let (text, blocks) = content(&Body::Approval(card(ApprovalState::Open { expires_after_s: 600 })));
     assert_eq!(text, "The agent asks for permission: Run &lt;rm&gt;");
-    let detail = blocks[1]["text"]["text"].as_str().unwrap();
-    assert!(detail.contains("\\u{202E}") && detail.contains("&lt;!here&gt;"), "{detail}");
-    assert_eq!(detail.matches("```").count(), 2, "it can't end its own block: {detail}");
+    assert_eq!(code_of(&blocks[1]), Some("rm -rf \\u{202E}x ``` <!here>"), "as data, which can't end its own block");
     let buttons = blocks[3]["elements"].as_array().unwrap();
     let styles: Vec<_> = buttons.iter().map(|button| button["style"].as_str()).collect();
     assert_eq!(styles, [Some("primary"), None, Some("danger")]);
@@ -49,7 +47,22 @@ fn a_settled_request_has_no_buttons_and_says_what_became_of_it() {
 fn a_text_stands_in_one_section_that_shows_all_of_it() {
     let (text, blocks) = content(&Body::Text("*hi*".into()));
     assert_eq!(text, "*hi*");
-    assert_eq!(blocks, json!([{"type": "section", "expand": true, "text": {"type": "mrkdwn", "text": "*hi*"}}]));
+    assert_eq!(
+        blocks,
+        json!([{"type": "section", "expand": true, "text": {"type": "mrkdwn", "verbatim": true, "text": "*hi*"}}])
+    );
+}
+
+#[test]
+fn code_that_markup_can_not_hold_is_sent_as_data() {
+    let (_, blocks) = content(&Body::Text("a\n\n````\n```sh\nls &lt;x&gt;\n```\n````\n\nb".into()));
+    assert_eq!((&blocks[0], &blocks[2]), (&section("a"), &section("b")));
+    assert_eq!(code_of(&blocks[1]), Some("```sh\nls <x>\n```"));
+}
+
+/// The code of a block that is shown as data.
+fn code_of(block: &Value) -> Option<&str> {
+    block["elements"][0]["elements"][0]["text"].as_str()
 }
 
 /// A title, a detail or a label: short, long, or nothing but what grows when it is escaped, hidden or kept apart.
@@ -100,8 +113,15 @@ proptest! {
         };
         prop_assert!(whole(sections[0], &escape(&visible(&title).replace('*', "∗"))));
         if let Some(detail) = &detail {
-            prop_assert!(whole(sections[1], &code_block(detail)));
-            prop_assert_eq!(sections[1].as_str().unwrap().matches("```").count(), 2, "it can't end its own block");
+            let shown = visible(detail);
+            if shown.contains("```") {
+                let code = code_of(&blocks[1]).unwrap();
+                let rest = if code == shown { "" } else { "… cut" };
+                prop_assert!(shown.starts_with(code) && sections.last().unwrap().as_str().unwrap().contains(rest));
+            } else {
+                prop_assert!(whole(sections[1], &code_block(&shown)));
+                prop_assert_eq!(sections[1].as_str().unwrap().matches("```").count(), 2, "it can't end its own block");
+            }
         }
         let buttons: Vec<_> = of_type(&blocks, "actions").flat_map(|actions| actions["elements"].as_array().unwrap()).collect();
         prop_assert_eq!(buttons.len(), if open { options.len().min(25) } else { 0 });

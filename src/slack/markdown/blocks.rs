@@ -1,17 +1,20 @@
 //! From Markdown's events to blocks of Slack's markup.
 
-use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, TextMergeStream};
 
-use super::escape::{escape, guard_fences};
+use super::escape::escape;
 use super::inline::{Inline, Mark};
 use super::split::Block;
 use super::table::Table;
+
+/// A longer code span is shown as a block, which can be cut.
+const LONGEST_SPAN: usize = 500;
 
 /// Reads Markdown into blocks.
 pub(super) fn read(markdown: &str) -> Vec<Block> {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut reader = Reader::default();
-    for event in Parser::new_ext(markdown, options) {
+    for event in TextMergeStream::new(Parser::new_ext(markdown, options)) {
         reader.on(event);
     }
     reader.end_leaf();
@@ -41,7 +44,8 @@ struct Reader {
     table: Option<Table>,
     /// The address and the label of the link or image that is being read.
     links: Vec<(String, String)>,
-    heading: bool,
+    /// Whether the block before begins an item, so that the list's lines stand close together.
+    after_item: bool,
 }
 
 impl Reader {
@@ -55,28 +59,35 @@ impl Reader {
             Event::Code(code) => self.inline_code(&code),
             Event::Html(html) | Event::InlineHtml(html) => self.html(&html),
             Event::SoftBreak | Event::HardBreak => self.line_break(),
-            Event::Rule => self.push("──────────"),
+            Event::Rule => {
+                self.end_leaf();
+                self.push("──────────");
+            }
             Event::TaskListMarker(done) => self.mark_task(done),
         }
     }
 
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
-            Tag::Heading { level, .. } => {
-                self.heading = level <= HeadingLevel::H6;
+            Tag::Paragraph | Tag::HtmlBlock => self.end_leaf(),
+            Tag::Heading { .. } => {
+                self.end_leaf();
                 self.inline.open(Mark::Bold);
             }
             Tag::BlockQuote(_) => self.enter(Container::Quote),
             Tag::List(first) => self.enter(Container::List { next: first }),
             Tag::Item => self.start_item(),
-            Tag::CodeBlock(CodeBlockKind::Fenced(_) | CodeBlockKind::Indented) => {
+            Tag::CodeBlock(_) => {
                 self.end_leaf();
                 self.code = Some(String::new());
             }
-            Tag::Table(_) => self.table = Some(Table::default()),
+            Tag::Table(alignments) => {
+                self.end_leaf();
+                self.table = Some(Table::new(alignments));
+            }
             Tag::TableHead | Tag::TableRow => {
                 if let Some(table) = &mut self.table {
-                    table.rows.push(Vec::new());
+                    table.start_row();
                 }
             }
             Tag::Strong => self.inline.open(Mark::Bold),
@@ -92,24 +103,36 @@ impl Reader {
     fn end(&mut self, tag: TagEnd) {
         match tag {
             TagEnd::Heading(_) => {
-                self.inline.close(Mark::Bold);
-                self.heading = false;
+                self.inline.close();
                 self.end_leaf();
             }
             TagEnd::Paragraph | TagEnd::HtmlBlock => self.end_leaf(),
-            TagEnd::BlockQuote(_) | TagEnd::List(_) | TagEnd::Item => {
+            TagEnd::Item => {
+                self.end_leaf();
+                self.write_marker();
+                self.containers.pop();
+            }
+            TagEnd::BlockQuote(_) | TagEnd::List(_) => {
                 self.end_leaf();
                 self.containers.pop();
             }
             TagEnd::CodeBlock => {
                 let code = self.code.take().unwrap_or_default();
-                self.blocks.push(Block::Code(guard_fences(&escape(code.trim_end_matches('\n')))));
+                if !code.trim().is_empty() {
+                    self.push_block(Block::Code(escape(code.strip_suffix('\n').unwrap_or(&code))));
+                }
             }
-            TagEnd::TableCell => self.end_cell(),
-            TagEnd::Table => self.blocks.extend(self.table.take().and_then(Table::into_block)),
-            TagEnd::Strong => self.inline.close(Mark::Bold),
-            TagEnd::Emphasis => self.inline.close(Mark::Italic),
-            TagEnd::Strikethrough => self.inline.close(Mark::Strike),
+            TagEnd::TableCell => {
+                if let Some(table) = &mut self.table {
+                    table.end_cell();
+                }
+            }
+            TagEnd::Table => {
+                if let Some(table) = self.table.take() {
+                    self.push_block(table.into_block());
+                }
+            }
+            TagEnd::Strong | TagEnd::Emphasis | TagEnd::Strikethrough => self.inline.close(),
             TagEnd::Link | TagEnd::Image => self.end_link(),
             _ => {}
         }
@@ -139,67 +162,85 @@ impl Reader {
         }
     }
 
+    /// What takes text as it is, without markup: a code block, a link's label, a table's cell.
+    fn plain(&mut self) -> Option<&mut String> {
+        let label = self.links.last_mut().map(|(_, label)| label);
+        self.code.as_mut().or(label).or(self.table.as_mut().map(|table| &mut table.cell))
+    }
+
     fn text(&mut self, text: &str) {
-        if let Some(code) = &mut self.code {
-            code.push_str(text);
-        } else if let Some((_, label)) = self.links.last_mut() {
-            label.push_str(text);
-        } else if self.table.is_some() {
-            self.inline.source(text);
-        } else {
-            self.inline.text(text);
+        match self.plain() {
+            Some(plain) => plain.push_str(text),
+            None => self.inline.text(text),
         }
     }
 
+    /// A code span, or a block where Slack's markup has no span for it.
     fn inline_code(&mut self, code: &str) {
-        if let Some((_, label)) = self.links.last_mut() {
-            label.push_str(code);
-        } else if self.table.is_some() {
-            self.inline.source(code);
-        } else {
-            self.inline.code(code);
+        match self.plain() {
+            Some(plain) => plain.push_str(code),
+            None if code.contains('`') || code.chars().count() > LONGEST_SPAN => {
+                self.end_leaf();
+                self.push_block(Block::Code(escape(code)));
+            }
+            None => self.inline.code(code),
         }
     }
 
+    /// HTML as it is written, but for its line breaks, which tables have no other way to say.
     fn html(&mut self, html: &str) {
-        self.text(html.trim_end_matches('\n'));
-        if html.ends_with('\n') {
+        let line = html.trim_end_matches('\n');
+        let breaks = ["<br>", "<br/>", "<br />"].contains(&line);
+        if !breaks {
+            self.text(line);
+        }
+        if breaks || html.ends_with('\n') {
             self.line_break();
         }
     }
 
     fn line_break(&mut self) {
-        match self.links.last_mut() {
-            Some((_, label)) => label.push(' '),
-            // Slack's bold ends with its line.
-            None if self.heading || self.table.is_some() => self.inline.text(" "),
+        match self.plain() {
+            Some(plain) => plain.push(' '),
             None => self.inline.line_break(),
         }
     }
 
     fn end_link(&mut self) {
         let Some((url, label)) = self.links.pop() else { return };
+        let words = if label.is_empty() { &url } else { &label };
         if let Some((_, outer)) = self.links.last_mut() {
             // An image within a link: its words are the link's.
-            outer.push_str(if label.is_empty() { &url } else { &label });
-        } else if self.table.is_some() {
-            self.inline.source(&if label.is_empty() || label == url { url } else { format!("{label} ({url})") });
+            outer.push_str(words);
+        } else if let Some(table) = &mut self.table {
+            table.cell.push_str(words);
+            if *words != url {
+                table.cell.extend([" (", &url, ")"]);
+            }
         } else {
             self.inline.link(&url, &label);
         }
     }
 
-    fn end_cell(&mut self) {
-        let cell = unescaped(&self.inline.take());
-        if let Some(row) = self.table.as_mut().and_then(|table| table.rows.last_mut()) {
-            row.push(cell.trim().to_owned());
+    fn end_leaf(&mut self) {
+        let text = self.inline.take();
+        let text = text.trim_matches([' ', '\n']);
+        if !text.is_empty() {
+            self.push(text);
         }
     }
 
-    fn end_leaf(&mut self) {
-        if !self.inline.is_empty() {
-            let text = self.inline.take();
-            self.push(text.trim_end_matches('\n'));
+    /// Writes a block that no item's marker can stand before.
+    fn push_block(&mut self, block: Block) {
+        self.write_marker();
+        self.after_item = false;
+        self.blocks.push(block);
+    }
+
+    /// Writes an item's marker alone if nothing has been written behind it.
+    fn write_marker(&mut self) {
+        if self.containers.iter().any(|container| matches!(container, Container::Item { marker: Some(_), .. })) {
+            self.push("");
         }
     }
 
@@ -223,28 +264,9 @@ impl Reader {
             }
         }
         let text = format!("{first}{}", text.replace('\n', &format!("\n{others}")));
-        let follows = matches!(self.blocks.last(), Some(Block::Text(_) | Block::Close(_)));
-        let nested = self.containers.iter().filter(|container| matches!(container, Container::Item { .. })).count() > 0;
-        let block =
-            if follows && begins_item && nested && self.after_item() { Block::Close(text) } else { Block::Text(text) };
-        self.blocks.push(block);
+        let text = text.trim_end().to_owned();
+        let close = begins_item && self.after_item;
+        self.after_item = begins_item;
+        self.blocks.push(if close { Block::Close(text) } else { Block::Text(text) });
     }
-
-    /// Whether the block before is an item too, so that the list's lines stand close together.
-    fn after_item(&self) -> bool {
-        let marks = |line: &str| {
-            let line = line.trim_start_matches(['>', ' ']);
-            let numbered = line.split_once(". ").is_some_and(|(number, _)| number.parse::<u64>().is_ok());
-            numbered || ["• ", "☐ ", "☑ "].iter().any(|marker| line.starts_with(marker))
-        };
-        match self.blocks.last() {
-            Some(Block::Text(text) | Block::Close(text)) => text.lines().next().is_some_and(marks),
-            _ => false,
-        }
-    }
-}
-
-/// A cell is escaped again with its table.
-fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }

@@ -2,10 +2,8 @@
 
 use super::escape::{APART, escape};
 
-/// A link whose address is longer is shown as text, so that a link never has to be cut.
-const LONGEST_URL: usize = 1_000;
-/// How much of a link's label is kept.
-const LONGEST_LABEL: usize = 500;
+/// A link that takes more bytes than this is shown as text, so that a link never has to be cut.
+const LONGEST_LINK: usize = 1_500;
 
 /// The kinds of emphasis that Slack knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,90 +13,135 @@ pub(super) enum Mark {
     Strike,
 }
 
-/// A line of Slack's markup in the making.
+/// A kind of emphasis that we are in.
+#[derive(Debug)]
+struct Open {
+    mark: Mark,
+    /// Whether its sign stands on this line. It is written right before the first words, for a sign alone would be a letter.
+    written: bool,
+}
+
+/// Lines of Slack's markup in the making.
 #[derive(Debug, Default)]
 pub(super) struct Inline {
     out: String,
-    /// How deep we are in each kind of emphasis; only the outermost is written.
-    depth: [usize; 3],
+    /// The emphasis we are in, the outermost first.
+    marks: Vec<Open>,
     /// A mark was just closed: a letter right behind it would undo it.
     closed: bool,
 }
 
 impl Inline {
-    /// What was written so far; starts over.
+    /// What was written so far; starts over, in the same emphasis.
     pub(super) fn take(&mut self) -> String {
+        self.close_all();
         self.closed = false;
         std::mem::take(&mut self.out)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    /// Plain text, in which nothing may turn into markup.
+    /// Plain text, in which nothing may turn into markup; addresses become links.
     pub(super) fn text(&mut self, text: &str) {
         for piece in text.split_inclusive(char::is_whitespace) {
-            let guarded =
-                if is_address(piece) { escape(piece) } else { guard(&escape(piece), self.out.chars().last()) };
-            self.raw(&guarded);
+            if let Some((before, url, after)) = find_address(piece) {
+                self.words(before);
+                self.link(url, "");
+                self.text(after);
+            } else {
+                self.words(piece);
+            }
         }
     }
 
-    /// Text as it is written in the source, escaped only.
-    pub(super) fn source(&mut self, text: &str) {
-        self.raw(&escape(text));
-    }
-
+    /// Code without a backtick.
     pub(super) fn code(&mut self, code: &str) {
+        self.write_marks();
         self.border();
-        self.out.push_str(&super::escape::inline_code(code));
+        self.out.extend(["`", &escape(code), "`"]);
         self.closed = true;
     }
 
+    /// Ends the line. Slack's emphasis ends with it, so it begins again on the next one.
     pub(super) fn line_break(&mut self) {
+        self.close_all();
         self.out.push('\n');
         self.closed = false;
     }
 
     pub(super) fn open(&mut self, mark: Mark) {
-        self.depth[mark as usize] += 1;
-        if self.depth[mark as usize] == 1 {
-            self.border();
-            self.out.push(mark.sign());
-        }
+        self.marks.push(Open { mark, written: false });
     }
 
-    pub(super) fn close(&mut self, mark: Mark) {
-        self.depth[mark as usize] -= 1;
-        if self.depth[mark as usize] == 0 {
+    /// Closes what was opened last.
+    pub(super) fn close(&mut self) {
+        if let Some(Open { mark, written: true }) = self.marks.pop() {
             self.out.push(mark.sign());
             self.closed = true;
         }
     }
 
-    /// A link, or its words where the address is none that people should click on.
+    /// A link, or its words and its address where that is none that people should click on.
     pub(super) fn link(&mut self, url: &str, label: &str) {
-        let label: String =
-            label.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_LABEL).collect();
+        let label = label.split_whitespace().collect::<Vec<_>>().join(" ");
         let bare = label.is_empty() || label == url || url.strip_prefix("mailto:") == Some(&label);
-        if !is_clickable(url) || url.len() > LONGEST_URL {
-            self.text(&if bare { url.to_owned() } else { format!("{label} ({url})") });
-            return;
+        let shown = if bare { String::new() } else { format!("|{}", escape(&label.replace('|', "∣"))) };
+        let link = format!("<{}{shown}>", address(url));
+        if is_clickable(url) && link.len() <= LONGEST_LINK {
+            self.write_marks();
+            self.border();
+            self.out.push_str(&link);
+        } else if !bare {
+            self.words(&format!("{label} ("));
+            self.link(url, "");
+            self.words(")");
+        } else if is_clickable(url) {
+            // It must stay exact.
+            self.raw(&escape(url));
+        } else {
+            self.words(url);
         }
-        let (url, label) = (address(url), escape(&label.replace('|', "∣")));
-        self.border();
-        self.out.extend(["<", &url, if bare { "" } else { "|" }, if bare { "" } else { &label }, ">"]);
+    }
+
+    /// Text without links.
+    fn words(&mut self, text: &str) {
+        let opened = !text.trim().is_empty() && self.write_marks();
+        let guarded = guard(&escape(text), self.out.chars().last(), opened);
+        self.raw(&guarded);
     }
 
     fn raw(&mut self, text: &str) {
-        if self.closed && text.starts_with(char::is_alphanumeric) {
+        let begins_line = self.out.is_empty() || self.out.ends_with('\n');
+        // Slack takes the entity too for a quote's sign.
+        if (self.closed && text.starts_with(char::is_alphanumeric)) || (begins_line && text.starts_with("&gt;")) {
             self.out.push(APART);
         }
         if !text.is_empty() {
             self.closed = false;
         }
         self.out.push_str(text);
+    }
+
+    /// Writes the signs of the emphasis we are in where they are missing, each kind once; tells whether it wrote any.
+    fn write_marks(&mut self) -> bool {
+        let mut wrote = false;
+        for at in 0..self.marks.len() {
+            let mark = self.marks[at].mark;
+            if !self.marks.iter().any(|open| open.written && open.mark == mark) {
+                self.border();
+                self.out.push(mark.sign());
+                self.marks[at].written = true;
+                wrote = true;
+            }
+        }
+        wrote
+    }
+
+    /// Closes what is written, for the time being. Signs count only right behind a word.
+    fn close_all(&mut self) {
+        self.out.truncate(self.out.trim_end_matches(' ').len());
+        for open in self.marks.iter_mut().rev().filter(|open| open.written) {
+            self.out.push(open.mark.sign());
+            open.written = false;
+        }
     }
 
     /// Sets what comes now off from a letter before it.
@@ -120,15 +163,19 @@ impl Mark {
     }
 }
 
-/// Keeps signs at a word's border from being read as markup; within a word Slack leaves them alone.
-fn guard(text: &str, mut before: Option<char>) -> String {
+/// Keeps signs at a word's border from being read as markup; within a word Slack leaves them alone. Right behind an opening sign nothing
+/// can be closed, and that sign needs its word.
+fn guard(text: &str, mut before: Option<char>, opened: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         let inside =
             before.is_some_and(char::is_alphanumeric) && rest.peek().is_some_and(|next| next.is_alphanumeric());
         if "*_~`".contains(c) && (c == '`' || !inside) {
-            out.extend([APART, c, APART]);
+            if !(opened && out.is_empty()) {
+                out.push(APART);
+            }
+            out.extend([c, APART]);
         } else {
             out.push(c);
         }
@@ -137,10 +184,20 @@ fn guard(text: &str, mut before: Option<char>) -> String {
     out
 }
 
-/// A bare address in the text; Slack makes it clickable, and it must stay exact.
-fn is_address(word: &str) -> bool {
-    let word = word.trim_start_matches(['(', '"', '\'']);
-    word.starts_with("http://") || word.starts_with("https://")
+/// The first address that stands bare in a word, with what is before and behind it, such as the sentence's full stop.
+fn find_address(word: &str) -> Option<(&str, &str, &str)> {
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| word.contains(scheme))?;
+    let (before, from) = word.split_at(word.find(scheme)?);
+    let mut url = from.split(|c: char| c.is_whitespace() || "<>\"`".contains(c)).next()?;
+    while let Some(last) = url.chars().last() {
+        let closes = last == ')' && url.matches(')').count() > url.matches('(').count();
+        if !closes && !".,;:!?'*_~]".contains(last) {
+            break;
+        }
+        url = &url[..url.len() - last.len_utf8()];
+    }
+    let whole = url.len() > scheme.len() && !before.ends_with(|c: char| c.is_ascii_alphanumeric());
+    whole.then(|| (before, url, &from[url.len()..]))
 }
 
 fn is_clickable(url: &str) -> bool {

@@ -1,15 +1,26 @@
 //! An agent's Markdown, as Slack renders it.
 //!
 //! Slack's own markup knows no headings, tables or nested lists, formats only at word borders, and lets three characters ping a whole
-//! workspace. What comes out of [`render`] holds no angle bracket but those of links that were made here.
+//! workspace. What comes out of [`render`] holds no angle bracket but those of links that were made here, and of quotes.
+//!
+//! Code keeps every character. Where the markup has no form for it, it is shown in another place: a code span that holds a backtick (or
+//! is longer than a line should be) as a block of its own, and a block that holds three backticks in a row as a block of the message
+//! that is no markup, which [`pieces`] finds. What is altered:
+//!
+//! - Around signs of the text that Slack would take for emphasis stand zero-width spaces, and between emphasis and a letter beside it.
+//! - Emphasis within a link's label or a table is dropped, a `|` in a label becomes `∣`, and code in a quote stands behind it.
+//! - Emphasis in a single line that is longer than a part ends where that line is cut.
 
 mod blocks;
 mod escape;
+mod fence;
 mod inline;
 mod split;
 mod table;
+mod width;
 
-pub use escape::{code_block, escape, inline_code, visible};
+pub use escape::{escape, visible};
+pub use fence::{Piece, code_block, pieces};
 
 use escape::APART;
 

@@ -1,25 +1,29 @@
 //! Packing blocks into parts, and cutting those that are longer than a part.
 
+use super::escape::APART;
+use super::fence::{fence_length, fenced, unwritable};
+use super::width::joins;
+
+/// How much code that Slack's markup can't hold one part has: each piece of it is a block of the message, with text in between, and a
+/// message has at most 50 blocks.
+const MOST_UNWRITABLE: usize = 20;
+
 /// A block of Slack's markup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Block {
     /// Lines of text.
     Text(String),
-    /// A list's item or another block that stands close to the one before.
+    /// A list's item that stands close to the one before.
     Close(String),
     /// The content of a code block, escaped.
     Code(String),
 }
 
-const FENCE: &str = "```";
-/// The characters that a code block's fences take.
-const FENCES: usize = 8;
-
 impl Block {
     fn written(&self) -> String {
         match self {
             Self::Text(text) | Self::Close(text) => text.clone(),
-            Self::Code(code) => format!("{FENCE}\n{code}\n{FENCE}"),
+            Self::Code(code) => fenced(code),
         }
     }
 
@@ -35,7 +39,8 @@ pub(super) fn pack(blocks: Vec<Block>, limit: usize) -> Vec<String> {
     for block in blocks {
         let text = block.written();
         let separator = if part.is_empty() { "" } else { block.separator() };
-        if length(&part) + separator.len() + length(&text) <= limit {
+        let fits = length(&part) + separator.len() + length(&text) <= limit;
+        if fits && unwritable(&part) < MOST_UNWRITABLE {
             part.push_str(separator);
             part.push_str(&text);
             continue;
@@ -63,52 +68,66 @@ fn flush(part: &mut String, parts: &mut Vec<String>) {
 fn cut_block(block: &Block, limit: usize) -> Vec<String> {
     match block {
         Block::Text(text) | Block::Close(text) => cut(text, limit, true),
-        Block::Code(code) => {
-            let pieces = cut(code, limit.saturating_sub(FENCES), false);
-            pieces.into_iter().map(|piece| format!("{FENCE}\n{piece}\n{FENCE}")).collect()
-        }
+        Block::Code(code) => cut(code, room(code, limit), false).iter().map(|piece| fenced(piece)).collect(),
     }
 }
 
+/// How much of `code` fits between its fences in `limit` characters. A third always does: fences are at most one backtick longer than
+/// what stands between them.
+fn room(code: &str, limit: usize) -> usize {
+    let line_breaks = 2;
+    limit.saturating_sub(2 * fence_length(code) + line_breaks).max(limit.saturating_sub(2 + line_breaks) / 3)
+}
+
 /// Cuts text into pieces of at most `limit` characters: at a line's end in the second half, else, in prose, at a space, else anywhere
-/// between two characters that belong to no link or entity.
+/// between two characters that belong to no link, code span, entity or larger character.
 fn cut(text: &str, limit: usize, prose: bool) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = text;
-    while length(rest) > limit {
-        let most = fitting(rest, limit);
-        let head = &rest[..most];
-        let line = head.rfind('\n').filter(|at| *at > most / 2);
-        let at = line.or_else(|| if prose { space(head) } else { None }).unwrap_or(most);
+    while let Some((most, next)) = rest.char_indices().nth(limit) {
+        let within = &rest[..most + next.len_utf8()];
+        let second_half = |at: &usize| *at > most / 2;
+        let line = within.rfind('\n').filter(second_half);
+        let mut spaces = within.rmatch_indices(' ').map(|(at, _)| at).take_while(second_half);
+        let space = || spaces.find(|at| prose && open_token(rest, *at, prose).is_none());
+        let at = line.or_else(space).unwrap_or_else(|| fitting(rest, most, prose));
         pieces.push(rest[..at].to_owned());
         // The character at which it is cut is the border itself.
-        let border = rest[at..].chars().next().filter(|c| at < most && (*c == '\n' || *c == ' '));
-        rest = &rest[at + border.map_or(0, char::len_utf8)..];
+        let border = rest[at..].starts_with('\n') || (prose && rest[at..].starts_with(' '));
+        rest = &rest[at + usize::from(border)..];
     }
     pieces.push(rest.to_owned());
     pieces.retain(|piece| !piece.trim().is_empty());
     pieces
 }
 
-/// The last space of the second half that stands in no link.
-fn space(head: &str) -> Option<usize> {
-    let spaces = head.rmatch_indices(' ').map(|(at, _)| at).take_while(|at| *at > head.len() / 2);
-    spaces.into_iter().find(|at| !in_token(&head[..*at]))
-}
-
-fn in_token(before: &str) -> bool {
-    before.rfind('<') > before.rfind('>')
-}
-
-/// How many bytes of `text` fit into `limit` characters without cutting a link or an entity.
-fn fitting(text: &str, limit: usize) -> usize {
-    let most = text.char_indices().nth(limit).map_or(text.len(), |(at, _)| at);
-    let head = &text[..most];
-    let open = head.rfind('<').filter(|_| in_token(head));
-    let entity = head.rfind('&').filter(|at| most - at < 6 && !head[*at..].contains(';'));
-    let at = open.or(entity).unwrap_or(most);
-    // A token longer than a whole part can't be kept whole.
+/// The last place up to `most` at which nothing is cut that belongs together.
+fn fitting(text: &str, most: usize, prose: bool) -> usize {
+    let mut at = open_token(text, most, prose).unwrap_or(most);
+    while text[at..].starts_with(joins) || text[..at].ends_with('\u{200d}') {
+        at = text[..at].char_indices().next_back().map_or(0, |(before, _)| before);
+    }
+    // What is longer than a whole part can't be kept whole.
     if at == 0 { most } else { at }
+}
+
+/// Where the link, code span or entity begins in which a cut at `at` would be. In code there are only entities.
+fn open_token(text: &str, at: usize, prose: bool) -> Option<usize> {
+    let head = &text[..at];
+    let line = head.rfind('\n').map_or(0, |end| end + 1);
+    let mut open = None;
+    for (at, c) in head[line..].char_indices().filter(|_| prose) {
+        let at = line + at;
+        open = match open {
+            None if c == '<' => Some((at, '>')),
+            // A backtick of the text is kept apart from what follows.
+            None if c == '`' && !text[at + 1..].starts_with(APART) => Some((at, '`')),
+            Some((_, end)) if c == end => None,
+            open => open,
+        };
+    }
+    let entity = || head.rfind('&').filter(|start| at - start < "&amp;".len() && !head[*start..].contains(';'));
+    open.map(|(start, _)| start).or_else(entity)
 }
 
 fn length(text: &str) -> usize {

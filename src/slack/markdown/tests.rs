@@ -32,7 +32,7 @@ fn markdown_becomes_what_slack_renders() {
         ("[mail](mailto:a@b.c)", "<mailto:a@b.c|mail>"),
         ("[x](javascript:alert(1))", "x (javascript:alert(1))"),
         ("![alt](https://a.b/i.png)", "<https://a.b/i.png|alt>"),
-        ("see https://a.b/x_y_z.", "see https://a.b/x_y_z."),
+        ("see https://a.b/x_y_z.", "see <https://a.b/x_y_z>."),
         ("snake_case_name and 2 * 3", "snake_case_name and 2 \u{200b}*\u{200b} 3"),
         ("\\*not bold\\*", "\u{200b}*\u{200b}not bold\u{200b}*\u{200b}"),
         ("<b>html</b>", "&lt;b&gt;html&lt;/b&gt;"),
@@ -47,6 +47,98 @@ fn markdown_becomes_what_slack_renders() {
 }
 
 #[test]
+fn a_mark_ends_with_its_line_and_begins_again() {
+    let cases = [
+        ("**a\nb**", "*a*\n*b*"),
+        ("**a\n*b\nc* d**", "*a*\n*_b_*\n*_c_ d*"),
+        ("a ~~b  \nc~~", "a ~b~\n~c~"),
+        ("Title\nof two lines\n====", "*Title*\n*of two lines*"),
+        ("**a `` b`c `` d**", "*a*\n\n```\nb`c\n```\n\n*d*"),
+        ("**Note: *a **b** c* d**", "*Note: _a b c_ d*"),
+        ("[**label**](https://a.b)", "<https://a.b|label>"),
+        ("***a***", "_*a*_"),
+        ("**~5 minutes**", "*~\u{200b}5 minutes*"),
+    ];
+    for (markdown, expected) in cases {
+        assert_eq!(one(markdown), expected, "{markdown}");
+    }
+}
+
+#[test]
+fn code_that_no_line_can_hold_stands_in_a_block_of_its_own() {
+    let cases = [
+        ("use `` a`b `` here", "use\n\n```\na`b\n```\n\nhere"),
+        ("- use `` ` ``\n- b", "• use\n\n```\n`\n```\n\n• b"),
+        ("1. `` `x` ``", "1.\n\n```\n`x`\n```"),
+        ("a ```` ``` ```` b", "a\n\n````\n```\n````\n\nb"),
+        ("````\na ``` b\n````", "````\na ``` b\n````"),
+        ("~~~~\n```sh\nls <x>\n```\n~~~~", "````\n```sh\nls &lt;x&gt;\n```\n````"),
+        ("~~~\n`````\n~~~", "``````\n`````\n``````"),
+    ];
+    for (markdown, expected) in cases {
+        assert_eq!(one(markdown), expected, "{markdown}");
+    }
+}
+
+#[test]
+fn tables_hold_plain_text_in_columns() {
+    let cases = [
+        (
+            "| **a** | `b` |\n|---|---|\n| [x](https://a.b) | _y_*z* |",
+            "```\na               | b\n----------------+---\nx (https://a.b) | yz\n```",
+        ),
+        ("| 名前 | b |\n|---|---|\n| é\u{301} | 1 |", "```\n名前 | b\n-----+--\né\u{301}    | 1\n```"),
+        ("| a |\n|---|\n| x<br>y &amp; \\| z |", "```\na\n---------\nx y &amp; | z\n```"),
+        ("| a | n |\n|---|--:|\n| b | 10 |\n| c | 7 |", "```\na |  n\n--+---\nb | 10\nc |  7\n```"),
+        ("- | a |\n  |---|\n  | 1 |\n- b", "•\n\n```\na\n-\n1\n```\n\n• b"),
+        ("| `a``` |\n|---|\n| x |", "````\n`a```\n-----\nx\n````"),
+    ];
+    for (markdown, expected) in cases {
+        assert_eq!(one(markdown), expected, "{markdown}");
+    }
+    let wide = format!("| {} |\n|---|", "x".repeat(100));
+    assert!(one(&wide).contains(&"x".repeat(100)), "a header alone is shown too");
+}
+
+#[test]
+fn what_people_do_not_think_of() {
+    let cases = [
+        // Code keeps its blank lines, and its carriage returns are line ends.
+        ("```\r\na\r\n\r\n  b\r\n```\r\n", "```\na\n\n  b\n```"),
+        ("```\na\n\n\n```", "```\na\n\n\n```"),
+        ("```\n```", ""),
+        ("- ```\n  x\n  ```\n- b", "•\n\n```\nx\n```\n\n• b"),
+        ("1. a\n2.\n3. c", "1. a\n2.\n3. c"),
+        ("> a\n>\n> ```\n> x\n> ```", "> a\n\n```\nx\n```"),
+        ("- a\n  1. b\n  2. c\n     - d", "• a\n  1. b\n  2. c\n     • d"),
+        ("a\n\\> no quote", "a\n\u{200b}&gt; no quote"),
+        ("&gt; no quote", "\u{200b}&gt; no quote"),
+        ("(see https://a.b/~me/x*y_(z)?q=1&r=2).", "(see <https://a.b/~me/x*y_(z)?q=1&amp;r=2>)."),
+        ("https://a.b|c>d", "<https://a.b%7Cc>&gt;d"),
+        ("**https://a.b/**", "*<https://a.b/>*"),
+        ("http:// alone", "http:// alone"),
+        ("[x](<https://a.b/|c>)", "<https://a.b/%7Cc|x>"),
+        ("![](https://a.b/i.png)", "<https://a.b/i.png>"),
+        ("[![alt](https://a.b/i.png)](https://a.b)", "<https://a.b|alt>"),
+        ("![<!channel>](https://a.b)", "<https://a.b|&lt;!channel&gt;>"),
+        ("`<!channel>`", "`&lt;!channel&gt;`"),
+        ("a[^1]\n\n[^1]: the note", "a[^1]\n\n[^1]: the note"),
+        ("a*b and x\\*y", "a*b and x*y"),
+        (
+            "<details>\n<summary>s</summary>\n\ntext\n\n</details>",
+            "&lt;details&gt;\n&lt;summary&gt;s&lt;/summary&gt;\n\ntext\n\n&lt;/details&gt;",
+        ),
+        ("one<br>two<br/>three", "one\ntwo\nthree"),
+        ("שלום **עולם**", "שלום *עולם*"),
+    ];
+    for (markdown, expected) in cases {
+        assert_eq!(one(markdown), expected, "{markdown}");
+    }
+    let label = "l".repeat(2_000);
+    assert_eq!(one(&format!("[{label}](https://a.b)")), format!("{label} (<https://a.b>)"), "no label is cut");
+}
+
+#[test]
 fn a_wide_table_is_shown_row_by_row() {
     let wide = "x".repeat(90);
     let table = format!("| name | value |\n|---|---|\n| a | {wide} |\n| b | c |");
@@ -55,7 +147,6 @@ fn a_wide_table_is_shown_row_by_row() {
 
 #[test]
 fn code_survives_whatever_it_holds() {
-    assert_eq!(one("````\na ``` b\n````"), "```\na ``\u{200b}` b\n```");
     let code = "if a < b && c > d { *p = _x_; } // ~tilde~ <!here>";
     let shown = one(&format!("```\n{code}\n```"));
     let back = shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
@@ -83,6 +174,34 @@ fn a_long_code_block_is_closed_and_opened_again() {
 }
 
 #[test]
+fn no_cut_goes_through_what_belongs_together() {
+    let x = |length| "x".repeat(length);
+    let cases = [
+        (format!("{}&{}", x(58), x(40)), vec![x(58), format!("&amp;{}", x(40))]),
+        (format!("{} `a b c` {}", x(55), x(40)), vec![x(55), format!("`a b c` {}", x(40))]),
+        (format!("{} [a b](https://a.b)", x(50)), vec![x(50), "<https://a.b|a b>".to_owned()]),
+        (format!("{}👩\u{200d}💻{}", x(58), x(40)), vec![x(58), format!("👩\u{200d}💻{}", x(40))]),
+        (format!("{}e\u{301}{}", x(59), x(40)), vec![x(59), format!("e\u{301}{}", x(40))]),
+        (
+            format!("```\n{}<{}\n```", x(50), x(40)),
+            vec![format!("```\n{}\n```", x(50)), format!("```\n&lt;{}\n```", x(40))],
+        ),
+        (format!("{}\n{}", x(60), x(40)), vec![x(60), x(40)]),
+    ];
+    for (markdown, expected) in cases {
+        assert_eq!(render(&markdown, 60), expected);
+    }
+}
+
+#[test]
+fn a_message_holds_only_so_many_blocks() {
+    let answer = "````\n```\n````\n\nx\n\n".repeat(60);
+    for part in render(&answer, PART_LIMIT) {
+        assert!(pieces(&part).len() <= 50, "{}", pieces(&part).len());
+    }
+}
+
+#[test]
 fn a_growing_message_pings_nobody_wherever_it_is_cut() {
     for token in ["<!here>", "<@U1>", "<#C1>", "<!subteam^S1>", "<!date^1^{date}|x>"] {
         for at in 0..=token.len() {
@@ -103,6 +222,10 @@ fn markdown() -> impl Strategy<Value = String> {
         Just("\n\n".to_owned()),
         Just("**".to_owned()),
         Just("_".to_owned()),
+        Just("https://a.b/c_d|<!here>".to_owned()),
+        Just("\n~~~~\n".to_owned()),
+        Just("```".to_owned()),
+        Just("\r\n".to_owned()),
         Just("`".to_owned()),
         Just("\n```\n".to_owned()),
         Just("<!here>".to_owned()),
@@ -127,9 +250,23 @@ fn tokens(part: &str) -> Vec<&str> {
     part.match_indices('<').map(|(at, _)| &part[at + 1..]).collect()
 }
 
-/// Text without white space and fences: what must survive a cut.
+/// Text without white space and what fences are made of: what must survive a cut.
 fn content(parts: &[String]) -> String {
-    parts.concat().replace("```", "").chars().filter(|c| !c.is_whitespace()).collect()
+    parts.concat().chars().filter(|c| !c.is_whitespace() && *c != '`').collect()
+}
+
+/// All code in `parts` as people copy it, line by line.
+fn code_in(parts: &[String]) -> String {
+    let mut code = String::new();
+    for piece in parts.iter().flat_map(|part| pieces(part)) {
+        match piece {
+            Piece::Code(lines) => code.push_str(lines),
+            Piece::Markup(text) => code.extend(
+                text.split("```").skip(1).step_by(2).map(|block| block[1..].strip_suffix('\n').unwrap_or_default()),
+            ),
+        }
+    }
+    code.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace('\n', "")
 }
 
 proptest! {
@@ -155,6 +292,22 @@ proptest! {
             prop_assert!(!part.trim().is_empty());
         }
         prop_assert_eq!(content(&parts), content(&render(&text, usize::MAX)));
+    }
+
+    #[test]
+    fn code_is_never_touched(code in proptest::collection::vec("[a-z<&>*_~` ]{1,12}\n?", 0..60), limit in 60usize..300) {
+        let code = format!("x{}", code.concat());
+        let fence = "~".repeat(code.len() + 3);
+        let block = format!("{fence}\n{code}\n{fence}");
+        prop_assert_eq!(code_in(&render(&block, limit)), code.replace('\n', ""));
+        let span = format!("x{}x", code.replace('\n', ""));
+        let fence = "`".repeat(fence::fence_length(&span));
+        let parts = render(&format!("a {fence}{span}{fence} b"), PART_LIMIT);
+        if span.contains('`') {
+            prop_assert_eq!(code_in(&parts), span);
+        } else if span.len() < 500 {
+            prop_assert_eq!(&parts[0], &format!("a `{}` b", escape(&span)));
+        }
     }
 
     #[test]

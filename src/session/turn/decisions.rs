@@ -1,0 +1,83 @@
+//! What a turn has people decide.
+
+use futures_util::FutureExt;
+
+use crate::backend::Answered;
+use crate::domain::agent::{Decision, PermissionRequest};
+use crate::domain::ids::{ApprovalId, OwedId, RequestId};
+use crate::domain::outgoing::{Body, Op, Owed};
+use crate::outbox::Fate;
+
+use super::{CALL, Live, Press};
+use crate::session::approvals::{NotPressed, Settled};
+use crate::session::words;
+
+impl Live<'_> {
+    /// Posts a request for a decision, below everything that was said so far.
+    pub(super) async fn ask(&mut self, request: PermissionRequest) {
+        if self.cancelling.is_some() {
+            return self.decide(&request.id, Decision::Cancelled).await;
+        }
+        let timeout = self.turn.inner.parts.policy.approval_timeout;
+        let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout);
+        tracing::info!(conversation = %self.turn.key, approval.id = %card.id, "An agent asks for a decision");
+        let said = self.reply.checkpoint().await;
+        self.show(self.rows(said)).await;
+        let id = card.id;
+        match self.turn.inner.owe(vec![self.row(row, Op::Post(Body::Approval(card)))]).await {
+            Ok(shown) => self.cards.push(shown.map(move |fate| (id, fate)).boxed()),
+            Err(error) => {
+                tracing::error!(conversation = %self.turn.key, approval.id = %id, %error, "A question could not be written down");
+                self.on_card(id, Fate::Dead).await;
+            }
+        }
+    }
+
+    /// A question has reached Slack, or never will: then nobody can say yes to it.
+    pub(super) async fn on_card(&mut self, id: ApprovalId, fate: Fate) {
+        let unseen = if fate == Fate::Dead { self.approvals.reject(id) } else { None };
+        if let Some(Settled { request, decision, .. }) = unseen {
+            tracing::warn!(conversation = %self.turn.key, approval.id = %id, "A question that Slack did not take is answered with no");
+            self.decide(&request, decision).await;
+            self.last_heard = self.now();
+            self.reply.push(Some("note"), words::NOT_ASKED);
+        }
+    }
+
+    /// Commits what is to be shown besides the turn's end.
+    async fn show(&mut self, owed: Vec<Owed>) {
+        if let Err(error) = self.turn.inner.owe(owed).await.map(drop) {
+            tracing::error!(conversation = %self.turn.key, %error, "A part of a turn could not be written down and is not shown");
+        }
+    }
+
+    /// Tells the agent and the people how an approval was settled.
+    pub(super) async fn settle(&mut self, settled: Settled) {
+        let Settled { request, decision, row, card } = settled;
+        tracing::info!(conversation = %self.turn.key, approval.id = %card.id, state = ?card.state, "An approval is settled");
+        self.decide(&request, decision).await;
+        self.last_heard = self.now();
+        let revision = Op::Revise { of: row, body: Body::Approval(card) };
+        self.show(vec![self.row(OwedId::new(), revision)]).await;
+    }
+
+    /// Somebody pressed an option.
+    pub(super) async fn press(&mut self, press: Press) {
+        match self.approvals.press(press.id, press.option, &press.by) {
+            Ok(settled) => self.settle(settled).await,
+            Err(NotPressed::Stale) => self.turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned()),
+            Err(NotPressed::NotYours) => self.turn.inner.respond(press.reply, words::NOT_YOURS.to_owned()),
+        }
+    }
+
+    /// Tells the agent what was decided.
+    async fn decide(&mut self, request: &RequestId, decision: Decision) {
+        match self.turn.inner.parts.clock.timeout(CALL, self.session.answer(request, decision)).await {
+            Ok(Answered::Applied) => {}
+            Ok(Answered::NotWaiting) => {
+                tracing::debug!(conversation = %self.turn.key, "The agent no longer waited for this decision");
+            }
+            Err(_late) => tracing::warn!(conversation = %self.turn.key, "The agent did not take a decision in time"),
+        }
+    }
+}

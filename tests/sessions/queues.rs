@@ -1,0 +1,144 @@
+//! What waits, waits in the store: in its order, for its conversation alone, through trouble.
+
+use hitchline::backend::Outcome;
+use hitchline::domain::ids::Ts;
+use hitchline::domain::ports::{Line, WriteErrorKind};
+
+use super::agent::locked;
+use super::people;
+use super::slack::Step;
+use super::world::{QUEUE_LIMIT, World};
+
+/// Slack lets a thread wait for a minute.
+const RATE: WriteErrorKind = WriteErrorKind::Rate { after_ms: 60_000 };
+
+async fn busy(world: &World, text: &str) -> Ts {
+    let thread = world.mention("U1", text).await;
+    world.prompted(text).await;
+    thread
+}
+
+// holds: S-8
+#[tokio::test]
+async fn threads_full_of_messages_leave_room_for_others() {
+    let world = World::new().await;
+    for n in 0..12 {
+        let thread = busy(&world, &format!("busy {n}")).await;
+        for waiting in 0..QUEUE_LIMIT {
+            world.reply("U1", &thread, &format!("{n}: {waiting}")).await;
+        }
+    }
+    world.mention("U2", "elsewhere").await;
+    world.prompted("elsewhere").await;
+}
+
+// holds: S-6
+#[tokio::test]
+async fn an_end_and_what_follows_it_keep_their_order() {
+    let world = World::new().await;
+    let thread = busy(&world, "first").await;
+    let (ts, next) = (world.ts(), world.ts());
+    // Side by side, as sockets do: the second is claimed before the first is carried out.
+    tokio::join!(
+        world.deliver(people::reply("U1", &thread, &ts, "!end")),
+        world.deliver(people::mention_in("U1", &thread, &next, "!new second")),
+    );
+    let session = world.prompted("second").await;
+    session.says("anew").await;
+    session.ends(Outcome::Completed);
+    world.until_told(&thread, "The session has ended").await;
+    world.until_told(&thread, "anew").await;
+    assert_eq!(world.agents.count("start"), 2);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_answers_that_slack_does_not_take() {
+    let world = World::new().await;
+    let thread = busy(&world, "first").await;
+    world.slack.fail(Step::Post, RATE);
+    for _ in 0..5 {
+        world.reply("U1", &thread, "help").await;
+    }
+    world.settle().await;
+    let waiting = world.store.waiting(&people::key(&thread), Line::Command).await.unwrap();
+    assert_eq!(waiting, 4, "one answer at a time is in memory");
+    world.reply("U1", &thread, "stop").await;
+    world.until("a cancellation", || world.agents.count("cancel") == 1).await;
+    let answered = || world.slack.texts(&thread).iter().filter(|text| text.contains("These words")).count() == 5;
+    world.until_after(std::time::Duration::from_secs(90), answered).await;
+}
+
+#[tokio::test]
+async fn more_commands_than_may_wait_are_refused_and_their_sender_told() {
+    let world = World::new().await;
+    let thread = busy(&world, "first").await;
+    world.slack.fail(Step::Post, RATE);
+    for _ in 0..QUEUE_LIMIT + 10 {
+        world.reply("U1", &thread, "help").await;
+    }
+    world.until("a whisper", || !locked(&world.slack.whispers).is_empty()).await;
+    let waiting = world.store.waiting(&people::key(&thread), Line::Command).await.unwrap();
+    assert_eq!((waiting, locked(&world.slack.whispers).len()), (QUEUE_LIMIT, 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_set_aside_and_the_rest_goes_on() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "first").await;
+    let session = world.prompted("first").await;
+    for text in ["damaged", "of a later version", "good"] {
+        world.reply("U1", &thread, text).await;
+    }
+    let database = world.database();
+    let spoil = |change: &str, text: &str| {
+        let sql = format!("UPDATE inbox SET {change} WHERE body LIKE '%{text}%'");
+        assert_eq!(database.execute(&sql, []).unwrap(), 1);
+    };
+    spoil("body = '{' || body", "damaged");
+    spoil("version = 9", "of a later version");
+    session.ends(Outcome::Completed);
+    world.prompted("good").await.ends(Outcome::Completed);
+    world.rest().await;
+    let kept = "SELECT count(*) FROM inbox WHERE state = 'dead' AND body IS NOT NULL";
+    assert_eq!(database.query_row(kept, [], |row| row.get::<_, u32>(0)).unwrap(), 2);
+    let after = world.after_power_cut().await;
+    after.settle().await;
+    assert_eq!(after.agents.count("prompt"), 0, "they are not tried again");
+}
+
+#[tokio::test]
+async fn what_the_store_cannot_do_now_is_done_a_little_later() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "first").await;
+    let session = world.prompted("first").await;
+    world.reply("U1", &thread, "second").await;
+    let database = world.database();
+    database.execute_batch("ALTER TABLE inbox RENAME TO away").unwrap();
+    session.says("done").await;
+    session.ends(Outcome::Completed);
+    world.time_passes().await;
+    assert!(world.slack.texts(&thread).is_empty(), "an answer that is not on disk is not sent");
+    database.execute_batch("ALTER TABLE away RENAME TO inbox; ALTER TABLE turn RENAME TO away").unwrap();
+    world.time_passes().await;
+    database.execute_batch("ALTER TABLE away RENAME TO turn").unwrap();
+    let prompted = || locked(&world.agents.prompts).iter().any(|prompt| prompt.text == "second");
+    world.until_after(std::time::Duration::from_secs(9), prompted).await;
+    world.prompted("second").await.ends(Outcome::Completed);
+    world.rest().await;
+    assert_eq!(world.agents.count("prompt"), 2);
+}
+
+// holds: K-4
+#[tokio::test]
+async fn what_was_cut_off_before_it_was_answered_is_answered_after_the_restart() {
+    let before = World::new().await;
+    before.deliver(people::slash("U1", "help", "before")).await;
+    before.until("an answer", || locked(&before.slack.responses).len() == 1).await;
+    before.settle().await;
+    let body = serde_json::to_string(&people::slash("U1", "help", "after")).unwrap();
+    let sql = "UPDATE inbox SET state = 'running', body = ?1";
+    assert_eq!(before.database().execute(sql, [body]).unwrap(), 1);
+    let after = before.after_power_cut().await;
+    after.until("an answer", || !locked(&after.slack.responses).is_empty()).await;
+    assert_eq!(locked(&after.slack.responses)[0].0, "after");
+}
