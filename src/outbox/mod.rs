@@ -4,8 +4,8 @@
 //! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and whoever sent it may
 //! wait with it, so that what is in memory stays bounded. What an earlier process left stays in the store until its turn comes.
 
+mod courier;
 mod gate;
-mod lane;
 mod lanes;
 mod recovery;
 
@@ -23,8 +23,8 @@ use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Store, StoreError, Stretch};
 
+use courier::{Courier, Stopping};
 use gate::Gate;
-use lane::{Lane, Stopping};
 use lanes::{Item, Lanes, Next};
 
 /// The outbox; cheap to clone.
@@ -161,7 +161,7 @@ impl Outbox {
             let next = self.lanes().next(conversation);
             match next {
                 Some(Next::Row(owed)) => {
-                    let fate = Lane::new(&self.0).deliver(&owed).await?;
+                    let fate = Courier::new(&self.0, &owed).deliver().await?;
                     let settled = self.lanes().pop(conversation);
                     if let Some(item) = settled {
                         item.delivery.settle(fate);

@@ -9,7 +9,7 @@ use crate::clock::Hand;
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Op, Place};
-use crate::domain::ports::{WriteError, WriteErrorKind};
+use crate::domain::ports::{Trace, WriteError, WriteErrorKind};
 
 /// A Slack that notes each call and answers from a script; an empty script means success.
 #[derive(Default)]
@@ -18,6 +18,8 @@ struct Script {
     answers: Mutex<VecDeque<WriteErrorKind>>,
     /// Nothing gets through.
     away: AtomicBool,
+    /// What looking back finds, one time after the other; nothing afterwards.
+    found: Mutex<VecDeque<Option<Ts>>>,
     /// How many calls crash.
     crashes: AtomicUsize,
 }
@@ -84,6 +86,10 @@ impl SlackWrite for Script {
     }
     async fn stop_stream(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.call(format!("stop {ts}"))
+    }
+    async fn look_back(&self, _: &ConversationKey, _: i64, _: Trace) -> Result<Option<Ts>, WriteError> {
+        self.call("look back".into())?;
+        Ok(self.found.lock().unwrap().pop_front().flatten())
     }
 }
 
@@ -351,10 +357,41 @@ async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
 async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_holds_back_the_others() {
     let once = fixture(&[]);
     once.slack.crashes.store(1, Ordering::Relaxed);
-    assert_eq!(once.deliver(vec![post("a"), post("b")]).await, ["post a", "post a", "post b"]);
+    assert_eq!(
+        once.deliver(vec![post("a"), post("b")]).await,
+        ["post a", "look back", "look back", "post a", "post b"]
+    );
     let always = fixture(&[]);
     always.slack.crashes.store(3, Ordering::Relaxed);
     let row = post("a");
-    assert_eq!(always.deliver(vec![row.clone(), post("b")]).await, ["post a", "post a", "post a", "post b"]);
+    let calls = always.deliver(vec![row.clone(), post("b")]).await;
+    assert_eq!(calls, ["post a", "look back", "look back", "post b"], "each of them crashed, except for the last");
     assert_eq!(always.store.row(row.id).await.0, "dead");
+}
+
+const LOST: WriteErrorKind = WriteErrorKind::Transient { uncertain: true };
+
+#[tokio::test]
+async fn a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
+    let arrived = fixture(&[LOST]);
+    arrived.slack.found.lock().unwrap().extend([None, Some("7.7".into())]);
+    let row = post("a");
+    assert_eq!(arrived.deliver(vec![row.clone(), post("b")]).await, ["post a", "look back", "look back", "post b"]);
+    assert_eq!(arrived.store.delivered_as(row.id).await.unwrap(), Some("7.7".into()));
+    let not_there = fixture(&[LOST, WriteErrorKind::Rate { after_ms: 9_000 }]);
+    let calls = not_there.deliver(vec![post("a"), post("b")]).await;
+    assert_eq!(calls, ["post a", "look back", "look back", "look back", "post a", "post b"]);
+    let may_not_look = fixture(&[LOST, WriteErrorKind::Permanent]);
+    assert_eq!(may_not_look.deliver(vec![post("a")]).await, ["post a", "look back", "post a"]);
+}
+
+#[tokio::test]
+async fn only_a_post_is_looked_for() {
+    let finish = || owed(Op::Finish { ts: "2.2".into(), body: Body::Text("z".into()) });
+    let ended = fixture(&[LOST]);
+    assert_eq!(ended.deliver(vec![finish()]).await, ["stop 2.2", "stop 2.2", "update 2.2 z"]);
+    let gone = fixture(&[WriteErrorKind::StreamUnavailable, WriteErrorKind::MessageGone, LOST]);
+    gone.slack.found.lock().unwrap().push_back(Some("7.7".into()));
+    let calls = gone.deliver(vec![finish(), post("b")]).await;
+    assert_eq!(calls, ["stop 2.2", "update 2.2 z", "post z", "look back", "post b"]);
 }
