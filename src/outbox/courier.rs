@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::gate::Pass;
+use super::lanes::Rest;
 use super::{Fate, Inner};
 use crate::backoff::Backoff;
 use crate::domain::ids::Ts;
@@ -51,6 +52,7 @@ enum Verdict {
 /// What is next for a row.
 enum Next {
     Settled(Result<Option<Ts>, String>),
+    AtOnce,
     Again(Duration),
 }
 
@@ -73,14 +75,24 @@ impl<'a> Courier<'a> {
 
     /// Delivers the row, however long it takes, and notes it in the store.
     pub(super) async fn deliver(mut self) -> Result<Fate, Stopping> {
-        let (inner, stop) = (self.inner, self.inner.scope.stop());
+        let (inner, conversation) = (self.inner, &self.owed.conversation);
         loop {
-            let pass = stop.run_until_cancelled(inner.gate.pass(&inner.clock)).await.ok_or(Stopping)?;
+            if inner.scope.stop().is_cancelled() {
+                return Err(Stopping);
+            }
+            let pass = match inner.gate.try_pass() {
+                Some(pass) => pass,
+                None => inner.rest(conversation, Rest::Token, inner.gate.pass(&inner.clock)).await?,
+            };
             let attempt = AssertUnwindSafe(self.attempt()).catch_unwind().await;
             let attempt = attempt.unwrap_or_else(|panic| self.crashed(panic_text(panic.as_ref())));
             match self.judge(attempt, pass) {
                 Next::Settled(outcome) => return self.note(outcome).await,
-                Next::Again(delay) => stop.run_until_cancelled(inner.clock.sleep(delay)).await.ok_or(Stopping)?,
+                Next::AtOnce => {}
+                Next::Again(delay) => {
+                    let next = inner.clock.now() + delay;
+                    inner.rest(conversation, Rest::Until(next), inner.clock.sleep_until(next)).await?;
+                }
             }
         }
     }
@@ -107,7 +119,7 @@ impl<'a> Courier<'a> {
             }
             Verdict::Refused => {
                 self.inner.gate.shut(&error.code);
-                return Next::Again(Duration::ZERO);
+                return Next::AtOnce;
             }
             Verdict::After(delay) => delay,
             Verdict::Backoff => self.backoff.next(&mut fastrand::Rng::new()),
@@ -138,7 +150,7 @@ impl<'a> Courier<'a> {
         tracing::warn!(owed.id = %self.owed.id, conversation = %self.owed.conversation, "A message was not answered and is not found; it is posted again");
         metrics::counter!("hitchline_outbox_possible_duplicates_total").increment(1);
         self.misses = None;
-        Next::Again(Duration::ZERO)
+        Next::AtOnce
     }
 
     async fn attempt(&self) -> Attempt {

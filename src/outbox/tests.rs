@@ -395,3 +395,30 @@ async fn only_a_post_is_looked_for() {
     let calls = gone.deliver(vec![finish(), post("b")]).await;
     assert_eq!(calls, ["stop 2.2", "update 2.2 z", "post z", "look back", "post b"]);
 }
+
+#[tokio::test]
+async fn a_flush_does_not_wait_for_what_is_not_tried_again_in_time() {
+    let fixture = fixture(&[WriteErrorKind::Rate { after_ms: 60_000 }, WriteErrorKind::Rate { after_ms: 2_000 }]);
+    let row =
+        |n: usize| Owed { conversation: ConversationKey { thread: format!("{n}.0").into(), ..key() }, ..post("a") };
+    let _late = fixture.outbox.send(vec![row(1)]);
+    let _in_time = fixture.outbox.send(vec![row(2)]);
+    while fixture.slack.count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let deadline = fixture.outbox.0.clock.now() + Duration::from_secs(6);
+    let mut flush = std::pin::pin!(fixture.outbox.flush(deadline));
+    assert!(futures_util::poll!(flush.as_mut()).is_pending(), "one of them is tried again in time");
+    fixture.hand.advance(Duration::from_secs(2));
+    assert_eq!(flush.await, 1);
+    assert_eq!(fixture.slack.count(), 3);
+}
+
+#[tokio::test]
+async fn a_flush_does_not_wait_for_a_token_to_become_valid() {
+    let fixture = fixture(&[WriteErrorKind::Auth, WriteErrorKind::Auth]);
+    let _refused = fixture.outbox.send(vec![post("a")]);
+    let deadline = fixture.outbox.0.clock.now() + Duration::from_secs(6);
+    assert_eq!(fixture.outbox.flush(deadline).await, 1);
+    assert_eq!(fixture.slack.count(), 1);
+}
