@@ -37,6 +37,8 @@ const MESSAGES: usize = 30;
 const TOO_MANY: usize = 300;
 /// The default of `sessions.queue_limit`.
 const QUEUE_LIMIT: u32 = 50;
+/// Threads in which a command is given, side by side.
+const COMMANDS: usize = 6_000;
 /// What they ask for: all the answers together are more than may be in memory.
 const LONG: &str = "!long 12000";
 /// How many messages such an answer takes.
@@ -127,6 +129,14 @@ impl Flood {
     }
 }
 
+/// A mention that opens a thread, under the number's own time stamp.
+fn opening(number: usize, text: &str) -> String {
+    let thread = format!(r#""thread_ts":"{}","parent_user_id":"U0ALICE","#, envelope::root(0));
+    let opening = envelope::mention(number, 0, text).replace(&thread, "");
+    assert!(!opening.contains("thread_ts"));
+    opening
+}
+
 /// Waits for a socket.
 async fn greeting(clock: &Clock, server: &mut Server, process: &Process) -> mpsc::Sender<String> {
     loop {
@@ -167,6 +177,27 @@ async fn a_flood_stays_in_the_store_and_what_is_too_much_is_refused() {
     assert!(answered >= QUEUE_LIMIT && (answered as usize) < TOO_MANY, "{answered} answered");
     assert!((1..10).contains(&told), "told {told} times: once, and again only after a while");
     assert_eq!(flood.told.len(), 1, "only the full conversation refuses");
+    assert!(flood.last_acknowledged < flood.last_answered, "the replies were to be slower than the acknowledgements");
+    let most = flood.process.size("VmHWM").unwrap();
+    assert!(most < MOST_MEMORY, "{most} KiB were in memory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_commands_stays_in_the_store_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut flood = Flood::start(dir.path(), SLOW).await;
+    for number in 0..COMMANDS {
+        flood.socket.send(opening(number, "help")).await.unwrap();
+        while number + 1 - flood.acknowledged.len() >= UNACKNOWLEDGED {
+            flood.hear().await;
+        }
+    }
+    while flood.answered.len() < COMMANDS {
+        flood.hear().await;
+    }
+
+    assert!((0..COMMANDS).all(|number| flood.answered.get(&format!("1700000000.{number:06}")) == Some(&1)));
+    assert!(flood.told.is_empty());
     assert!(flood.last_acknowledged < flood.last_answered, "the replies were to be slower than the acknowledgements");
     let most = flood.process.size("VmHWM").unwrap();
     assert!(most < MOST_MEMORY, "{most} KiB were in memory");

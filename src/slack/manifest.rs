@@ -56,7 +56,7 @@ fn features(config: &Config) -> Value {
         "slash_commands": [{
             "command": config.command,
             "description": "Agent sessions: start, look, stop, end",
-            "usage_hint": "help | new [text] | status | stop | end",
+            "usage_hint": "new [--dir PATH] [--agent NAME] [text] | help",
             // Mentions arrive as ids, which is what access is decided by.
             "should_escape": true,
         }],

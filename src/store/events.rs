@@ -288,7 +288,8 @@ fn inbound(version: i64, body: ValueRef<'_>) -> Result<Inbound, Unreadable> {
     if version != INBOUND_VERSION {
         return Err(Unreadable::Version(version));
     }
-    let damaged = |why: &dyn std::fmt::Display| Unreadable::Damaged(why.to_string());
-    let text = body.as_str().map_err(|error| damaged(&error))?;
-    serde_json::from_str(text).map_err(|error| damaged(&error))
+    let text = body.as_str().map_err(|_| Unreadable::Damaged("it is no text".to_owned()))?;
+    // Only where it is wrong: the error's own words may quote what a person wrote.
+    serde_json::from_str(text)
+        .map_err(|error| Unreadable::Damaged(format!("{:?} error in column {}", error.classify(), error.column())))
 }
