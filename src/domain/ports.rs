@@ -151,8 +151,18 @@ pub trait SlackWrite: Send + Sync {
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError>;
     /// Ends a growing message; one that has ended already is fine.
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
-    /// Puts a reaction on a message; one that is there already is fine.
-    async fn react(&self, channel: &ChannelId, ts: &Ts, name: &str) -> Result<(), WriteError>;
+    /// Looks through a conversation for a message of ours whose posting was not answered. `since_ms`: before that moment, in
+    /// milliseconds since the Unix epoch, there was no attempt.
+    async fn look_back(&self, to: &ConversationKey, since_ms: i64, trace: Trace) -> Result<Option<Ts>, WriteError>;
+}
+
+/// By what a message of ours is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trace {
+    /// The key in its metadata.
+    Key(OwedId),
+    /// It still grows. A conversation has at most one such message, for it has at most one turn.
+    Growing,
 }
 
 /// A write that did not work.

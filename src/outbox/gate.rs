@@ -31,15 +31,17 @@ impl Gate {
         self.refused.subscribe()
     }
 
+    /// Leave to go at once, while the token is not refused.
+    pub(super) fn try_pass(&self) -> Option<Pass<'_>> {
+        self.refused.borrow().is_none().then_some(Pass(None))
+    }
+
     /// Waits until an attempt may be made. Cancel safe.
     pub(super) async fn pass(&self, clock: &Clock) -> Pass<'_> {
-        if !self.is_shut() {
-            return Pass(None);
-        }
         let mut asking = self.asking.lock().await;
         // Whoever held it before may have been told that the token is good again.
-        if !self.is_shut() {
-            return Pass(None);
+        if let Some(pass) = self.try_pass() {
+            return pass;
         }
         clock.sleep(asking.next(&mut fastrand::Rng::new())).await;
         Pass(Some(asking))
@@ -68,9 +70,5 @@ impl Gate {
         if self.refused.send_if_modified(|refused| refused.take().is_some()) {
             tracing::info!("slack.bot_token: Slack takes it again");
         }
-    }
-
-    fn is_shut(&self) -> bool {
-        self.refused.borrow().is_some()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Delivery;
 use crate::domain::conversation::ConversationKey;
@@ -22,6 +23,17 @@ struct Lane {
     earlier: Option<Stretch>,
     /// What this process owes.
     rows: VecDeque<Item>,
+    /// What its first row waits for, between two attempts.
+    rest: Option<Rest>,
+}
+
+/// What a row waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Its next attempt.
+    Until(Instant),
+    /// A token that Slack takes.
+    Token,
 }
 
 /// A row in its lane.
@@ -65,7 +77,7 @@ impl Lanes {
             lane.rows.extend(rows);
             return false;
         }
-        self.open.insert(conversation.clone(), Lane { earlier: self.backlog, rows });
+        self.open.insert(conversation.clone(), Lane { earlier: self.backlog, rows, rest: None });
         true
     }
 
@@ -77,6 +89,23 @@ impl Lanes {
     /// Whether nothing is owed to `conversation`, neither here nor in the backlog.
     pub(super) fn is_settled(&self, conversation: &ConversationKey) -> bool {
         self.backlog.is_none() && !self.is_open(conversation)
+    }
+
+    /// Notes what the first row of `conversation` waits for.
+    pub(super) fn rest(&mut self, conversation: &ConversationKey, rest: Option<Rest>) {
+        if let Some(lane) = self.open.get_mut(conversation) {
+            lane.rest = rest;
+        }
+    }
+
+    /// Whether nothing is tried until `deadline`: no lane is open, or each of them waits longer than that.
+    pub(super) fn rest_beyond(&self, deadline: Instant) -> bool {
+        self.open.values().all(|lane| match lane.rest {
+            None => false,
+            Some(Rest::Until(next)) => next > deadline,
+            // It is not counted on.
+            Some(Rest::Token) => true,
+        })
     }
 
     /// What the lane of `conversation` does next. Without anything the lane is gone, in the same moment: a row that comes later opens

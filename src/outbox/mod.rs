@@ -4,8 +4,8 @@
 //! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and whoever sent it may
 //! wait with it, so that what is in memory stays bounded. What an earlier process left stays in the store until its turn comes.
 
+mod courier;
 mod gate;
-mod lane;
 mod lanes;
 mod recovery;
 
@@ -23,9 +23,9 @@ use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Store, StoreError, Stretch};
 
+use courier::{Courier, Stopping};
 use gate::Gate;
-use lane::{Lane, Stopping};
-use lanes::{Item, Lanes, Next};
+use lanes::{Item, Lanes, Next, Rest};
 
 /// The outbox; cheap to clone.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ struct Inner {
     scope: Scope,
     gate: Gate,
     lanes: Mutex<Lanes>,
-    /// Told whenever a lane has become empty, or has delivered what an earlier process left.
+    /// Told whenever a lane has become empty, rests, or has delivered something that an earlier process left.
     changed: Notify,
 }
 
@@ -136,10 +136,11 @@ impl Outbox {
         }
     }
 
-    /// Waits until nothing is owed at all, by the deadline at the latest. Returns how many lanes are left; their rows stay in the
-    /// store, as do those that were never taken up.
+    /// Waits until nothing is owed at all, or nothing that is tried again before the deadline. Returns how many lanes are left; their
+    /// rows stay in the store, as do those that were never taken up.
     pub async fn flush(&self, deadline: Instant) -> usize {
-        let _timed_out = self.0.clock.timeout_at(deadline, self.wait_until(|lanes| lanes.len() == 0)).await;
+        let done = self.wait_until(|lanes| lanes.rest_beyond(deadline));
+        let _timed_out = self.0.clock.timeout_at(deadline, done).await;
         self.lanes().len()
     }
 
@@ -161,7 +162,7 @@ impl Outbox {
             let next = self.lanes().next(conversation);
             match next {
                 Some(Next::Row(owed)) => {
-                    let fate = Lane::new(&self.0).deliver(&owed).await?;
+                    let fate = Courier::new(&self.0, &owed).deliver().await?;
                     let settled = self.lanes().pop(conversation);
                     if let Some(item) = settled {
                         item.delivery.settle(fate);
@@ -181,7 +182,27 @@ impl Outbox {
     }
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.0.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lanes()
+    }
+}
+
+impl Inner {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Waits with the first row of `conversation`, and says so, unless we are stopping.
+    async fn rest<T>(
+        &self,
+        conversation: &ConversationKey,
+        rest: Rest,
+        over: impl Future<Output = T>,
+    ) -> Result<T, Stopping> {
+        self.lanes().rest(conversation, Some(rest));
+        self.changed.notify_waiters();
+        let waited = self.scope.stop().run_until_cancelled(over).await.ok_or(Stopping)?;
+        self.lanes().rest(conversation, None);
+        Ok(waited)
     }
 }
 

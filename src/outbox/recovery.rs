@@ -6,7 +6,7 @@ use crate::backoff::Backoff;
 use crate::domain::conversation::ConversationKey;
 use crate::store::{StoreError, Stretch};
 
-use super::lane::{Lane, RETRY, Stopping};
+use super::courier::{Courier, RETRY, Stopping};
 use super::{Inner, Outbox};
 
 /// How many conversations are taken up at a time. Each holds one row of an earlier process in memory; a further one waits until one of
@@ -44,7 +44,7 @@ impl Inner {
         let found = self.insist(|| self.store.next_owed(conversation.clone(), stretch)).await?;
         let Some(row) = found else { return Ok(None) };
         match row.owed {
-            Ok(owed) => drop(Lane::new(self).deliver(&owed).await?),
+            Ok(owed) => drop(Courier::new(self, &owed).deliver().await?),
             Err(why) => self.set_aside(row.pos, &row.id, why).await?,
         }
         Ok(Some(Stretch { after: row.pos, ..stretch }))

@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use crate::clock::Hand;
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Op, Place};
-use crate::domain::ports::{WriteError, WriteErrorKind};
+use crate::domain::ports::{Trace, WriteError, WriteErrorKind};
 
 /// A Slack that notes each call and answers from a script; an empty script means success.
 #[derive(Default)]
@@ -17,12 +18,22 @@ struct Script {
     answers: Mutex<VecDeque<WriteErrorKind>>,
     /// Nothing gets through.
     away: AtomicBool,
+    /// What looking back finds, one time after the other; nothing afterwards.
+    found: Mutex<VecDeque<Option<Ts>>>,
+    /// How many calls crash.
+    crashes: AtomicUsize,
 }
 
 impl Script {
     fn call(&self, what: String) -> Result<(), WriteError> {
         let mut calls = self.calls.lock().unwrap();
         calls.push(what);
+        drop(calls);
+        let crash = |left: usize| left.checked_sub(1);
+        assert!(
+            self.crashes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, crash).is_err(),
+            "a crash in the way to Slack"
+        );
         if self.away.load(Ordering::Relaxed) {
             let kind = WriteErrorKind::Transient { uncertain: false };
             return Err(WriteError { kind, call: "test", code: "away".into() });
@@ -76,8 +87,9 @@ impl SlackWrite for Script {
     async fn stop_stream(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.call(format!("stop {ts}"))
     }
-    async fn react(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
-        self.call("react".into())
+    async fn look_back(&self, _: &ConversationKey, _: i64, _: Trace) -> Result<Option<Ts>, WriteError> {
+        self.call("look back".into())?;
+        Ok(self.found.lock().unwrap().pop_front().flatten())
     }
 }
 
@@ -339,4 +351,74 @@ async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
     }
     assert_eq!((*refused.borrow()).clone(), None);
     assert_eq!(fixture.slack.count(), 12 + CONVERSATIONS);
+}
+
+#[tokio::test]
+async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_holds_back_the_others() {
+    let once = fixture(&[]);
+    once.slack.crashes.store(1, Ordering::Relaxed);
+    assert_eq!(
+        once.deliver(vec![post("a"), post("b")]).await,
+        ["post a", "look back", "look back", "post a", "post b"]
+    );
+    let always = fixture(&[]);
+    always.slack.crashes.store(3, Ordering::Relaxed);
+    let row = post("a");
+    let calls = always.deliver(vec![row.clone(), post("b")]).await;
+    assert_eq!(calls, ["post a", "look back", "look back", "post b"], "each of them crashed, except for the last");
+    assert_eq!(always.store.row(row.id).await.0, "dead");
+}
+
+const LOST: WriteErrorKind = WriteErrorKind::Transient { uncertain: true };
+
+#[tokio::test]
+async fn a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
+    let arrived = fixture(&[LOST]);
+    arrived.slack.found.lock().unwrap().extend([None, Some("7.7".into())]);
+    let row = post("a");
+    assert_eq!(arrived.deliver(vec![row.clone(), post("b")]).await, ["post a", "look back", "look back", "post b"]);
+    assert_eq!(arrived.store.delivered_as(row.id).await.unwrap(), Some("7.7".into()));
+    let not_there = fixture(&[LOST, WriteErrorKind::Rate { after_ms: 9_000 }]);
+    let calls = not_there.deliver(vec![post("a"), post("b")]).await;
+    assert_eq!(calls, ["post a", "look back", "look back", "look back", "post a", "post b"]);
+    let may_not_look = fixture(&[LOST, WriteErrorKind::Permanent]);
+    assert_eq!(may_not_look.deliver(vec![post("a")]).await, ["post a", "look back", "post a"]);
+}
+
+#[tokio::test]
+async fn only_a_post_is_looked_for() {
+    let finish = || owed(Op::Finish { ts: "2.2".into(), body: Body::Text("z".into()) });
+    let ended = fixture(&[LOST]);
+    assert_eq!(ended.deliver(vec![finish()]).await, ["stop 2.2", "stop 2.2", "update 2.2 z"]);
+    let gone = fixture(&[WriteErrorKind::StreamUnavailable, WriteErrorKind::MessageGone, LOST]);
+    gone.slack.found.lock().unwrap().push_back(Some("7.7".into()));
+    let calls = gone.deliver(vec![finish(), post("b")]).await;
+    assert_eq!(calls, ["stop 2.2", "update 2.2 z", "post z", "look back", "post b"]);
+}
+
+#[tokio::test]
+async fn a_flush_does_not_wait_for_what_is_not_tried_again_in_time() {
+    let fixture = fixture(&[WriteErrorKind::Rate { after_ms: 60_000 }, WriteErrorKind::Rate { after_ms: 2_000 }]);
+    let row =
+        |n: usize| Owed { conversation: ConversationKey { thread: format!("{n}.0").into(), ..key() }, ..post("a") };
+    let _late = fixture.outbox.send(vec![row(1)]);
+    let _in_time = fixture.outbox.send(vec![row(2)]);
+    while fixture.slack.count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let deadline = fixture.outbox.0.clock.now() + Duration::from_secs(6);
+    let mut flush = std::pin::pin!(fixture.outbox.flush(deadline));
+    assert!(futures_util::poll!(flush.as_mut()).is_pending(), "one of them is tried again in time");
+    fixture.hand.advance(Duration::from_secs(2));
+    assert_eq!(flush.await, 1);
+    assert_eq!(fixture.slack.count(), 3);
+}
+
+#[tokio::test]
+async fn a_flush_does_not_wait_for_a_token_to_become_valid() {
+    let fixture = fixture(&[WriteErrorKind::Auth, WriteErrorKind::Auth]);
+    let _refused = fixture.outbox.send(vec![post("a")]);
+    let deadline = fixture.outbox.0.clock.now() + Duration::from_secs(6);
+    assert_eq!(fixture.outbox.flush(deadline).await, 1);
+    assert_eq!(fixture.slack.count(), 1);
 }

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, UserId};
 use crate::domain::outgoing::{Body, Op, Place};
-use crate::domain::ports::{Render, SlackWrite, WriteError, WriteErrorKind};
+use crate::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 use crate::outbox::Outbox;
 
 use super::manager::Parts;
@@ -51,6 +51,8 @@ pub(super) struct Reply {
     recipient: UserId,
     draft: Draft,
     call: Option<(Step, Call)>,
+    /// By what the message that was started last would be found, and when that was, in milliseconds since the Unix epoch.
+    started: (Trace, i64),
 }
 
 /// A cosmetic call on its way; one that starts a message yields its time stamp.
@@ -110,6 +112,8 @@ struct Draft {
     /// Messages that are shown for this text, oldest first; the last one may still grow.
     live: Vec<Ts>,
     growing: Option<Segment>,
+    /// Whether a message was perhaps made of which we don't know: the answer to its start was lost.
+    lost: bool,
     mode: Mode,
     wanted_status: String,
     shown_status: Option<(String, Instant)>,
@@ -129,6 +133,7 @@ impl Reply {
             recipient: recipient.clone(),
             draft: Draft::new(now),
             call: None,
+            started: (Trace::Growing, 0),
         }
     }
 
@@ -167,17 +172,28 @@ impl Reply {
     /// a message that it starts must be known.
     pub(super) async fn checkpoint(&mut self) -> Vec<Op> {
         if let Some((_, call)) = &mut self.call {
-            if let Ok(result) = self.clock.timeout(LAST_CALL, call).await {
-                self.came_back(result);
-            } else {
-                tracing::warn!(conversation = %self.key, "A growing message did not start in time and may be left unfinished");
-                self.call = None;
-            }
+            let result = self.clock.timeout(LAST_CALL, call).await.unwrap_or_else(|_late| Err(unanswered()));
+            self.came_back(result);
+        }
+        if std::mem::take(&mut self.draft.lost) {
+            self.find_lost().await;
         }
         let parts = self.render.parts(self.draft.text.trim());
         let now = self.clock.now();
         let live = self.draft.restart(now);
         finals(parts, live)
+    }
+
+    /// Looks for a message whose start was not answered: if it is there, it gets its final form like any other.
+    async fn find_lost(&mut self) {
+        let (trace, since_ms) = self.started;
+        let look = self.slack.look_back(&self.key, since_ms, trace);
+        match self.clock.timeout(LAST_CALL, look).await.unwrap_or_else(|_late| Err(unanswered())) {
+            Ok(found) => self.draft.live.extend(found),
+            Err(error) => {
+                tracing::warn!(conversation = %self.key, %error, "A growing message may be left unfinished: its start was not answered");
+            }
+        }
     }
 
     fn came_back(&mut self, result: Result<Option<Ts>, WriteError>) -> Worked {
@@ -188,7 +204,7 @@ impl Reply {
         self.draft.came_back(step, result, self.clock.now())
     }
 
-    fn begin(&self, step: Step) -> Call {
+    fn begin(&mut self, step: Step) -> Call {
         let (slack, key) = (self.slack.clone(), self.key.clone());
         match step {
             Step::Status(status) => {
@@ -207,16 +223,19 @@ impl Reply {
         }
     }
 
-    fn start(&self, upto: usize) -> Call {
+    fn start(&mut self, upto: usize) -> Call {
         let (slack, key, outbox) = (self.slack.clone(), self.key.clone(), self.outbox.clone());
+        let now_ms = self.clock.wall_ms();
         if self.draft.mode == Mode::Edit {
-            let body = self.preview(upto);
+            let (body, id) = (self.preview(upto), OwedId::new());
+            self.started = (Trace::Key(id), now_ms);
             return async move {
                 outbox.settled(&key).await;
-                slack.post(&Place::from(&key), &body, OwedId::new()).await.map(Some)
+                slack.post(&Place::from(&key), &body, id).await.map(Some)
             }
             .boxed();
         }
+        self.started = (Trace::Growing, now_ms);
         let (piece, recipient) = (self.draft.text[self.draft.shown..upto].to_owned(), self.recipient.clone());
         async move {
             // What is owed from before must stand above.
@@ -232,6 +251,12 @@ impl Reply {
         let mut parts = self.render.parts(&self.draft.text[from..upto]);
         Body::Text(if parts.is_empty() { "…".to_owned() } else { parts.swap_remove(0) })
     }
+}
+
+/// What our own time-out of a call means.
+fn unanswered() -> WriteError {
+    let kind = WriteErrorKind::Transient { uncertain: true };
+    WriteError { kind, call: "cosmetic call", code: "no answer in time".to_owned() }
 }
 
 /// The operations that give `parts` their place: first the messages that are shown already, then new ones; what is left over goes.
@@ -264,6 +289,7 @@ impl Draft {
             truncated: false,
             live: Vec::new(),
             growing: None,
+            lost: false,
             mode: Mode::Stream,
             wanted_status: words::THINKING.to_owned(),
             shown_status: None,
@@ -418,6 +444,11 @@ impl Draft {
                 self.shown_status = Some((status.clone(), now));
                 self.not_before = now;
                 return;
+            }
+            // Another one beside it would say the same twice.
+            Step::Start { .. } if kind == (WriteErrorKind::Transient { uncertain: true }) => {
+                self.lost = true;
+                self.mode = Mode::Dark;
             }
             Step::Start { .. } if self.mode == Mode::Stream && !matches!(kind, WriteErrorKind::Rate { .. }) => {
                 self.mode = Mode::Edit;

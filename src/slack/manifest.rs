@@ -17,7 +17,6 @@ pub const SCOPES: &[(&str, &str)] = &[
     ("groups:history", "message.groups"),
     ("im:history", "message.im"),
     ("mpim:history", "message.mpim"),
-    ("reactions:write", "reactions.add"),
 ];
 
 /// The events that reach us; all others we would only pass over.

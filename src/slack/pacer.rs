@@ -24,8 +24,8 @@ const RATES: &[(&str, u32, Duration)] = &[
     ("chat.startStream", 10, Duration::from_secs(3)),
     ("chat.appendStream", 20, Duration::from_millis(600)),
     ("chat.stopStream", 10, Duration::from_secs(3)),
+    ("conversations.replies", 10, Duration::from_millis(1_200)),
     ("assistant.threads.setStatus", 10, Duration::from_secs(1)),
-    ("reactions.add", 10, Duration::from_millis(1_200)),
 ];
 
 /// The pacer of one token.

@@ -7,27 +7,34 @@ use serde_json::{Value, json};
 
 use super::api::{Api, AuthTest, Call, Encoding};
 use super::error::ApiError;
+use super::events::Identity;
 use super::{blocks, markdown};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ChannelId, OwedId, TeamId, Ts, UserId};
+use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Place};
-use crate::domain::ports::{Render, SlackWrite, WriteError};
+use crate::domain::ports::{Render, SlackWrite, Trace, WriteError};
 
 /// The event type of our messages' metadata; its payload holds the delivery's key.
 const METADATA: &str = "hitchline";
+
+/// How many messages are looked through at a time.
+const PAGE: u32 = 200;
+
+/// By how much our clock may be ahead of Slack's.
+const SKEW_MS: i64 = 3_600_000;
 
 /// The way to Slack.
 #[derive(Debug)]
 pub struct Surface {
     api: Arc<Api>,
-    team: TeamId,
+    me: Identity,
 }
 
 impl Surface {
     /// Writes as the bot that `me` describes.
     pub fn new(api: Arc<Api>, me: &AuthTest) -> Self {
-        Self { api, team: me.team.clone() }
+        Self { api, me: me.identity() }
     }
 
     async fn write(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
@@ -102,7 +109,7 @@ impl SlackWrite for Surface {
             "channel": to.channel,
             "thread_ts": to.thread,
             "recipient_user_id": recipient,
-            "recipient_team_id": self.team,
+            "recipient_team_id": self.me.team,
             "chunks": [chunk(markdown)],
         });
         posted(&self.write("chat.startStream", to.channel.as_str(), args).await?, "chat.startStream")
@@ -119,9 +126,25 @@ impl SlackWrite for Surface {
         self.ensure("chat.stopStream", channel, args, "message_not_in_streaming_state").await
     }
 
-    async fn react(&self, channel: &ChannelId, ts: &Ts, name: &str) -> Result<(), WriteError> {
-        let args = json!({"channel": channel, "timestamp": ts, "name": name});
-        self.ensure("reactions.add", channel, args, "already_reacted").await
+    async fn look_back(&self, to: &ConversationKey, since_ms: i64, trace: Trace) -> Result<Option<Ts>, WriteError> {
+        const METHOD: &str = "conversations.replies";
+        let mut args = json!({
+            "channel": to.channel, "ts": to.thread, "oldest": oldest(since_ms), "include_all_metadata": true, "limit": PAGE,
+        });
+        loop {
+            let call =
+                Call { method: METHOD, encoding: Encoding::Form, place: to.channel.as_str(), args: args.clone() };
+            let answer = self.api.call(call).await?;
+            let found =
+                answer["messages"].as_array().into_iter().flatten().find(|message| self.is_ours(message, trace));
+            if let Some(ts) = found.and_then(|message| message["ts"].as_str()) {
+                return Ok(Some(ts.into()));
+            }
+            match answer["response_metadata"]["next_cursor"].as_str().filter(|cursor| !cursor.is_empty()) {
+                Some(cursor) => args["cursor"] = json!(cursor),
+                None => return Ok(None),
+            }
+        }
     }
 }
 
@@ -130,6 +153,23 @@ impl Surface {
     fn first_part(&self, markdown: &str) -> String {
         self.parts(markdown).into_iter().next().unwrap_or_default()
     }
+
+    /// Whether a message of `conversations.replies` is the one that left the `trace`.
+    fn is_ours(&self, message: &Value, trace: Trace) -> bool {
+        match trace {
+            Trace::Key(key) => {
+                let metadata = &message["metadata"];
+                metadata["event_type"] == METADATA && metadata["event_payload"]["key"] == key.to_string()
+            }
+            Trace::Growing => message["user"] == self.me.user.as_str() && message["streaming_state"] == "in_progress",
+        }
+    }
+}
+
+/// Where to begin to look for what was not there before `since_ms` by our clock; Slack has its own.
+fn oldest(since_ms: i64) -> String {
+    let ms = since_ms.saturating_sub(SKEW_MS).max(0);
+    format!("{}.{:03}000", ms / 1_000, ms % 1_000)
 }
 
 /// A message's arguments. Links are never unfurled: a preview fetches the address, and with it whatever an agent put there.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock::Lock;
 use super::{Store, StoreError};
+use crate::scope::panic_text;
 
 /// How many jobs one transaction takes at the most.
 const GROUP: usize = 256;
@@ -164,8 +165,7 @@ where
 
 /// The error of a job that panicked.
 fn crashed(panic: &(dyn Any + Send)) -> StoreError {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let why = text.unwrap_or("no message");
+    let why = panic_text(panic);
     tracing::error!(reason = why, "A change of the store crashed");
     metrics::counter!("hitchline_task_crashes_total", "task" => "store-writer").increment(1);
     StoreError::Failed(format!("the change crashed: {why}"))

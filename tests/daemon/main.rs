@@ -285,3 +285,32 @@ fn a_token_that_is_revoked_while_we_run_is_no_secret() {
         "{log}"
     );
 }
+
+#[test]
+fn an_answer_stands_there_once_though_slacks_own_answers_are_lost() {
+    let daemon = Daemon::start(&[("HITCHLINE__HTTP__TOKEN", "operators-only")]);
+    daemon.fault(&json!({"fault": "lost_reply", "method": "chat.postMessage"}));
+    let quick = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline quick");
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &quick), ("text_is", "quick")]);
+    daemon.wait_for_calls("conversations.replies", 1);
+    for (looks, method) in [(2, "chat.startStream"), (3, "chat.postMessage")] {
+        if method == "chat.postMessage" {
+            daemon.fault(&json!({"fault": "stream_unsupported"}));
+        }
+        daemon.fault(&json!({"fault": "lost_reply", "method": method}));
+        let long = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !stream 30");
+        let ours = [("channel", "C0GENERAL"), ("thread_ts", long.as_str()), ("user", "U0BOT")];
+        daemon.wait(&[&ours[..], &[("text_contains", "30"), ("final", "true")]].concat());
+        daemon.wait_for_calls("conversations.replies", looks);
+        assert_eq!(daemon.replies("C0GENERAL", &long).len(), 1, "{method}");
+    }
+    daemon.say("U0ALICE", "C0GENERAL", Some(&quick), "@hitchline fence");
+    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &quick), ("text_is", "fence")]);
+    assert_eq!(daemon.replies("C0GENERAL", &quick).len(), 2);
+    let (_, counted) = daemon.ask("/metrics", "operators-only");
+    assert!(
+        counted.contains("hitchline_outbox_sent_total 4\n") && !counted.contains("possible_duplicates"),
+        "{counted}"
+    );
+    assert_eq!(daemon.stop(), 0);
+}

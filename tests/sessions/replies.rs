@@ -12,11 +12,12 @@ use super::puppet::Puppet;
 use super::slack::{PART, Plain, Step};
 use super::world::World;
 
-const KINDS: [WriteErrorKind; 6] = [
+const KINDS: [WriteErrorKind; 7] = [
     WriteErrorKind::StreamUnavailable,
     WriteErrorKind::StoppedByUser,
     WriteErrorKind::MessageGone,
     WriteErrorKind::Transient { uncertain: false },
+    WriteErrorKind::Transient { uncertain: true },
     WriteErrorKind::Rate { after_ms: 2_000 },
     WriteErrorKind::Auth,
 ];
@@ -132,6 +133,15 @@ async fn the_answer_arrives_whole_and_once_whatever_fails_once() {
             check(&[(step, kind)], &pieces(4, 5)).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_message_whose_making_was_not_answered_is_found_again() {
+    let lost = WriteErrorKind::Transient { uncertain: true };
+    check(&[(Step::Start, lost)], &pieces(4, 5)).await;
+    check(&[(Step::Start, WriteErrorKind::StreamUnavailable), (Step::Post, lost)], &pieces(4, 5)).await;
+    // The first piece of the answer itself.
+    check(&[(Step::Start, lost), (Step::Post, lost)], &pieces(40, 90)).await;
 }
 
 #[tokio::test]

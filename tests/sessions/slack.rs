@@ -8,7 +8,7 @@ use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use hitchline::domain::inbound::ReplyUrl;
 use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
-use hitchline::domain::ports::{Render, SlackWrite, WriteError, WriteErrorKind};
+use hitchline::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 
 use super::agent::locked;
 
@@ -32,6 +32,8 @@ pub(crate) struct Shown {
     pub(crate) ts: Ts,
     pub(crate) thread: Ts,
     pub(crate) body: Body,
+    /// What it was posted with.
+    pub(crate) key: Option<OwedId>,
     /// Whether it is still a stream.
     pub(crate) streams: bool,
 }
@@ -116,13 +118,26 @@ impl FakeSlack {
         Err(error(kind))
     }
 
+    /// A step that makes a message: when it is uncertain whether it worked, it has.
+    fn make(&self, step: Step, show: impl FnOnce() -> Ts) -> Result<Ts, WriteError> {
+        match self.step(step, None) {
+            Ok(()) => Ok(show()),
+            Err(error) => {
+                if error.kind == (WriteErrorKind::Transient { uncertain: true }) {
+                    show();
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// Without a thread it begins one.
-    fn show(&self, thread: Option<Ts>, body: Body, streams: bool) -> Ts {
+    fn show(&self, thread: Option<Ts>, body: Body, key: Option<OwedId>, streams: bool) -> Ts {
         let mut made = locked(&self.made);
         *made += 1;
         let ts = Ts::from(format!("9000.{made:06}"));
         let thread = thread.unwrap_or_else(|| ts.clone());
-        locked(&self.shown).push(Shown { ts: ts.clone(), thread, body, streams });
+        locked(&self.shown).push(Shown { ts: ts.clone(), thread, body, key, streams });
         ts
     }
 
@@ -140,9 +155,8 @@ fn error(kind: WriteErrorKind) -> WriteError {
 
 #[async_trait]
 impl SlackWrite for FakeSlack {
-    async fn post(&self, to: &Place, body: &Body, _key: OwedId) -> Result<Ts, WriteError> {
-        self.step(Step::Post, None)?;
-        Ok(self.show(to.thread.clone(), body.clone(), false))
+    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError> {
+        self.make(Step::Post, || self.show(to.thread.clone(), body.clone(), Some(key), false))
     }
     async fn update(&self, _channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
         self.step(Step::Update, Some(ts))?;
@@ -165,8 +179,7 @@ impl SlackWrite for FakeSlack {
         self.step(Step::Status, None)
     }
     async fn start_stream(&self, to: &ConversationKey, _user: &UserId, markdown: &str) -> Result<Ts, WriteError> {
-        self.step(Step::Start, None)?;
-        Ok(self.show(Some(to.thread.clone()), Body::Text(markdown.to_owned()), true))
+        self.make(Step::Start, || self.show(Some(to.thread.clone()), Body::Text(markdown.to_owned()), None, true))
     }
     async fn append_stream(&self, _channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
         self.step(Step::Append, Some(ts))?;
@@ -180,7 +193,14 @@ impl SlackWrite for FakeSlack {
         self.step(Step::Stop, Some(ts))?;
         self.change(ts, |shown| shown.streams = false)
     }
-    async fn react(&self, _channel: &ChannelId, _ts: &Ts, _name: &str) -> Result<(), WriteError> {
-        Ok(())
+    async fn look_back(&self, to: &ConversationKey, _since_ms: i64, trace: Trace) -> Result<Option<Ts>, WriteError> {
+        let ours = |shown: &&Shown| {
+            shown.thread == to.thread
+                && match trace {
+                    Trace::Key(key) => shown.key == Some(key),
+                    Trace::Growing => shown.streams,
+                }
+        };
+        Ok(locked(&self.shown).iter().find(ours).map(|shown| shown.ts.clone()))
     }
 }

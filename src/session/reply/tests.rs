@@ -159,3 +159,16 @@ fn another_message_of_the_agent_is_a_new_paragraph_and_an_endless_answer_is_cut(
     }
     assert!(draft.text.len() < LONGEST + 200 && draft.text.ends_with(words::TOO_LONG));
 }
+
+#[test]
+fn a_start_that_was_not_answered_is_not_repeated() {
+    for mode in [Mode::Stream, Mode::Edit] {
+        let (mut draft, now) = draft();
+        draft.mode = mode;
+        draft.push(None, "one");
+        let at = now + QUIET;
+        let Next::Step(start) = draft.next(at) else { panic!("nothing is due") };
+        draft.came_back(start, failed(WriteErrorKind::Transient { uncertain: true }), at);
+        assert_eq!((draft.next(at + STREAM_LIFE), draft.lost), (Next::Nothing, true));
+    }
+}

@@ -1,0 +1,277 @@
+//! One row: attempt, wait, attempt again, settle.
+//!
+//! What can be repeated without harm is repeated. A post can't: when its answer was lost, its key is looked for in the thread first.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::gate::Pass;
+use super::lanes::Rest;
+use super::{Fate, Inner};
+use crate::backoff::Backoff;
+use crate::domain::ids::Ts;
+use crate::domain::outgoing::{Body, Op, Owed, Place};
+use crate::domain::ports::{Trace, WriteError, WriteErrorKind};
+use crate::scope::panic_text;
+
+/// The delays between attempts on one row.
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// How many crashes of its delivery a row is given before it counts as one that can never be delivered.
+const CRASHES: u32 = 3;
+
+/// The pause between two looks for a message that may have been posted.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+/// We are stopping; the row stays in the store.
+#[derive(Debug)]
+pub(super) struct Stopping;
+
+/// What one attempt led to.
+enum Attempt {
+    Sent(Option<Ts>),
+    Never(String),
+    Later(WriteError),
+    /// It was posted, or was not: the answer did not come.
+    Lost(WriteError),
+    /// What may have been posted is not there.
+    Missing,
+}
+
+/// What a failed attempt means.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Never,
+    Refused,
+    After(Duration),
+    Backoff,
+}
+
+/// What is next for a row.
+enum Next {
+    Settled(Result<Option<Ts>, String>),
+    AtOnce,
+    Again(Duration),
+}
+
+/// One row on its way to Slack.
+pub(super) struct Courier<'a> {
+    inner: &'a Inner,
+    owed: &'a Owed,
+    begun_ms: i64,
+    backoff: Backoff,
+    crashes: u32,
+    /// While it may have been posted already: how often it was looked for, and not found.
+    misses: Option<u32>,
+}
+
+impl<'a> Courier<'a> {
+    pub(super) fn new(inner: &'a Inner, owed: &'a Owed) -> Self {
+        let (begun_ms, backoff) = (inner.clock.wall_ms(), Backoff::new(RETRY.0, RETRY.1));
+        Self { inner, owed, begun_ms, backoff, crashes: 0, misses: None }
+    }
+
+    /// Delivers the row, however long it takes, and notes it in the store.
+    pub(super) async fn deliver(mut self) -> Result<Fate, Stopping> {
+        let (inner, conversation) = (self.inner, &self.owed.conversation);
+        loop {
+            if inner.scope.stop().is_cancelled() {
+                return Err(Stopping);
+            }
+            let pass = match inner.gate.try_pass() {
+                Some(pass) => pass,
+                None => inner.rest(conversation, Rest::Token, inner.gate.pass(&inner.clock)).await?,
+            };
+            let attempt = AssertUnwindSafe(self.attempt()).catch_unwind().await;
+            let attempt = attempt.unwrap_or_else(|panic| self.crashed(panic_text(panic.as_ref())));
+            match self.judge(attempt, pass) {
+                Next::Settled(outcome) => return self.note(outcome).await,
+                Next::AtOnce => {}
+                Next::Again(delay) => {
+                    let next = inner.clock.now() + delay;
+                    inner.rest(conversation, Rest::Until(next), inner.clock.sleep_until(next)).await?;
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self, attempt: Attempt, pass: Pass<'_>) -> Next {
+        let error = match attempt {
+            Attempt::Sent(ts) => {
+                self.inner.gate.open(pass);
+                return Next::Settled(Ok(ts));
+            }
+            Attempt::Never(why) => return Next::Settled(Err(why)),
+            Attempt::Missing => return self.missing(),
+            Attempt::Lost(error) => {
+                self.misses = Some(0);
+                error
+            }
+            Attempt::Later(error) => error,
+        };
+        let delay = match verdict(error.kind) {
+            Verdict::Never => {
+                // It is about the message, so the token is good.
+                self.inner.gate.open(pass);
+                return self.never(&error);
+            }
+            Verdict::Refused => {
+                self.inner.gate.shut(&error.code);
+                return Next::AtOnce;
+            }
+            Verdict::After(delay) => delay,
+            Verdict::Backoff => self.backoff.next(&mut fastrand::Rng::new()),
+        };
+        self.report(&error, delay);
+        Next::Again(delay)
+    }
+
+    /// A row that Slack refuses is settled; where it only lets nobody look, it is repeated.
+    fn never(&mut self, error: &WriteError) -> Next {
+        match self.misses {
+            None => Next::Settled(Err(error.to_string())),
+            Some(_) => self.repeat(),
+        }
+    }
+
+    fn missing(&mut self) -> Next {
+        match self.misses {
+            Some(0) => {
+                self.misses = Some(1);
+                Next::Again(LOOK_AGAIN)
+            }
+            _ => self.repeat(),
+        }
+    }
+
+    fn repeat(&mut self) -> Next {
+        tracing::warn!(owed.id = %self.owed.id, conversation = %self.owed.conversation, "A message was not answered and is not found; it is posted again");
+        metrics::counter!("hitchline_outbox_possible_duplicates_total").increment(1);
+        self.misses = None;
+        Next::AtOnce
+    }
+
+    async fn attempt(&self) -> Attempt {
+        let (slack, conversation) = (&self.inner.slack, &self.owed.conversation);
+        if self.misses.is_some() {
+            return self.look_back().await;
+        }
+        let sent = match &self.owed.op {
+            Op::Post(body) => return self.post(body).await,
+            Op::Finish { ts, body } => match self.finish(ts, body).await {
+                Ok(true) => Ok(Some(ts.clone())),
+                Ok(false) => return self.post(body).await,
+                Err(error) => Err(error),
+            },
+            Op::Delete { ts } => slack.delete(&conversation.channel, ts).await.map(|()| None),
+            Op::Revise { of, body } => match self.inner.store.delivered_as(*of).await {
+                Ok(Some(ts)) => slack.update(&conversation.channel, &ts, body).await.map(|()| Some(ts)),
+                Ok(None) => return Attempt::Never("the message to change was never posted".to_owned()),
+                Err(error) => return Attempt::Later(store_failed(&error)),
+            },
+        };
+        sent.map_or_else(Attempt::Later, Attempt::Sent)
+    }
+
+    async fn post(&self, body: &Body) -> Attempt {
+        match self.inner.slack.post(&Place::from(&self.owed.conversation), body, self.owed.id).await {
+            Ok(ts) => Attempt::Sent(Some(ts)),
+            Err(error) if error.kind == (WriteErrorKind::Transient { uncertain: true }) => Attempt::Lost(error),
+            Err(error) => Attempt::Later(error),
+        }
+    }
+
+    /// Ends the stream, whatever state it is in, and gives the message its final text. Returns false when the message is gone or is
+    /// not ours to change: then it is to be posted anew.
+    async fn finish(&self, ts: &Ts, body: &Body) -> Result<bool, WriteError> {
+        let (slack, channel) = (&self.inner.slack, &self.owed.conversation.channel);
+        unless_never(slack.stop_stream(channel, ts).await)?;
+        match slack.update(channel, ts, body).await {
+            Ok(()) => return Ok(true),
+            Err(error) => match error.kind {
+                WriteErrorKind::MessageGone => {}
+                WriteErrorKind::StreamUnavailable | WriteErrorKind::StoppedByUser => {
+                    // What it shows is only the draft.
+                    unless_never(slack.delete(channel, ts).await)?;
+                }
+                _ => return Err(error),
+            },
+        }
+        Ok(false)
+    }
+
+    async fn look_back(&self) -> Attempt {
+        let trace = Trace::Key(self.owed.id);
+        match self.inner.slack.look_back(&self.owed.conversation, self.begun_ms, trace).await {
+            Ok(Some(ts)) => Attempt::Sent(Some(ts)),
+            Ok(None) => Attempt::Missing,
+            Err(error) => Attempt::Later(error),
+        }
+    }
+
+    /// What a panic in an attempt means for the row.
+    fn crashed(&mut self, reason: &str) -> Attempt {
+        self.crashes += 1;
+        let crashes = self.crashes;
+        tracing::error!(owed.id = %self.owed.id, conversation = %self.owed.conversation, reason, crashes, "The delivery of a message crashed");
+        metrics::counter!("hitchline_task_crashes_total", "task" => "outbox lane").increment(1);
+        if crashes >= CRASHES {
+            return Attempt::Never(format!("its delivery crashed {crashes} times"));
+        }
+        let kind = WriteErrorKind::Transient { uncertain: true };
+        let error = WriteError { kind, call: "delivery", code: "crashed".to_owned() };
+        let may_be_posted = self.misses.is_none() && matches!(self.owed.op, Op::Post(_) | Op::Finish { .. });
+        if may_be_posted { Attempt::Lost(error) } else { Attempt::Later(error) }
+    }
+
+    fn report(&self, error: &WriteError, delay: Duration) {
+        tracing::warn!(
+            owed.id = %self.owed.id,
+            conversation = %self.owed.conversation,
+            %error,
+            attempt = self.backoff.attempts(),
+            delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            "A message to Slack waits for another attempt"
+        );
+    }
+
+    async fn note(&self, outcome: Result<Option<Ts>, String>) -> Result<Fate, Stopping> {
+        let (store, id) = (&self.inner.store, self.owed.id);
+        let (fate, noted) = match outcome {
+            Ok(ts) => {
+                metrics::counter!("hitchline_outbox_sent_total").increment(1);
+                (Fate::Sent, store.delivered(id, ts).await)
+            }
+            Err(why) => {
+                tracing::error!(owed.id = %id, conversation = %self.owed.conversation, reason = %why, "Slack will never take this message");
+                metrics::counter!("hitchline_outbox_dead_total").increment(1);
+                (Fate::Dead, store.undeliverable(id, why).await)
+            }
+        };
+        noted.map(|()| fate).map_err(|_closed| Stopping)
+    }
+}
+
+/// Goes on after a step that will never work, for nothing depends on it.
+fn unless_never(step: Result<(), WriteError>) -> Result<(), WriteError> {
+    step.or_else(|error| if verdict(error.kind) == Verdict::Never { Ok(()) } else { Err(error) })
+}
+
+fn verdict(kind: WriteErrorKind) -> Verdict {
+    match kind {
+        WriteErrorKind::Permanent
+        | WriteErrorKind::MessageGone
+        | WriteErrorKind::StreamUnavailable
+        | WriteErrorKind::StoppedByUser => Verdict::Never,
+        WriteErrorKind::Rate { after_ms } => Verdict::After(Duration::from_millis(after_ms)),
+        // A token that is not valid may become valid again; nothing is given up because of it.
+        WriteErrorKind::Auth => Verdict::Refused,
+        WriteErrorKind::Transient { .. } => Verdict::Backoff,
+    }
+}
+
+fn store_failed(error: &crate::store::StoreError) -> WriteError {
+    WriteError { kind: WriteErrorKind::Transient { uncertain: false }, call: "store", code: error.to_string() }
+}
