@@ -28,9 +28,7 @@ pub(super) enum Others {
     /// Nothing new.
     AsBefore,
     /// There are some, so many more than the given number of ours.
-    Appeared {
-        ours: usize,
-    },
+    Appeared { ours: usize },
     /// There are none any more.
     Gone,
 }
