@@ -332,6 +332,13 @@ impl Api {
         assert_eq!(clicked["acked"], true, "{clicked}");
     }
 
+    /// Gives the slash command.
+    pub(crate) fn command(&self, user: &str, channel: &str, text: &str) {
+        let order = json!({"user": user, "channel": channel, "command": "/hitch", "text": text});
+        let answered = self.post("/sim/command", &order);
+        assert_eq!(answered["acked"], true, "{answered}");
+    }
+
     pub(crate) fn calls(&self, method: &str) -> Vec<Value> {
         self.get("/sim/calls", &[("method", method)])["calls"].as_array().unwrap().clone()
     }

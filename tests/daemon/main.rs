@@ -14,6 +14,8 @@ mod package;
 mod program;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod threads;
 
 use std::time::Duration;
 

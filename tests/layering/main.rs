@@ -147,6 +147,7 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+// holds: C-1
 #[test]
 fn the_source_keeps_the_directions() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
