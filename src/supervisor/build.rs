@@ -219,6 +219,7 @@ impl Foundation {
     pub(super) async fn watch(&mut self, signals: &mut Signals, announce: fn(&str)) -> Result<Reason, RunError> {
         let mut links: Vec<_> = self.sockets.iter().map(|(seen, _)| seen.clone()).collect();
         let mut greeted = false;
+        let mut trouble: Option<String> = None;
         loop {
             let view = link::view(&links);
             if let (false, Some(code)) = (greeted, view.refused) {
@@ -229,6 +230,8 @@ impl Foundation {
                 notify::ready();
                 announce("ready");
             }
+            link::news(trouble.as_deref(), view.trouble.as_deref()).iter().for_each(link::tell);
+            trouble.clone_from(&view.trouble);
             self.readiness.send_if_modified(|readiness| link::update(readiness, view.sockets, view.trouble));
             tokio::select! {
                 biased;
