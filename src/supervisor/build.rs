@@ -165,15 +165,9 @@ impl Foundation {
         render: Arc<dyn Render>,
         run_id: String,
     ) -> Parts {
-        let gate = Gate::new(self.settings.access.rules(), me.team.clone());
-        if gate.is_closed() {
-            tracing::warn!(
-                "Nobody may prompt yet: put user ids into access.users, or \"*\" for everybody of the workspace"
-            );
-        }
         Parts {
             policy: policy(&self.settings, &self.environment),
-            gate,
+            gate: Gate::new(self.settings.access.rules(), me.team.clone()),
             store: self.store.clone(),
             outbox: outbox.clone(),
             slack,
