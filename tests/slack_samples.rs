@@ -32,6 +32,7 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, Value)>) {
 fn filled(mut payload: Value) -> Value {
     let needed = [
         ("user", "U1"),
+        ("bot_id", "B1"),
         ("ts", "1.1"),
         ("channel", "C1"),
         ("user_id", "U1"),
@@ -76,7 +77,7 @@ fn every_event_is_understood_or_passed_over() {
             understood.push(name);
         }
     }
-    for wanted in ["AppMentionPayload", "MessagePayload", "MessageMePayload"] {
+    for wanted in ["AppMentionPayload", "MessagePayload", "MessageMePayload", "MessageBotPayload"] {
         assert!(understood.iter().any(|name| name == wanted), "{wanted} is not understood: {understood:?}");
     }
     for unwanted in

@@ -76,11 +76,6 @@ impl Gate {
         Self { rules, home }
     }
 
-    /// Whether anybody at all may prompt.
-    pub fn is_closed(&self) -> bool {
-        self.rules.users.is_empty() && self.rules.admins.is_empty()
-    }
-
     /// Lets `author` pass in `channel`, or says why not.
     ///
     /// # Errors
@@ -151,7 +146,6 @@ mod tests {
     #[test]
     fn the_gate_fails_closed() {
         let closed = gate(&[], &[]);
-        assert!(closed.is_closed());
         assert_eq!(closed.admit(&person("U1", None), &"C1".into(), ChannelKind::Channel), Err(Denied::User));
     }
 

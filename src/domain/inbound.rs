@@ -45,7 +45,7 @@ pub enum ChannelKind {
 /// Who did something. Identity is ids alone, never a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Author {
-    /// The user's id.
+    /// The user's id; of a bot that has no user, its own.
     pub user: UserId,
     /// The user's own workspace where the event names it; it differs from ours in shared channels.
     #[serde(default)]

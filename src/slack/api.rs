@@ -127,7 +127,7 @@ impl Api {
     /// Posts to an address that Slack gave for one answer. It is its own credential, so the token stays here.
     pub(super) async fn respond(&self, address: &str, body: &Value) -> Result<(), ApiError> {
         const METHOD: &str = "response_url";
-        let url = Url::parse(address).ok().filter(|url| self.may_respond_to(url));
+        let url = Url::parse(address).ok().filter(|url| may_respond(&self.base, url));
         let url = url.ok_or_else(|| ApiError::from_code(METHOD, "expired_url", None))?;
         let sent =
             self.http.post(url).timeout(TIMEOUT).json(body).send().await.map_err(|error| unsent(METHOD, error))?;
@@ -137,12 +137,13 @@ impl Api {
             status => Err(ApiError::lost(METHOD, true, status.to_string())),
         }
     }
+}
 
-    /// Slack's own host, or the one that the API is at.
-    fn may_respond_to(&self, url: &Url) -> bool {
-        let slack = url.scheme() == "https" && url.host_str() == Some("hooks.slack.com");
-        slack || url.origin() == self.base.origin()
-    }
+/// Whether an answer may go to `url`: to where the API is, or to the hooks of its domain, which are `hooks.slack.com` for `slack.com`.
+fn may_respond(base: &Url, url: &Url) -> bool {
+    let encrypted = base.scheme() == "https" && url.scheme() == "https" && base.port() == url.port();
+    let hooks = base.domain().map(|domain| format!("hooks.{domain}"));
+    url.origin() == base.origin() || encrypted && hooks.is_some() && url.domain() == hooks.as_deref()
 }
 
 /// Asks for the address of a new Socket Mode connection, which works once.
@@ -231,6 +232,27 @@ mod tests {
         for base in ["https://slack.com/api/", "https://slack.com/api"] {
             let url = method_url(&base.parse().unwrap(), "auth.test");
             assert_eq!(url.as_str(), "https://slack.com/api/auth.test");
+        }
+    }
+
+    #[test]
+    fn an_answer_goes_to_the_api_s_own_domain_or_nowhere() {
+        let cases = [
+            ("https://slack.com/api/", "https://hooks.slack.com/commands/1", true),
+            ("https://slack.com/api/", "https://slack.com/commands/1", true),
+            ("https://slack-gov.com/api/", "https://hooks.slack-gov.com/actions/1", true),
+            ("http://127.0.0.1:80/api/", "http://127.0.0.1:80/respond/1", true),
+            ("https://slack-gov.com/api/", "https://hooks.slack.com/actions/1", false),
+            ("https://slack.com/api/", "http://hooks.slack.com/commands/1", false),
+            ("https://slack.com/api/", "https://hooks.slack.com:8443/commands/1", false),
+            ("https://slack.com/api/", "https://hooks.slack.com.example/commands/1", false),
+            ("https://slack.com/api/", "https://hooks.slack.com@example.com/commands/1", false),
+            ("https://slack.com/api/", "https://evil-hooks.slack.com/commands/1", false),
+            ("http://127.0.0.1:80/api/", "http://127.0.0.1:81/respond/1", false),
+            ("http://127.0.0.1:80/api/", "https://hooks.slack.com/commands/1", false),
+        ];
+        for (base, url, allowed) in cases {
+            assert_eq!(may_respond(&base.parse().unwrap(), &url.parse().unwrap()), allowed, "{base} {url}");
         }
     }
 }

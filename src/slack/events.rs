@@ -52,18 +52,22 @@ fn event(payload: &Value, me: &Identity) -> Decoded {
 }
 
 fn message(payload: &Value, event: &Value, me: &Identity) -> Decoded {
-    if !MESSAGES.contains(&text(event, "subtype")) {
+    let (subtype, bot) = (text(event, "subtype"), text(event, "bot_id"));
+    // Of bots, those that the configuration lists may prompt: for the gate to decide.
+    let by_a_bot = subtype == "bot_message" && !bot.is_empty();
+    if !by_a_bot && !MESSAGES.contains(&subtype) {
         return Ignored("subtype");
     }
     // A mention that was added by editing: the message itself has been handled or passed over.
     if event["edited"].is_object() || event["hidden"] == true {
         return Ignored("edit");
     }
-    let (user, bot, ts, channel) =
-        (text(event, "user"), text(event, "bot_id"), text(event, "ts"), text(event, "channel"));
+    let (user, ts, channel) = (text(event, "user"), text(event, "ts"), text(event, "channel"));
     if user == me.user.as_str() || me.bot.as_ref().is_some_and(|own| own.as_str() == bot) {
         return Ignored("own");
     }
+    // An integration has no user.
+    let user = if user.is_empty() { bot } else { user };
     if user.is_empty() || ts.is_empty() || channel.is_empty() {
         return Ignored("incomplete");
     }

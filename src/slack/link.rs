@@ -281,7 +281,8 @@ impl Link {
             Reason::Disabled => {
                 let actions = self.close_all();
                 self.halt(
-                    "Socket Mode is switched off for this app: switch it on under Settings, Socket Mode, on its page at api.slack.com/apps",
+                    "Socket Mode is switched off for this app: switch it on under Settings, Socket Mode, on its page at \
+                     api.slack.com/apps; Hitchline tries again by itself every few minutes",
                     now,
                 );
                 actions
@@ -321,7 +322,11 @@ impl Link {
                 self.attempt = Attempt::Due(now + delay);
             }
             Loss::Auth(code) => {
-                self.halt(&format!("Slack refused the app token ({code}): put a valid one into slack.app_token"), now);
+                let reason = format!(
+                    "Slack refused the app token ({code}): put a valid one into slack.app_token and start again; meanwhile Hitchline \
+                     tries this one every few minutes"
+                );
+                self.halt(&reason, now);
                 self.refused = Some(code);
             }
         }

@@ -173,15 +173,9 @@ impl Foundation {
         render: Arc<dyn Render>,
         run_id: String,
     ) -> Parts {
-        let gate = Gate::new(self.settings.access.rules(), me.team.clone());
-        if gate.is_closed() {
-            tracing::warn!(
-                "Nobody may prompt yet: put user ids into access.users, or \"*\" for everybody of the workspace"
-            );
-        }
         Parts {
             policy: policy(&self.settings, &self.environment),
-            gate,
+            gate: Gate::new(self.settings.access.rules(), me.team.clone()),
             store: self.store.clone(),
             outbox: outbox.clone(),
             slack,
@@ -227,6 +221,7 @@ impl Foundation {
     pub(super) async fn watch(&mut self, signals: &mut Signals, announce: fn(&str)) -> Result<Reason, RunError> {
         let mut links: Vec<_> = self.sockets.iter().map(|(seen, _)| seen.clone()).collect();
         let mut greeted = false;
+        let mut trouble: Option<String> = None;
         loop {
             let view = link::view(&links);
             if let (false, Some(code)) = (greeted, view.refused) {
@@ -237,6 +232,8 @@ impl Foundation {
                 notify::ready();
                 announce("ready");
             }
+            link::news(trouble.as_deref(), view.trouble.as_deref()).iter().for_each(link::tell);
+            trouble.clone_from(&view.trouble);
             self.readiness.send_if_modified(|readiness| link::update(readiness, view.sockets, view.trouble));
             tokio::select! {
                 biased;

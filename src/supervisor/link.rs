@@ -34,6 +34,28 @@ pub(super) fn view(links: &[watch::Receiver<LinkStatus>]) -> View {
     view
 }
 
+/// What is to be said about a trouble that only a person can mend.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News<'a> {
+    /// It has appeared, or become another one.
+    Trouble(&'a str),
+    /// It has gone.
+    Mended,
+}
+
+/// Compares the trouble before with the one now.
+pub(super) fn news<'a>(before: Option<&str>, now: Option<&'a str>) -> Option<News<'a>> {
+    (before != now).then(|| now.map_or(News::Mended, News::Trouble))
+}
+
+/// Logs it.
+pub(super) fn tell(news: &News<'_>) {
+    match news {
+        News::Trouble(trouble) => tracing::error!(trouble, "Slack refuses connections until a person does something"),
+        News::Mended => tracing::info!("Slack takes connections again"),
+    }
+}
+
 /// Waits until a socket's state changes; for ever when there is none.
 pub(super) async fn changed(links: &mut [watch::Receiver<LinkStatus>]) {
     if links.is_empty() {
@@ -56,4 +78,25 @@ pub(super) fn update(readiness: &mut Readiness, sockets: usize, trouble: Option<
     let changed = *readiness != fresh;
     *readiness = fresh;
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // holds: T-5
+    #[test]
+    fn a_trouble_is_said_once_when_it_appears_changes_or_goes() {
+        let (off, refused) = (Some("switched off"), Some("token refused"));
+        let cases = [
+            (None, None, None),
+            (None, off, Some(News::Trouble("switched off"))),
+            (off, off, None),
+            (off, refused, Some(News::Trouble("token refused"))),
+            (refused, None, Some(News::Mended)),
+        ];
+        for (before, now, expected) in cases {
+            assert_eq!(news(before, now), expected, "{before:?} {now:?}");
+        }
+    }
 }

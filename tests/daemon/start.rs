@@ -1,5 +1,7 @@
 //! Starts that can't work: one sentence, the right exit code, and nothing left running.
 
+use rustix::process::Signal;
+
 use crate::harness::Slack;
 
 /// The last line of a log: what a person reads first.
@@ -50,4 +52,14 @@ fn a_daemon_that_never_reached_slack_stops_in_order() {
     daemon.wait_for_log("Connection refused (os error 111)");
     daemon.wait_for_log("delay_ms=");
     assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn that_nobody_may_prompt_yet_is_said_once() {
+    let state = tempfile::tempdir().unwrap();
+    let slack = Slack::start();
+    let daemon = slack.changed(state.path().to_str().unwrap(), "users = [\"*\"]", "users = []");
+    let (code, log) = daemon.end(Signal::TERM);
+    assert_eq!(code, 0, "{log}");
+    assert_eq!(log.to_lowercase().matches("nobody may prompt yet").count(), 1, "{log}");
 }

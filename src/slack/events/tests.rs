@@ -1,6 +1,8 @@
 use super::*;
 use serde_json::json;
 
+use crate::domain::access::{Denied, Gate, Rules};
+
 fn me() -> Identity {
     Identity { team: "T1".into(), user: "UBOT".into(), bot: Some("BBOT".into()) }
 }
@@ -44,6 +46,8 @@ fn what_nobody_meant_for_us_is_passed_over() {
         (json!({"subtype": "message_changed"}), "subtype"),
         (json!({"subtype": "channel_join"}), "subtype"),
         (json!({"subtype": "bot_message"}), "subtype"),
+        (json!({"subtype": "bot_message", "bot_id": "BBOT", "user": null}), "own"),
+        (json!({"subtype": "bot_message", "bot_id": "B2", "user": "UBOT"}), "own"),
         (json!({"edited": {"ts": "3.0"}}), "edit"),
         (json!({"user": null}), "incomplete"),
         (json!({"type": "reaction_added"}), "event_type"),
@@ -53,6 +57,23 @@ fn what_nobody_meant_for_us_is_passed_over() {
     }
     let no_event = Envelope { id: "e".into(), kind: Kind::Event, payload: json!({"type": "app_rate_limited"}) };
     assert_eq!(decode(&no_event, &me()), Ignored("event_type"));
+}
+
+// holds: T-3
+#[test]
+fn a_bots_message_comes_as_far_as_the_gate_and_no_further() {
+    let rules = Rules { users: vec!["*".into()], channels: vec!["*".into()], bots: vec!["B1".into()], ..Rules::default() };
+    let gate = Gate::new(rules, "T1".into());
+    let admitted = |bot: &str, user: Value| {
+        let said = inbound(event(&message(&json!({"subtype": "bot_message", "bot_id": bot, "user": user}))));
+        assert_eq!(said.author.bot, Some(bot.into()));
+        gate.admit(&said.author, &said.channel, said.channel_kind).map(|admitted| admitted.user().clone())
+    };
+    assert_eq!(admitted("B1", Value::Null), Ok("B1".into()), "a bot without a user goes by its own id");
+    assert_eq!(admitted("B1", json!("U7")), Ok("U7".into()));
+    for user in [Value::Null, json!("U7")] {
+        assert_eq!(admitted("B2", user), Err(Denied::Bot));
+    }
 }
 
 #[test]
