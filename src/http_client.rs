@@ -4,6 +4,7 @@
 //! that proxies, certificates and time-outs are configured in one place. `reqwest::Client` is a counted handle of its own: only
 //! because every borrower holds our [`HttpClient`] and never the inner client can the owner prove that it was given back.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +117,18 @@ impl Owner {
     }
 }
 
+/// What lies at the bottom of a failed request, such as `Connection refused (os error 111)`. The address that was asked is left out,
+/// because it can hold a ticket or a token.
+pub fn cause(error: reqwest::Error) -> String {
+    // Only the outermost of the errors knows the address.
+    let error = error.without_url();
+    let mut innermost: &dyn Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that builds an HTTP client")]
 fn base() -> reqwest::ClientBuilder {
     // HTTP/1.1 only: an HTTP/2 connection can't be upgraded to a WebSocket the way Slack's servers expect it.
@@ -154,5 +167,27 @@ mod tests {
         let config = Config { ca_file: Some("/nowhere/ca.pem".into()) };
         let error = Owner::build(&config, false).unwrap_err().to_string();
         assert!(error.starts_with("http_client.ca_file: /nowhere/ca.pem can't be read"), "{error}");
+    }
+    #[tokio::test]
+    async fn a_failed_request_is_explained_by_its_cause_and_never_by_its_address() {
+        let mut owner = Owner::build(&Config::default(), true).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let plain = listener.local_addr().unwrap();
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn_blocking(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            std::io::Write::write_all(&mut connection, b"HTTP/1.1 400 this is no TLS\r\n\r\n").unwrap();
+        });
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let cases = [
+            (format!("http://{nobody}/link/?ticket=secret"), "Connection refused (os error 111)"),
+            (format!("https://{plain}/link/?ticket=secret"), "received corrupt message of type InvalidContentType"),
+            ("http://[secret".to_owned(), "invalid IPv6 address"),
+        ];
+        for (url, expected) in cases {
+            let error = owner.lend().request(Method::GET, &url).send().await.unwrap_err();
+            assert_eq!(cause(error), expected, "{url}");
+        }
+        owner.release();
     }
 }

@@ -156,7 +156,9 @@ fn without_any_configuration_it_says_what_to_write() {
         let file = home.path(".config/hitchline/hitchline.toml");
         assert_eq!(run.code, 78);
         assert!(run.stderr.starts_with("hitchline: no configuration: there is no "), "{}", run.stderr);
-        assert!(run.stderr.contains(&format!("`hitchline config default > {}`", file.display())), "{}", run.stderr);
+        let folder = file.parent().unwrap().display();
+        let write = format!("`mkdir -p {folder} && hitchline config default > {}`", file.display());
+        assert!(run.stderr.contains(&write), "{}", run.stderr);
     }
 }
 

@@ -10,6 +10,7 @@ mod pages;
 mod run;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Parser;
 
@@ -135,9 +136,10 @@ fn nothing_found(environment: &Environment) -> String {
     let places = sources::usual_places(environment);
     let shown: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
     let first = shown.first().cloned().unwrap_or_default();
+    let folder = places.first().and_then(|path| path.parent()).unwrap_or(Path::new(".")).display();
     format!(
-        "no configuration: there is no {}. Write one with `hitchline config default > {first}`, and into it the two tokens \
-         and who may prompt; or try things out with `hitchline run --simulator`, which needs none.",
+        "no configuration: there is no {}. Write one with `mkdir -p {folder} && hitchline config default > {first}`, and into it \
+         the two tokens and who may prompt; or try things out with `hitchline run --simulator`, which needs none.",
         shown.join(" and no ")
     )
 }

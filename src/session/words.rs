@@ -127,12 +127,19 @@ pub(super) fn failed(error: &BackendError) -> String {
             format!("The agent's process ended ({exit}). Your session is kept: send your message again.")
         }
         BackendError::Crashed { exit, stderr } => format!(
-            "The agent's process ended ({exit}). Your session is kept: send your message again. Its last words were:\n\n```\n{}\n```",
-            stderr.trim().replace("```", "'''")
+            "The agent's process ended ({exit}). Your session is kept: send your message again. Its last words were:\n\n{}",
+            fenced(stderr.trim())
         ),
         BackendError::Rejected(why) => format!("The agent did not take this message: {why}. Your session is kept."),
         other => format!("That did not work: {other}. Your session is kept: send your message again."),
     }
+}
+
+/// A block of code, in a fence longer than any in the text.
+fn fenced(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}\n{text}\n{fence}")
 }
 
 /// Somebody who may not prompt.
@@ -150,3 +157,14 @@ pub(super) fn denied(why: Denied, user: &UserId) -> String {
 
 /// A click by somebody who may not decide.
 pub(super) const NOT_YOURS: &str = "Only the person who asked, or an admin, can decide this.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agents_last_words_stay_in_their_block() {
+        assert_eq!(fenced("a `b`"), "```\na `b`\n```");
+        assert_eq!(fenced("a\n```\nb"), "````\na\n```\nb\n````");
+    }
+}

@@ -15,7 +15,7 @@ use super::events::Identity;
 use super::pacer::Pacer;
 use crate::clock::Clock;
 use crate::domain::ids::{BotId, TeamId, UserId};
-use crate::http_client::HttpClient;
+use crate::http_client::{HttpClient, cause};
 use crate::secret::{ExposeSecret, SecretString};
 
 /// How long a call may take, its waiting for the pacer not counted.
@@ -130,7 +130,7 @@ impl Api {
         let url = Url::parse(address).ok().filter(|url| self.may_respond_to(url));
         let url = url.ok_or_else(|| ApiError::from_code(METHOD, "expired_url", None))?;
         let sent =
-            self.http.post(url).timeout(TIMEOUT).json(body).send().await.map_err(|error| unsent(METHOD, &error))?;
+            self.http.post(url).timeout(TIMEOUT).json(body).send().await.map_err(|error| unsent(METHOD, error))?;
         match sent.status() {
             status if status.is_success() => Ok(()),
             StatusCode::NOT_FOUND => Err(ApiError::from_code(METHOD, "expired_url", None)),
@@ -180,12 +180,12 @@ fn with_args(request: RequestBuilder, encoding: Encoding, args: &Value) -> Reque
 }
 
 async fn send(method: &'static str, request: RequestBuilder) -> Result<Value, ApiError> {
-    let response = request.send().await.map_err(|error| unsent(method, &error))?;
+    let response = request.send().await.map_err(|error| unsent(method, error))?;
     let (status, retry_after) = (response.status(), retry_after(&response));
     if status == StatusCode::TOO_MANY_REQUESTS {
         return Err(ApiError::from_code(method, "ratelimited", retry_after));
     }
-    let body = response.bytes().await.map_err(|error| unsent(method, &error))?;
+    let body = response.bytes().await.map_err(|error| unsent(method, error))?;
     // Slack answers 200 even to what it refuses; anything else comes from something in between.
     let Ok(answer) = serde_json::from_slice::<Value>(&body) else {
         return Err(ApiError::lost(method, true, format!("{status} without JSON")));
@@ -203,13 +203,13 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 /// A request without an answer. Only one that was never connected has certainly done nothing.
-fn unsent(method: &'static str, error: &reqwest::Error) -> ApiError {
-    let what = match error {
-        error if error.is_connect() => "no connection",
-        error if error.is_timeout() => "no answer in time",
-        _ => "the connection broke",
-    };
-    ApiError::lost(method, !error.is_connect(), what)
+fn unsent(method: &'static str, error: reqwest::Error) -> ApiError {
+    if error.is_connect() {
+        return ApiError::lost(method, false, format!("no connection: {}", cause(error)));
+    }
+    let late = error.is_timeout();
+    let what = if late { "no answer in time".to_owned() } else { format!("the connection broke: {}", cause(error)) };
+    ApiError::lost(method, true, what)
 }
 
 fn outcome(result: &Result<Value, ApiError>) -> &'static str {

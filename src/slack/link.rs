@@ -160,6 +160,14 @@ impl Link {
         self.refused.as_deref()
     }
 
+    /// When the next connection is dialled, where that is planned.
+    pub(super) fn next_attempt(&self) -> Option<Instant> {
+        match self.attempt {
+            Attempt::Due(at) => Some(at),
+            Attempt::None | Attempt::Dialing { .. } => None,
+        }
+    }
+
     /// When [`Input::Timer`] is due next. `None` only when stopped.
     pub(super) fn next_timer(&self) -> Option<Instant> {
         let attempt = match &self.attempt {

@@ -18,5 +18,5 @@ pub mod wire;
 pub use api::{Api, AuthTest};
 pub use error::{ApiError, ApiErrorKind};
 pub use link::LinkState;
-pub use sockets::{LinkStatus, SocketParts};
+pub use sockets::{LinkStatus, SocketParts, Tally};
 pub use surface::Surface;

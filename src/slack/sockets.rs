@@ -5,10 +5,10 @@
 
 mod connection;
 mod dial;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,9 @@ use crate::domain::ports::Deliver;
 use crate::http_client::HttpClient;
 use crate::secret::SecretString;
 use connection::{Connection, Order};
+use tally::Others;
+
+pub use tally::Tally;
 
 /// How many reports of connections may wait for the link. When it is full they wait: each connection sends only a handful.
 const REPORTS: usize = 64;
@@ -46,8 +49,8 @@ pub struct SocketParts {
     pub identity: Identity,
     /// Where deliveries go.
     pub deliver: Arc<dyn Deliver>,
-    /// How many connections all links of this process hold; one counter for all of them.
-    pub open: Arc<AtomicUsize>,
+    /// The connections of all links of this process; one tally for all of them.
+    pub tally: Tally,
     /// Time.
     pub clock: Clock,
     /// The seed of the back-off's jitter.
@@ -89,8 +92,9 @@ struct Handle {
     task: task::Id,
     orders: mpsc::Sender<Order>,
     heard: Arc<Mutex<Instant>>,
-    opened: Instant,
-    greeting: Hello,
+    dialed: Instant,
+    /// From the greeting on it is a connection; before, an attempt at one.
+    greeting: Option<Hello>,
 }
 
 impl Handle {
@@ -166,26 +170,43 @@ impl Socket {
             connections = hello.connections,
             "Slack greeted a connection"
         );
-        warn_of_others(hello.connections, self.parts.open.load(Ordering::Relaxed));
-        handle.greeting = hello;
+        tell_of_others(hello.connections, self.parts.tally.greeted(hello.connections, self.parts.clock.now()));
+        metrics::counter!("hitchline_socket_connects_total", "outcome" => "greeted").increment(1);
+        handle.greeting = Some(hello);
         self.tell(Input::Greeted(conn));
     }
 
     fn on_lost(&mut self, conn: Conn, loss: Loss, why: &str) {
+        let handle = self.handles.remove(&conn);
+        // First, so that the next attempt is known.
+        self.tell(Input::Lost(conn, loss));
+        let Some(handle) = handle else { return };
+        match &handle.greeting {
+            Some(hello) => self.log_gone(conn, why, &handle, hello),
+            None => self.log_failed(conn, why),
+        }
+    }
+
+    fn log_gone(&self, conn: Conn, why: &str, handle: &Handle, hello: &Hello) {
         let now = self.parts.clock.now();
         let age = |since: Instant| now.saturating_duration_since(since).as_secs();
-        if let Some(handle) = self.handles.remove(&conn) {
-            tracing::info!(
-                connection = conn,
-                why,
-                age_s = age(handle.opened),
-                last_frame_s = age(handle.heard()),
-                host = handle.greeting.host,
-                connections = handle.greeting.connections,
-                "A connection to Slack is gone"
-            );
-        }
-        self.tell(Input::Lost(conn, loss));
+        tracing::info!(
+            connection = conn,
+            why,
+            age_s = age(handle.dialed),
+            last_frame_s = age(handle.heard()),
+            host = hello.host,
+            connections = hello.connections,
+            "A connection to Slack is gone"
+        );
+    }
+
+    /// Says that an attempt has ended without a greeting, unless we are stopping, which is no failure.
+    fn log_failed(&self, conn: Conn, why: &str) {
+        let Some(next) = self.link.next_attempt() else { return };
+        let next_attempt_ms = next.saturating_duration_since(self.parts.clock.now()).as_millis();
+        tracing::warn!(connection = conn, why, next_attempt_ms, "A connection to Slack could not be opened");
+        metrics::counter!("hitchline_socket_connects_total", "outcome" => "failed").increment(1);
     }
 
     /// A connection's task crashed: for the link it is one that was lost.
@@ -217,7 +238,9 @@ impl Socket {
             Action::Ping(conn) => self.order(conn, Order::Ping),
             Action::Close(conn) => {
                 self.order(conn, Order::Close);
-                self.handles.remove(&conn);
+                if let Some(Handle { greeting: None, .. }) = self.handles.remove(&conn) {
+                    self.log_failed(conn, "given up before a greeting came");
+                }
             }
         }
     }
@@ -235,7 +258,7 @@ impl Socket {
         let heard = Arc::new(Mutex::new(now));
         let connection = Connection::new(conn, self.parts.clone(), self.reports.0.clone(), heard.clone());
         let task = self.tasks.spawn(connection.run(inbox)).id();
-        self.handles.insert(conn, Handle { task, orders, heard, opened: now, greeting: Hello::default() });
+        self.handles.insert(conn, Handle { task, orders, heard, dialed: now, greeting: None });
     }
 
     async fn say_goodbye(&mut self) {
@@ -256,13 +279,15 @@ impl Socket {
 }
 
 /// Somebody else may hold connections of the same app, and then gets a share of the messages.
-fn warn_of_others(connections: u32, ours: usize) {
-    if usize::try_from(connections).unwrap_or(usize::MAX) > ours {
-        tracing::warn!(
+fn tell_of_others(connections: u32, others: Others) {
+    match others {
+        Others::AsBefore => {}
+        Others::Appeared { ours } => tracing::warn!(
             connections,
             ours,
-            "Slack counts more connections of this app than ours: some were cut and are not yet missed there, or another process gets \
-             a share of the messages"
-        );
+            "Slack counts more connections of this app than ours: another process gets a share of the messages; stop it, or give it \
+             an app of its own"
+        ),
+        Others::Gone => tracing::info!(connections, "All connections of this app are ours again"),
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -26,7 +25,7 @@ use crate::session::policy::{BackendPolicy, Policy, Route};
 use crate::session::{Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
-use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, sockets};
+use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -166,7 +165,7 @@ impl Foundation {
                 return Err(RunError::TokenRefused { key: "slack.bot_token", code: error.code });
             }
             let delay = backoff.next(&mut chance);
-            tracing::warn!(%error, delay_s = delay.as_secs(), "Slack does not answer yet; trying again");
+            tracing::warn!(%error, delay_ms = delay.as_millis(), "Slack does not answer yet; trying again");
             self.clock.sleep(delay).await;
         }
     }
@@ -211,7 +210,7 @@ impl Foundation {
     }
 
     fn open_sockets(&mut self, me: &AuthTest, base: &Url, app_token: &SecretString, inbox: &Arc<Inbox>) {
-        let open = Arc::new(AtomicUsize::new(0));
+        let tally = Tally::default();
         for _ in 0..self.settings.slack.sockets {
             let (status, seen) = watch::channel(LinkStatus::default());
             let parts = SocketParts {
@@ -220,7 +219,7 @@ impl Foundation {
                 app_token: app_token.clone(),
                 identity: me.identity(),
                 deliver: inbox.clone(),
-                open: open.clone(),
+                tally: tally.clone(),
                 clock: self.clock.clone(),
                 seed: fastrand::u64(..),
             };

@@ -47,6 +47,7 @@ fn a_daemon_that_never_reached_slack_stops_in_order() {
     let state = tempfile::tempdir().unwrap();
     let slack = Slack::start();
     let daemon = slack.lonely(state.path().to_str().unwrap());
-    daemon.wait_for_log("Slack does not answer yet");
+    daemon.wait_for_log("Connection refused (os error 111)");
+    daemon.wait_for_log("delay_ms=");
     assert_eq!(daemon.stop(), 0);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hitchline::slack::LinkState;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::bench::Bench;
 use crate::logs;
@@ -11,6 +12,8 @@ use crate::server::Server;
 use crate::subject::{Subject, clock};
 
 const OPEN: &str = "apps.connections.open";
+/// The warning about connections that are not ours.
+const OTHERS: &str = "another process gets a share of the messages";
 
 fn reason(state: &LinkState) -> &str {
     match state {
@@ -91,7 +94,6 @@ async fn a_server_that_is_broken_is_tried_until_it_is_well() {
 // holds: T-4
 #[tokio::test]
 async fn somebody_elses_connection_is_warned_of_and_our_own_is_not() {
-    const WARNING: &str = "another process gets a share of the messages";
     let mut server = Server::start().await;
     let (clock, hand) = clock();
     let mut subject = Subject::start(&server.base(), clock);
@@ -102,13 +104,65 @@ async fn somebody_elses_connection_is_warned_of_and_our_own_is_not() {
     let mut second = server.greeted(2).await;
     second.event("e1", "hello").await;
     assert_eq!(second.ack().await, "e1");
-    assert_eq!(logs::with(WARNING), [""; 0], "both are ours");
+    assert_eq!(logs::with(OTHERS), [""; 0], "both are ours");
     hand.advance(Duration::from_secs(5));
     second.send(&json!({"type": "disconnect", "reason": "refresh_requested"})).await;
     let mut third = server.greeted(9).await;
     third.event("e2", "hello").await;
     assert_eq!(third.ack().await, "e2");
-    assert_eq!(logs::with(WARNING).len(), 1);
+    assert_eq!(logs::with(OTHERS).len(), 1);
     drop((first, second, third));
+    subject.end().await;
+}
+
+// holds: T-4
+#[tokio::test]
+async fn a_connection_that_is_being_opened_is_one_of_ours() {
+    let mut server = Server::start().await;
+    let (clock, _hand) = clock();
+    let mut first = Subject::start(&server.base(), clock.clone());
+    let mut socket = server.socket().await;
+    // The second one's request for an address has been sent, and is never answered.
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second = first.beside(&format!("http://{}", slow.local_addr().unwrap()), clock);
+    let _asking = slow.accept().await.unwrap();
+    socket.greet(2).await;
+    first.becomes_live().await;
+    assert_eq!(logs::with(OTHERS), [""; 0]);
+    drop(socket);
+    second.close();
+    first.end().await;
+    second.end().await;
+}
+
+// holds: T-6
+#[tokio::test]
+async fn a_failed_attempt_is_one_line_with_its_cause_and_what_comes_next() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (clock, hand) = clock();
+    let subject = Subject::start(&format!("http://{nobody}"), clock);
+    for attempts in 1..=2 {
+        subject.wait_for_log("could not be opened", attempts).await;
+        hand.advance(Duration::from_secs(2));
+    }
+    for line in logs::with("could not be opened") {
+        assert!(line.contains("Connection refused (os error 111)") && line.contains("next_attempt_ms="), "{line}");
+        assert!(!line.contains(&nobody.to_string()), "no address: {line}");
+    }
+    assert_eq!(logs::with("is gone"), [""; 0], "none was there");
+    subject.end().await;
+}
+
+// holds: T-4
+#[tokio::test]
+async fn an_attempt_that_nobody_answers_is_a_failed_one() {
+    let mut server = Server::start().await;
+    let (clock, hand) = clock();
+    let subject = Subject::start(&server.base(), clock);
+    let socket = server.socket().await;
+    hand.advance(Duration::from_secs(31));
+    subject.wait_for_log("could not be opened", 1).await;
+    assert_eq!(logs::with("is gone"), [""; 0], "it was never greeted");
+    drop(socket);
     subject.end().await;
 }

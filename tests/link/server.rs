@@ -46,7 +46,7 @@ impl Server {
     /// The next connection that the link opens, greeted; `connections` is how many Slack counts.
     pub(crate) async fn greeted(&mut self, connections: usize) -> Socket {
         let mut socket = self.socket().await;
-        socket.send(&json!({"type": "hello", "num_connections": connections, "debug_info": {"host": "by-hand"}})).await;
+        socket.greet(connections).await;
         socket
     }
 
@@ -57,6 +57,10 @@ impl Server {
 }
 
 impl Socket {
+    pub(crate) async fn greet(&mut self, connections: usize) {
+        self.send(&json!({"type": "hello", "num_connections": connections, "debug_info": {"host": "by-hand"}})).await;
+    }
+
     pub(crate) async fn send(&mut self, frame: &Value) {
         self.text(frame.to_string()).await;
     }

@@ -1,14 +1,13 @@
 //! A link under test, on a clock that the test turns.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hitchline::clock::{Clock, Hand};
 use hitchline::http_client::{Config, Owner};
 use hitchline::simulator::APP_TOKEN;
 use hitchline::slack::events::Identity;
-use hitchline::slack::{LinkState, LinkStatus, SocketParts, sockets};
+use hitchline::slack::{LinkState, LinkStatus, SocketParts, Tally, sockets};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +29,7 @@ pub(crate) fn clock() -> (Clock, Hand) {
 pub(crate) struct Subject {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) status: watch::Receiver<LinkStatus>,
-    open: Arc<AtomicUsize>,
+    tally: Tally,
     close: CancellationToken,
     task: JoinSet<()>,
     http: Owner,
@@ -39,23 +38,32 @@ pub(crate) struct Subject {
 impl Subject {
     /// Starts a link to the Web API at `base`.
     pub(crate) fn start(base: &str, clock: Clock) -> Self {
+        Self::counted(base, clock, Tally::default())
+    }
+
+    /// Starts a further link of the same process.
+    pub(crate) fn beside(&self, base: &str, clock: Clock) -> Self {
+        Self::counted(base, clock, self.tally.clone())
+    }
+
+    fn counted(base: &str, clock: Clock, tally: Tally) -> Self {
         logs::collect();
         let http = Owner::build(&Config::default(), true).unwrap();
         let (status, seen) = watch::channel(LinkStatus::default());
-        let (inbox, open, close) = (Arc::new(Inbox::new()), Arc::<AtomicUsize>::default(), CancellationToken::new());
+        let (inbox, close) = (Arc::new(Inbox::new()), CancellationToken::new());
         let parts = SocketParts {
             http: http.lend(),
             api_url: format!("{base}/api/").parse().unwrap(),
             app_token: APP_TOKEN.into(),
             identity: Identity { team: "T0SIM".into(), user: "U0BOT".into(), bot: Some("B0BOT".into()) },
             deliver: inbox.clone(),
-            open: open.clone(),
+            tally: tally.clone(),
             clock,
             seed: 7,
         };
         let mut task = JoinSet::new();
         task.spawn(sockets::run(parts, status, close.clone()));
-        Self { inbox, status: seen, open, close, task, http }
+        Self { inbox, status: seen, tally, close, task, http }
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -72,6 +80,17 @@ impl Subject {
         self.becomes(|state| *state == LinkState::Live).await;
     }
 
+    /// Waits until so many lines hold `text` while time stands still.
+    pub(crate) async fn wait_for_log(&self, text: &str, lines: usize) {
+        let logged = async {
+            while logs::with(text).len() < lines {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, logged).await.expect("the line in time");
+        assert_eq!(logs::with(text).len(), lines, "{:?}", logs::with(text));
+    }
+
     /// Asks it to end; what is under way still comes to its end.
     pub(crate) fn close(&self) {
         self.close.cancel();
@@ -82,7 +101,7 @@ impl Subject {
         self.close();
         let ended = tokio::time::timeout(SOON, self.task.join_next()).await.expect("it ends in time");
         ended.unwrap().expect("it ends without a crash");
-        assert_eq!(self.open.load(Ordering::Relaxed), 0, "no connection is left");
+        assert_eq!(self.tally.held(), 0, "no connection is left");
         assert_eq!(self.http.release(), 0, "the one client was given back by everybody");
     }
 }

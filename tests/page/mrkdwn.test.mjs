@@ -48,6 +48,8 @@ const TABLE = [
   ["*<@U1>*", "bold(user(U1))"],
   ["a\n&gt; q1\n&gt; q2\nb", "a / quote[q1⏎q2] / b"],
   ["• one\n• *two*", "list[one|bold(two)]"],
+  ["• a\n  • b\n    • c\n  • d\n• e", "list[a / list[b / list[c]|d]|e]"],
+  ["  • a\n• b", "list[a|b]"],
   ["x ```\n*code* &lt;b&gt;\n``` y", "x  / pre[*code* <b>] /  y"],
   ["```never closed", "```never closed"],
   ["", ""],

@@ -83,7 +83,8 @@ function trimBreaks(part, afterFence, beforeFence) {
 const LINE_KINDS = [
   // `>` arrives escaped from a server, bare from an app that forgot to.
   { kind: "quote", mark: /^(?:&gt;|>) ?/ },
-  { kind: "list", mark: /^\s*• */ },
+  // A list's lines are read with their indentation.
+  { kind: "list", mark: /^(?=\s*•)/ },
   { kind: "paragraph", mark: /^/ },
 ];
 
@@ -99,11 +100,29 @@ function parseLines(text) {
 }
 
 function blockOf({ kind, lines }) {
-  const paragraph = (text) => ({ kind: "paragraph", inline: parseInline(text) });
   if (kind === "quote") return { kind, blocks: [paragraph(lines.join("\n"))] };
-  if (kind === "list") return { kind, ordered: false, items: lines.map((line) => ({ blocks: [paragraph(line)] })) };
+  if (kind === "list") return listOf(lines);
   const text = lines.join("\n").replace(/^\n+|\n+$/g, "");
   return text === "" ? null : paragraph(text);
+}
+
+function paragraph(text) {
+  return { kind: "paragraph", inline: parseInline(text) };
+}
+
+// Lines that are indented further than the first one make lists below their item.
+function listOf(lines) {
+  const indent = (line) => line.search(/\S/);
+  const groups = [];
+  for (const line of lines) {
+    if (groups.length > 0 && indent(line) > indent(lines[0])) groups.at(-1).push(line);
+    else groups.push([line]);
+  }
+  const items = groups.map(([own, ...below]) => {
+    const lead = paragraph(own.replace(/^\s*• */, ""));
+    return { blocks: below.length > 0 ? [lead, listOf(below)] : [lead] };
+  });
+  return { kind: "list", ordered: false, items };
 }
 
 function lineBreak(text, at) {

@@ -115,6 +115,8 @@ impl Reader {
             TagEnd::BlockQuote(_) | TagEnd::List(_) => {
                 self.end_leaf();
                 self.containers.pop();
+                // Lists that follow one another stand apart.
+                self.after_item &= self.containers.iter().any(|container| matches!(container, Container::Item { .. }));
             }
             TagEnd::CodeBlock => {
                 let code = self.code.take().unwrap_or_default();

@@ -111,6 +111,7 @@ fn what_people_do_not_think_of() {
         ("1. a\n2.\n3. c", "1. a\n2.\n3. c"),
         ("> a\n>\n> ```\n> x\n> ```", "> a\n\n```\nx\n```"),
         ("- a\n  1. b\n  2. c\n     - d", "• a\n  1. b\n  2. c\n     • d"),
+        ("- a\n  - b\n- c\n\n1. d", "• a\n  • b\n• c\n\n1. d"),
         ("a\n\\> no quote", "a\n\u{200b}&gt; no quote"),
         ("&gt; no quote", "\u{200b}&gt; no quote"),
         ("(see https://a.b/~me/x*y_(z)?q=1&r=2).", "(see <https://a.b/~me/x*y_(z)?q=1&amp;r=2>)."),

@@ -1,7 +1,6 @@
 //! One connection: reads frames, delivers what they hold, acknowledges what is committed.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -49,22 +48,6 @@ pub(super) struct Connection {
     deliveries: FuturesUnordered<Delivery>,
 }
 
-/// Counts an open connection for as long as it is held.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(open.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// What a connection waits for.
 enum Event {
     Order(Option<Order>),
@@ -94,6 +77,7 @@ impl Connection {
     /// Dials, reads to the end, and reports how it ended.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let parts = self.parts.clone();
+        let mut counted = parts.tally.count(&parts.clock);
         let dialed = tokio::select! {
             biased;
             // An order to close, or a link that is gone: the attempt ends.
@@ -102,17 +86,13 @@ impl Connection {
         };
         match dialed {
             Ok(mut socket) => {
-                let _counted = Counted::new(&parts.open);
+                counted.opened();
                 match self.read(&mut socket, &mut orders).await {
                     End::Asked => self.say_goodbye(&mut socket).await,
                     End::Gone(why) => self.report(News::Lost(Loss::Transient, why)).await,
                 }
             }
-            Err(not_open) => {
-                tracing::warn!(connection = self.conn, why = not_open.why, "A connection to Slack could not be opened");
-                metrics::counter!("hitchline_socket_connects_total", "outcome" => "failed").increment(1);
-                self.report(News::Lost(not_open.loss, not_open.why)).await;
-            }
+            Err(not_open) => self.report(News::Lost(not_open.loss, not_open.why)).await,
         }
     }
 
@@ -185,7 +165,6 @@ impl Connection {
     async fn on_text(&mut self, socket: &mut WebSocket, text: &Utf8Bytes) -> Result<(), tungstenite::Error> {
         match wire::read(text) {
             Frame::Hello(hello) => {
-                metrics::counter!("hitchline_socket_connects_total", "outcome" => "greeted").increment(1);
                 self.report(News::Greeted(hello)).await;
                 Ok(())
             }

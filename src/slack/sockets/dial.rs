@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use url::{Host, Url};
 
 use super::SocketParts;
+use crate::http_client::cause;
 use crate::slack::api;
 use crate::slack::error::{ApiError, ApiErrorKind};
 use crate::slack::link::Loss;
@@ -44,8 +45,7 @@ pub(super) async fn dial(parts: &SocketParts) -> Result<WebSocket, NotOpen> {
 async fn upgrade(parts: &SocketParts, url: Url) -> Result<Upgraded, String> {
     let key = generate_key();
     let request = parts.http.request(Method::GET, url).headers(headers(&key)?);
-    // The address holds a ticket: an error must not repeat it.
-    let response = request.send().await.map_err(|error| error.without_url().to_string())?;
+    let response = request.send().await.map_err(cause)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(format!("the server answered the handshake with {}", response.status()));
     }
@@ -53,7 +53,7 @@ async fn upgrade(parts: &SocketParts, url: Url) -> Result<Upgraded, String> {
     if accepted != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
         return Err("the server did not accept the handshake's key".to_owned());
     }
-    response.upgrade().await.map_err(|error| error.without_url().to_string())
+    response.upgrade().await.map_err(cause)
 }
 
 fn headers(key: &str) -> Result<HeaderMap, String> {
