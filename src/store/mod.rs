@@ -7,6 +7,7 @@ pub mod config;
 mod events;
 mod lock;
 mod outbox;
+mod purge;
 mod reader;
 mod runs;
 mod sessions;
@@ -37,8 +38,6 @@ const SCHEMA_VERSION: i64 = 1;
 const PAGE_SIZE: u32 = 1_024;
 /// Pages in the write-ahead log, 16 MiB, after which `SQLite` copies them back; checkpoints make the tail of the commit time.
 const CHECKPOINT_PAGES: u32 = 16_000;
-/// How long the keys of handled events are kept.
-const KEEP_KEYS: Duration = Duration::from_hours(168);
 
 /// The store; cheap to clone.
 #[derive(Debug, Clone)]
@@ -117,7 +116,7 @@ impl Store {
         let database = |source| OpenError::Database { path: path.clone(), source };
         let connection = connect(&path).map_err(database)?;
         migrate(&connection, &path)?;
-        forget_old_keys(&connection, now_ms).map_err(database)?;
+        purge::purge_all(&connection, now_ms).map_err(database)?;
         let reader = Reader::open(&path).map_err(database)?;
         let writer = Writer::start(connection, lock).map_err(not_writable)?;
         Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader) })
@@ -162,13 +161,4 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
             .map_err(database),
         _ => Err(OpenError::Newer { path: path.to_owned(), found }),
     }
-}
-
-fn forget_old_keys(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
-    let before = now_ms - i64::try_from(KEEP_KEYS.as_millis()).unwrap_or(i64::MAX);
-    connection.execute("DELETE FROM dedup WHERE seen_ms < ?1", [before])?;
-    connection.execute("DELETE FROM inbox WHERE received_ms < ?1 AND state IN ('done', 'refused')", [before])?;
-    connection.execute("DELETE FROM turn WHERE ended_ms < ?1", [before])?;
-    connection.execute("DELETE FROM outbox WHERE created_ms < ?1 AND state <> 'pending'", [before])?;
-    Ok(())
 }

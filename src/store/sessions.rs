@@ -57,16 +57,6 @@ impl Store {
         })
         .await
     }
-
-    /// How many mappings are active.
-    pub async fn count_sessions(&self) -> Result<usize, StoreError> {
-        self.read(|connection| {
-            let count: i64 =
-                connection.query_row("SELECT count(*) FROM session WHERE status = 'active'", [], |row| row.get(0))?;
-            Ok(usize::try_from(count).unwrap_or(0))
-        })
-        .await
-    }
 }
 
 pub(super) fn insert(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<()> {

@@ -54,6 +54,11 @@ async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accepted {
     outcome.await.unwrap().unwrap()
 }
 
+async fn active_sessions(store: &Store) -> u32 {
+    let sql = "SELECT count(*) FROM session WHERE status = 'active'";
+    store.read(|connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
+}
+
 async fn still_owed(store: &Store) -> Vec<Owed> {
     let (mut stretch, mut rows) = (Stretch { after: 0, upto: i64::MAX }, Vec::new());
     while let Some(row) = store.next_owed(key(), stretch).await.unwrap() {
@@ -203,7 +208,7 @@ async fn a_failing_change_takes_only_itself_back() {
     let (twice, ended) = tokio::join!(store.create_session(record.clone()), store.end_session(record.id, key(), 0));
     assert!(matches!(twice, Err(StoreError::Failed(_))));
     ended.unwrap();
-    assert_eq!(store.count_sessions().await.unwrap(), 0);
+    assert_eq!(active_sessions(&store).await, 0);
 }
 
 #[tokio::test]
@@ -215,7 +220,7 @@ async fn what_is_reported_as_failed_is_not_there() {
     // Longer than the store waits for the other's lock.
     assert!(matches!(store.create_session(record()).await, Err(StoreError::Failed(_))));
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(store.count_sessions().await.unwrap(), 0);
+    assert_eq!(active_sessions(&store).await, 0);
     store.create_session(record()).await.expect("it works again");
 }
 

@@ -38,6 +38,9 @@ use super::{Options, Reason, RunError, notify};
 const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_secs(1), std::time::Duration::from_mins(1));
 
+/// How often what is old is removed from the store.
+const PURGE_EVERY: std::time::Duration = std::time::Duration::from_hours(1);
+
 /// How often the counters are tidied up.
 const TIDY_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -83,6 +86,8 @@ impl Foundation {
             announce(&format!("http: http://{address}"));
         }
         scope.spawn("store", OnCrash::Stop, watch_store(store.clone(), close_listeners.clone()));
+        let purge = close_listeners.clone().run_until_cancelled_owned(purge(store.clone(), clock.clone()));
+        scope.spawn("purge", OnCrash::Log, purge.map(drop));
         scope.spawn("counters", OnCrash::Log, tidy(counters, clock.clone(), close_listeners.clone()));
         Ok(Self {
             settings,
@@ -292,6 +297,16 @@ impl Foundation {
 /// Crashes when nothing can be written any more.
 async fn watch_store(store: Store, close: CancellationToken) {
     close.run_until_cancelled(store.ended()).await;
+}
+
+/// Keeps the store small.
+async fn purge(store: Store, clock: Clock) {
+    loop {
+        clock.sleep(PURGE_EVERY).await;
+        if let Err(error) = store.purge(clock.wall_ms()).await {
+            tracing::warn!(%error, "What is old could not be removed from the store; trying again in an hour");
+        }
+    }
 }
 
 /// Keeps the counters small, whether or not somebody reads them.

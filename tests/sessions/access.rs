@@ -53,7 +53,7 @@ async fn outsiders_start_nothing_and_only_people_are_told_once() {
         world.deliver(outside(direct)).await;
         world.settle().await;
         assert_eq!((world.agents.count("start"), world.slack.everything()), (0, Vec::new()), "{who}");
-        assert_eq!(world.store.count_sessions().await.unwrap(), 0, "{who}");
+        assert_eq!(world.mappings(), 0, "{who}");
         let told = usize::from(!who.contains("bot"));
         assert_eq!(locked(&world.slack.whispers).len(), told, "{who}");
     }

@@ -36,7 +36,7 @@ async fn new_is_refused_where_a_session_lives_and_where_it_is_wrong() {
     world.until_told(&thread, "has a session already").await;
     let wrong = world.mention("U1", "new --agent nobody hello").await;
     world.until_told(&wrong, "there is no agent").await;
-    assert_eq!((world.agents.count("prompt"), world.store.count_sessions().await.unwrap()), (1, 1));
+    assert_eq!((world.agents.count("prompt"), world.mappings()), (1, 1));
 }
 
 // holds: P-8

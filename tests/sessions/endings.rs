@@ -22,7 +22,7 @@ async fn a_permanent_error_ends_the_session_and_says_so() {
         world.until_told(&thread, "Session has ended. Start a new one").await;
         world.rest().await;
         assert!(!is_mapped(&world, &thread).await);
-        assert_eq!((world.manager.stats().live, world.store.count_sessions().await.unwrap()), (0, 0));
+        assert_eq!((world.manager.stats().live, world.mappings()), (0, 0));
         world.reply("U1", &thread, "anybody there?").await;
         world.settle().await;
         assert_eq!(world.agents.count("prompt"), 1, "an ended session answers nobody");

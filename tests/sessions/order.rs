@@ -54,7 +54,7 @@ async fn conversations_that_begin_together_have_sessions_of_their_own() {
         world.until_thread_is(thread, &[text]).await;
     }
     assert_eq!((world.agents.count("start"), world.manager.stats().live), (50, 50));
-    assert_eq!(world.store.count_sessions().await.unwrap(), 50);
+    assert_eq!(world.mappings(), 50);
 }
 
 // holds: T-1, S-8

@@ -54,7 +54,7 @@ async fn one_session_that_does_not_go_does_not_stop_the_others() {
             assert_eq!(release.await, 1, "{act:?}");
         }
         assert_eq!(world.agents.count("shutdown"), 1, "{act:?}");
-        assert_eq!(world.store.count_sessions().await.unwrap(), 5, "what is released is not ended");
+        assert_eq!(world.mappings(), 5, "what is released is not ended");
     }
 }
 

@@ -98,6 +98,12 @@ impl World {
         rusqlite::Connection::open(self.dir.path().join("hitchline.db")).unwrap()
     }
 
+    /// How many mappings are active, as they are on disk.
+    pub(crate) fn mappings(&self) -> u32 {
+        let store = rusqlite::Connection::open(self.dir.path().join("hitchline.db")).unwrap();
+        store.query_row("SELECT count(*) FROM session WHERE status = 'active'", [], |row| row.get(0)).unwrap()
+    }
+
     pub(crate) async fn deliver(&self, inbound: Inbound) -> Receipt {
         self.inbox.deliver(inbound).await.unwrap()
     }

@@ -1,0 +1,80 @@
+//! Forgets what is old, a batch at a time, so that no acknowledgement waits behind it.
+
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+
+use super::{Store, StoreError};
+
+/// How long the keys of handled events are kept, and everything else that is over.
+const KEEP: Duration = Duration::from_hours(168);
+
+/// How many rows one commit removes at the most.
+const BATCH: usize = 1_000;
+
+/// What is removed: how the keys of rows from before a moment are found, at most so many, and how one of them is removed. Sessions come
+/// after turns, for they stay as long as one of their turns does.
+const OLD: &[(&str, &str)] = &[
+    ("SELECT key FROM dedup WHERE seen_ms < ?1 LIMIT ?2", "DELETE FROM dedup WHERE key = ?1"),
+    (
+        "SELECT seq FROM inbox WHERE received_ms < ?1 AND state IN ('done', 'refused', 'dead') LIMIT ?2",
+        "DELETE FROM inbox WHERE seq = ?1",
+    ),
+    ("SELECT id FROM turn WHERE ended_ms < ?1 LIMIT ?2", "DELETE FROM turn WHERE id = ?1"),
+    (
+        "SELECT pos FROM outbox WHERE created_ms < ?1 AND state <> 'pending' LIMIT ?2",
+        "DELETE FROM outbox WHERE pos = ?1",
+    ),
+    (
+        "SELECT id FROM session WHERE last_active_ms < ?1 AND status = 'ended' AND id NOT IN (SELECT session FROM turn) \
+         LIMIT ?2",
+        "DELETE FROM session WHERE id = ?1",
+    ),
+];
+
+impl Store {
+    /// Removes what has been over for a week, in as many commits as that takes.
+    pub async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
+        for (find, remove) in OLD {
+            loop {
+                // What is over stays so: it can be found beside the writer.
+                let keys = self.read(move |connection| keys(connection, find, now_ms)).await?;
+                if keys.is_empty() {
+                    break;
+                }
+                self.write(move |connection| forget(connection, remove, keys)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The same before anybody waits for the writer, in one commit.
+pub(super) fn purge_all(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    for (find, remove) in OLD {
+        loop {
+            let keys = keys(&transaction, find, now_ms)?;
+            if keys.is_empty() {
+                break;
+            }
+            forget(&transaction, remove, keys)?;
+        }
+    }
+    transaction.commit()
+}
+
+fn keys(connection: &Connection, find: &str, now_ms: i64) -> rusqlite::Result<Vec<Value>> {
+    let before = now_ms - i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);
+    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    connection.prepare_cached(find)?.query_map(params![before, limit], |row| row.get(0))?.collect()
+}
+
+fn forget(connection: &Connection, remove: &str, keys: Vec<Value>) -> rusqlite::Result<()> {
+    let mut remove = connection.prepare_cached(remove)?;
+    keys.into_iter().try_for_each(|key| remove.execute([key]).map(drop))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+use super::*;
+
+/// Rows of every table, all of them over, each as old as its number says; three that are not over; and a batch and a half of keys.
+const ROWS: &str = "
+    INSERT INTO inbox (line, version, state, received_ms) VALUES
+        ('turn', 1, 'done', 1), ('turn', 1, 'refused', 2), ('turn', 1, 'dead', 3), ('turn', 1, 'queued', 1);
+    INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status)
+        VALUES ('ended', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended'), ('used', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended'),
+        ('active', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'active');
+    INSERT INTO turn (id, session, seq, outcome, started_ms, ended_ms) VALUES
+        ('over', 'ended', 1, 'completed', 1, 2), ('open', 'used', 2, NULL, 1, NULL);
+    INSERT INTO outbox (id, team, channel, thread, op, state, created_ms) VALUES
+        ('sent', 'T', 'C', '1', '', 'sent', 1), ('dead', 'T', 'C', '1', '', 'dead', 2), ('owed', 'T', 'C', '1', '', 'pending', 1);
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+        INSERT INTO dedup (key, seen_ms) SELECT 'key ' || i, 1 FROM n;
+    INSERT INTO dedup (key, seen_ms) VALUES ('young', 10);
+";
+
+fn left(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT 'inbox ' || state FROM inbox UNION ALL SELECT id FROM session UNION ALL SELECT id FROM turn
+               UNION ALL SELECT id FROM outbox UNION ALL SELECT key FROM dedup";
+    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+}
+
+fn week() -> i64 {
+    i64::try_from(KEEP.as_millis()).unwrap()
+}
+
+const NOT_OVER: [&str; 6] = ["inbox queued", "active", "used", "open", "owed", "young"];
+
+async fn filled() -> (Store, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), 0).unwrap();
+    store.write(|connection| connection.execute_batch(ROWS)).await.unwrap();
+    (store, dir)
+}
+
+#[tokio::test]
+async fn what_has_been_over_for_a_week_is_forgotten_while_we_run() {
+    let (store, _dir) = filled().await;
+    store.purge(week() + 1).await.unwrap();
+    assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 13, "not a moment earlier");
+    store.purge(week() + 5).await.unwrap();
+    assert_eq!(store.read(left).await.unwrap(), NOT_OVER);
+}
+
+#[tokio::test]
+async fn and_at_the_next_start() {
+    let (store, dir) = filled().await;
+    store.close().await;
+    drop(store);
+    let store = Store::open(dir.path(), week() + 5).unwrap();
+    assert_eq!(store.read(left).await.unwrap(), NOT_OVER);
+}
+
+#[tokio::test]
+async fn no_commit_removes_more_than_a_batch() {
+    let (store, _dir) = filled().await;
+    let found = store.read(|connection| keys(connection, OLD[0].0, week() + 5)).await.unwrap();
+    assert_eq!(found.len(), BATCH);
+}
