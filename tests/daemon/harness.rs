@@ -133,6 +133,13 @@ impl Slack {
         ended
     }
 
+    /// A daemon with one line of its configuration changed.
+    pub(crate) fn changed(&self, dir: &str, line: &str, changed: &str) -> Running {
+        let process = self.process(dir, line, changed);
+        process.line("ready");
+        Running { process }
+    }
+
     /// A daemon that can't reach Slack.
     pub(crate) fn lonely(&self, dir: &str) -> Running {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -214,7 +221,7 @@ impl Running {
     }
 }
 
-/// `hitchline run --simulator`.
+/// `hitchline run --simulator`, with its state in a directory of the test.
 pub(crate) struct Daemon {
     process: Mutex<Process>,
     api: Api,

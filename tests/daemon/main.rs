@@ -17,7 +17,7 @@ mod start;
 
 use std::time::Duration;
 
-use harness::{Daemon, text};
+use harness::{Daemon, text, until};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -76,11 +76,15 @@ fn a_stop_lets_the_running_turn_finish() {
 // holds: P-1
 #[test]
 fn a_second_signal_cancels_every_turn() {
-    let daemon = Daemon::start(&[]);
+    let daemon = Daemon::start(&[("HITCHLINE__HTTP__TOKEN", "operators-only")]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !sleep 60");
     daemon.wait_for_turn("C0GENERAL", &ts);
     daemon.signal(Signal::INT);
     daemon.wait_for_log("Draining");
+    let (_, measured) = daemon.ask("/metrics", "operators-only");
+    for line in ["hitchline_draining 1", "hitchline_conversations_busy 1", "hitchline_sockets_live 1"] {
+        assert!(measured.contains(line), "{line}:\n{measured}");
+    }
     daemon.signal(Signal::INT);
     let (code, log) = daemon.ended_within(Duration::from_secs(3));
     assert_eq!(code, 0, "{log}");
@@ -252,6 +256,7 @@ fn nonsense_is_survived_and_counted_and_only_the_operator_may_count() {
     for wrong in ["", "guessed"] {
         let (head, body) = daemon.ask("/metrics", wrong);
         assert!(head.contains(" 401 ") && !body.contains("hitchline_"), "{head} {body}");
+        assert!(head.to_lowercase().contains("\r\nwww-authenticate: bearer"), "{head}");
     }
     let (_, counted) = daemon.ask("/metrics", "operators-only");
     for line in [
@@ -259,8 +264,28 @@ fn nonsense_is_survived_and_counted_and_only_the_operator_may_count() {
         "hitchline_events_ignored_total{reason=\"unknown_type\"} 2",
         "hitchline_events_ignored_total{reason=\"unreadable\"} 1",
         "hitchline_turns_total{outcome=\"completed\"} 1",
+        "hitchline_sockets_live 1",
+        "hitchline_sessions_live 1",
+        "hitchline_draining 0",
     ] {
         assert!(counted.contains(line), "{line}:\n{counted}");
     }
     assert_eq!(daemon.stop(), 0);
+}
+
+// holds: T-5
+#[test]
+fn what_only_a_person_can_mend_is_an_error_in_the_log_once() {
+    let daemon = Daemon::start(&[("HITCHLINE__SLACK__SOCKETS", "2")]);
+    // One for each of the two sockets.
+    for _ in 0..2 {
+        daemon.fault(&json!({"fault": "link_disabled"}));
+    }
+    until("both sockets are closed", || daemon.ask("/readyz", "").0.contains(" 503 "));
+    daemon.wait_for_log("Socket Mode is switched off");
+    daemon.signal(Signal::TERM);
+    let (code, log) = daemon.ended();
+    assert_eq!(code, 0, "{log}");
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(matches!(errors[..], [error] if error.contains("switch it on") && error.contains("tries again by itself")), "{errors:?}");
 }
