@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::scope::{OnCrash, Scope};
 use crate::secret::{ExposeSecret, SecretString};
+use crate::session::Manager;
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -47,8 +49,27 @@ pub struct Probes {
     pub readiness: watch::Receiver<Readiness>,
     /// The store, asked for a commit.
     pub store: Store,
+    /// The sessions, from when there are any until they have been let go.
+    pub manager: watch::Receiver<Option<Manager>>,
     /// What has been counted.
     pub counters: Counters,
+}
+
+impl Probes {
+    /// What has been counted, with what there is at this moment.
+    fn measure(&self) -> String {
+        let pool = self.manager.borrow().as_ref().map(Manager::stats);
+        let readiness = self.readiness.borrow();
+        set("hitchline_sockets_live", readiness.sockets);
+        set("hitchline_sessions_live", pool.map_or(0, |pool| pool.live));
+        set("hitchline_conversations_busy", pool.map_or(0, |pool| pool.busy));
+        set("hitchline_draining", usize::from(readiness.draining));
+        self.counters.render()
+    }
+}
+
+fn set(gauge: &'static str, value: usize) {
+    metrics::gauge!(gauge).set(u32::try_from(value).unwrap_or(u32::MAX));
 }
 
 /// A surface that could not be opened.
@@ -146,19 +167,21 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 }
 
 fn router(probes: Probes, access: Access) -> Router {
-    let counters = probes.counters.clone();
-    let metrics = get(async move |headers: HeaderMap| {
-        if access.allows(&headers) {
-            (StatusCode::OK, counters.render())
-        } else {
-            (StatusCode::UNAUTHORIZED, "send the token of http.token_file as `Authorization: Bearer …`\n".to_owned())
-        }
-    });
+    let metrics = get(
+        async move |State(probes): State<Probes>, headers: HeaderMap| {
+            if access.allows(&headers) { probes.measure().into_response() } else { unauthorized() }
+        },
+    );
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .with_state(probes)
         .route("/metrics", metrics)
+        .with_state(probes)
+}
+
+fn unauthorized() -> Response {
+    let wanted = "send the token of http.token_file as `Authorization: Bearer …`\n";
+    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], wanted).into_response()
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {

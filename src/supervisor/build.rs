@@ -60,7 +60,8 @@ pub(super) struct Foundation {
     /// Names this run, once agents may start.
     run_id: Option<String>,
     outbox: Option<Outbox>,
-    manager: Option<Manager>,
+    /// The probes see it too.
+    manager: watch::Sender<Option<Manager>>,
     http: http_client::Owner,
 }
 
@@ -78,7 +79,8 @@ impl Foundation {
         let scope = Scope::new();
         let close_listeners = CancellationToken::new();
         let counters = Counters::start()?;
-        let probes = Probes { readiness: watched, store: store.clone(), counters: counters.clone() };
+        let (manager, pool) = watch::channel(None);
+        let probes = Probes { readiness: watched, store: store.clone(), manager: pool, counters: counters.clone() };
         admin::serve_control(&settings.store.dir, probes.clone(), &scope, close_listeners.clone())?;
         if let Some(listen) = settings.http.listen {
             let token = settings.http.token.clone();
@@ -102,7 +104,7 @@ impl Foundation {
             sockets: Vec::new(),
             run_id: None,
             outbox: None,
-            manager: None,
+            manager,
             http,
         })
     }
@@ -133,7 +135,7 @@ impl Foundation {
         let queue_limit = self.settings.sessions.queue_limit as usize;
         let inbox = Inbox::new(self.store.clone(), Arc::new(manager.clone()), self.clock.clone(), queue_limit);
         self.outbox = Some(outbox);
-        self.manager = Some(manager);
+        self.manager.send_replace(Some(manager));
         self.open_sockets(&me, &base, &app_token, &Arc::new(inbox));
         Ok(())
     }
@@ -258,7 +260,8 @@ impl Foundation {
     pub(super) async fn stop(&mut self, pace: &Pace) {
         self.readiness.send_modify(|readiness| readiness.draining = true);
         self.scope.finish().cancel();
-        if let Some(manager) = &self.manager {
+        let manager = self.manager.borrow().clone();
+        if let Some(manager) = &manager {
             manager.drain(pace.turns, pace.cancelled).await;
         }
         self.close_sockets.cancel();
@@ -274,7 +277,7 @@ impl Foundation {
         }
         // From here on no call to Slack begins; those on their way may come back while sessions are released.
         self.scope.stop().cancel();
-        if let Some(manager) = &self.manager {
+        if let Some(manager) = manager {
             let failed = manager.release(pace.sessions).await;
             tracing::info!(failed, "sessions released");
         }
@@ -282,7 +285,7 @@ impl Foundation {
         if self.clock.timeout_at(pace.end, self.scope.wait()).await.is_err() {
             tracing::warn!(tasks = self.scope.running(), "Some tasks did not end in time and are dropped");
         }
-        self.manager = None;
+        self.manager.send_replace(None);
         self.outbox = None;
         self.store.close().await;
         tracing::info!("store closed");

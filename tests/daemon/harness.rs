@@ -133,6 +133,13 @@ impl Slack {
         ended
     }
 
+    /// A daemon with one line of its configuration changed.
+    pub(crate) fn changed(&self, dir: &str, line: &str, changed: &str) -> Running {
+        let process = self.process(dir, line, changed);
+        process.line("ready");
+        Running { process }
+    }
+
     /// A daemon that can't reach Slack.
     pub(crate) fn lonely(&self, dir: &str) -> Running {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -214,7 +221,7 @@ impl Running {
     }
 }
 
-/// `hitchline run --simulator`.
+/// `hitchline run --simulator`, with its state in a directory of the test.
 pub(crate) struct Daemon {
     process: Mutex<Process>,
     api: Api,
@@ -289,6 +296,11 @@ impl Api {
         let found = self.get("/sim/wait", filters);
         let newest = found["messages"].as_array().and_then(|messages| messages.last());
         newest.unwrap_or_else(|| panic!("{filters:?}: {found:#}")).clone()
+    }
+
+    /// Waits until the bot has said exactly this in a thread; the person may have said the same.
+    pub(crate) fn wait_for_answer(&self, channel: &str, thread: &str, text: &str) {
+        self.wait(&[("channel", channel), ("thread_ts", thread), ("user", "U0BOT"), ("text_is", text)]);
     }
 
     /// Waits until the agent is seen to work in a thread.

@@ -19,7 +19,7 @@ mod threads;
 
 use std::time::Duration;
 
-use harness::{Daemon, text};
+use harness::{Daemon, text, until};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -55,7 +55,7 @@ fn a_mention_is_answered_in_its_thread_while_the_agent_speaks() {
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_contains", "has ended")]);
     daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "anybody there?");
     daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "@hitchline once more");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "once more")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "once more");
     let texts: Vec<String> = daemon.replies("C0GENERAL", &ts).iter().map(text).collect();
     assert!(!texts.contains(&"anybody there?".to_owned()), "an ended session answers nobody: {texts:?}");
     assert_eq!(daemon.stop(), 0);
@@ -78,11 +78,15 @@ fn a_stop_lets_the_running_turn_finish() {
 // holds: P-1
 #[test]
 fn a_second_signal_cancels_every_turn() {
-    let daemon = Daemon::start(&[]);
+    let daemon = Daemon::start(&[("HITCHLINE__HTTP__TOKEN", "operators-only")]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !sleep 60");
     daemon.wait_for_turn("C0GENERAL", &ts);
     daemon.signal(Signal::INT);
     daemon.wait_for_log("Draining");
+    let (_, measured) = daemon.ask("/metrics", "operators-only");
+    for line in ["hitchline_draining 1", "hitchline_conversations_busy 1", "hitchline_sockets_live 1"] {
+        assert!(measured.contains(line), "{line}:\n{measured}");
+    }
     daemon.signal(Signal::INT);
     let (code, log) = daemon.ended_within(Duration::from_secs(3));
     assert_eq!(code, 0, "{log}");
@@ -124,9 +128,9 @@ fn a_message_is_answered_once_however_often_it_comes() {
     let daemon = Daemon::start(&[]);
     daemon.fault(&json!({"fault": "duplicate_event", "times": 4}));
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline once");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "once")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "once");
     let other = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline fence");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &other), ("text_is", "fence")]);
+    daemon.wait_for_answer("C0GENERAL", &other, "fence");
     assert_eq!(daemon.replies("C0GENERAL", &ts).len(), 1);
     assert_eq!(daemon.stop(), 0);
 }
@@ -139,16 +143,16 @@ fn a_restart_keeps_mappings_and_ended_stays_ended() {
     let slack = harness::Slack::start();
     let first = slack.daemon(dir);
     let kept = slack.say("U0ALICE", "C0GENERAL", None, "@hitchline one");
-    slack.wait(&[("channel", "C0GENERAL"), ("thread_ts", &kept), ("text_is", "one")]);
+    slack.wait_for_answer("C0GENERAL", &kept, "one");
     let ended = slack.say("U0ALICE", "C0GENERAL", None, "@hitchline two");
-    slack.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ended), ("text_is", "two")]);
+    slack.wait_for_answer("C0GENERAL", &ended, "two");
     slack.say("U0ALICE", "C0GENERAL", Some(&ended), "end");
     slack.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ended), ("text_contains", "has ended")]);
     assert_eq!(first.stop(), 0);
     let second = slack.daemon(dir);
     slack.say("U0ALICE", "C0GENERAL", Some(&ended), "still there?");
     slack.say("U0ALICE", "C0GENERAL", Some(&kept), "go on");
-    slack.wait(&[("channel", "C0GENERAL"), ("thread_ts", &kept), ("text_is", "go on")]);
+    slack.wait_for_answer("C0GENERAL", &kept, "go on");
     let texts: Vec<String> = slack.replies("C0GENERAL", &ended).iter().map(text).collect();
     assert!(!texts.contains(&"still there?".to_owned()), "{texts:?}");
     assert_eq!(second.stop(), 0);
@@ -163,7 +167,7 @@ fn a_session_that_vanished_is_reported_and_frees_its_thread() {
     daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "are you there?");
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_contains", "Session has ended")]);
     daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "@hitchline fresh");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "fresh")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "fresh");
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -174,7 +178,7 @@ fn a_transient_failure_keeps_the_session() {
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline !fail transient");
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_contains", "Your session is kept")]);
     daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "again");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "again")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "again");
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -186,7 +190,7 @@ fn who_is_not_listed_gets_no_answer_but_is_told_once() {
     assert_eq!(told["ephemeral_to"], "U0BOB");
     daemon.say("U0BOB", "C0GENERAL", None, "@hitchline please");
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline fence");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "fence")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "fence");
     daemon.wait_for_calls("chat.postMessage", 1);
     daemon.wait_for_calls("chat.postEphemeral", 1);
     assert_eq!(daemon.stop(), 0);
@@ -215,11 +219,11 @@ fn the_connection_is_replaced_without_losing_a_message() {
     daemon.fault(&json!({"fault": "refresh", "close_ms": 500}));
     for n in 0..20 {
         let ts = daemon.say("U0ALICE", "C0GENERAL", None, &format!("@hitchline number {n}"));
-        daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", &format!("number {n}"))]);
+        daemon.wait_for_answer("C0GENERAL", &ts, &format!("number {n}"));
     }
     daemon.fault(&json!({"fault": "cut"}));
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline after the cut");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "after the cut")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "after the cut");
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -228,11 +232,11 @@ fn the_connection_is_replaced_without_losing_a_message() {
 fn new_starts_a_session_with_its_first_prompt() {
     let daemon = Daemon::start(&[]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline new --agent echo say this");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "say this")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "say this");
     let other = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline new");
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &other), ("text_contains", "is ready")]);
     daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "still me");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "still me")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "still me");
     let wrong = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline new --agent nobody");
     daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &wrong), ("text_contains", "there is no agent")]);
     assert_eq!(daemon.stop(), 0);
@@ -247,13 +251,14 @@ fn nonsense_is_survived_and_counted_and_only_the_operator_may_count() {
     }
     daemon.inject(&json!({"event": {"type": "message", "channel": "C0GENERAL", "ts": "1.1", "text": "by nobody"}}));
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline still here");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "still here")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "still here");
 
     assert!(daemon.ask("/livez", "").0.contains(" 200 "));
     assert!(daemon.ask("/readyz", "").0.contains(" 200 "));
     for wrong in ["", "guessed"] {
         let (head, body) = daemon.ask("/metrics", wrong);
         assert!(head.contains(" 401 ") && !body.contains("hitchline_"), "{head} {body}");
+        assert!(head.to_lowercase().contains("\r\nwww-authenticate: bearer"), "{head}");
     }
     let (_, counted) = daemon.ask("/metrics", "operators-only");
     for line in [
@@ -261,6 +266,9 @@ fn nonsense_is_survived_and_counted_and_only_the_operator_may_count() {
         "hitchline_events_ignored_total{reason=\"unknown_type\"} 2",
         "hitchline_events_ignored_total{reason=\"unreadable\"} 1",
         "hitchline_turns_total{outcome=\"completed\"} 1",
+        "hitchline_sockets_live 1",
+        "hitchline_sessions_live 1",
+        "hitchline_draining 0",
     ] {
         assert!(counted.contains(line), "{line}:\n{counted}");
     }
@@ -277,7 +285,7 @@ fn a_token_that_is_revoked_while_we_run_is_no_secret() {
         head.contains(" 503 ") && body.contains("slack.bot_token: Slack refuses it (token_revoked)")
     });
     daemon.clear_faults();
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "hello")]);
+    daemon.wait_for_answer("C0GENERAL", &ts, "hello");
     harness::until("ready again", || daemon.ask("/readyz", "").0.contains(" 200 "));
     daemon.signal(Signal::TERM);
     let (code, log) = daemon.ended();
@@ -293,7 +301,7 @@ fn an_answer_stands_there_once_though_slacks_own_answers_are_lost() {
     let daemon = Daemon::start(&[("HITCHLINE__HTTP__TOKEN", "operators-only")]);
     daemon.fault(&json!({"fault": "lost_reply", "method": "chat.postMessage"}));
     let quick = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline quick");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &quick), ("text_is", "quick")]);
+    daemon.wait_for_answer("C0GENERAL", &quick, "quick");
     daemon.wait_for_calls("conversations.replies", 1);
     for (looks, method) in [(2, "chat.startStream"), (3, "chat.postMessage")] {
         if method == "chat.postMessage" {
@@ -307,7 +315,7 @@ fn an_answer_stands_there_once_though_slacks_own_answers_are_lost() {
         assert_eq!(daemon.replies("C0GENERAL", &long).len(), 1, "{method}");
     }
     daemon.say("U0ALICE", "C0GENERAL", Some(&quick), "@hitchline fence");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &quick), ("text_is", "fence")]);
+    daemon.wait_for_answer("C0GENERAL", &quick, "fence");
     assert_eq!(daemon.replies("C0GENERAL", &quick).len(), 2);
     let (_, counted) = daemon.ask("/metrics", "operators-only");
     assert!(
@@ -315,4 +323,24 @@ fn an_answer_stands_there_once_though_slacks_own_answers_are_lost() {
         "{counted}"
     );
     assert_eq!(daemon.stop(), 0);
+}
+
+// holds: T-5
+#[test]
+fn what_only_a_person_can_mend_is_an_error_in_the_log_once() {
+    let daemon = Daemon::start(&[("HITCHLINE__SLACK__SOCKETS", "2")]);
+    // One for each of the two sockets.
+    for _ in 0..2 {
+        daemon.fault(&json!({"fault": "link_disabled"}));
+    }
+    until("both sockets are closed", || daemon.ask("/readyz", "").0.contains(" 503 "));
+    daemon.wait_for_log("Socket Mode is switched off");
+    daemon.signal(Signal::TERM);
+    let (code, log) = daemon.ended();
+    assert_eq!(code, 0, "{log}");
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(
+        matches!(errors[..], [error] if error.contains("switch it on") && error.contains("tries again by itself")),
+        "{errors:?}"
+    );
 }

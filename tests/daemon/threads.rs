@@ -1,27 +1,28 @@
 //! Which thread is which session, over the wire.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::harness::{Daemon, text};
+use super::harness::{Daemon, text, until};
 
 // holds: S-14
 #[test]
 fn a_session_outlives_its_connections() {
     let daemon = Daemon::start(&[]);
     let ts = daemon.say("U0ALICE", "C0GENERAL", None, "@hitchline first");
-    daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", "first")]);
-    let mut sessions = Vec::new();
-    for trouble in [json!({"fault": "refresh", "close_ms": 200}), json!({"fault": "cut"})] {
-        let before = daemon.replies("C0GENERAL", &ts).len();
-        daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "!status");
-        super::harness::until("a status", || daemon.replies("C0GENERAL", &ts).len() > before);
-        sessions.push(text(daemon.replies("C0GENERAL", &ts).last().unwrap()));
+    daemon.wait_for_answer("C0GENERAL", &ts, "first");
+    for (word, trouble) in
+        [("refreshed", json!({"fault": "refresh", "close_ms": 200})), ("cut", json!({"fault": "cut"}))]
+    {
         daemon.fault(&trouble);
-        let word = format!("after {}", trouble["fault"]);
-        daemon.say("U0ALICE", "C0GENERAL", Some(&ts), &word);
-        daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &ts), ("text_is", &word)]);
+        daemon.say("U0ALICE", "C0GENERAL", Some(&ts), word);
+        daemon.wait_for_answer("C0GENERAL", &ts, word);
+        daemon.say("U0ALICE", "C0GENERAL", Some(&ts), "!status");
+        let said = |message: &Value| text(message).starts_with("Session `");
+        until("a status", || daemon.replies("C0GENERAL", &ts).last().is_some_and(said));
     }
-    assert!(sessions[0].contains("Session `") && sessions[0] == sessions[1], "{sessions:?}");
+    let texts: Vec<String> = daemon.replies("C0GENERAL", &ts).iter().map(text).collect();
+    let [_, _, before, _, after] = &texts[..] else { panic!("{texts:?}") };
+    assert_eq!(before, after, "it is the same session");
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -34,12 +35,12 @@ fn a_slash_command_opens_threads_each_with_a_session_of_its_own() {
         daemon.command("U0ALICE", "C0GENERAL", &format!("new {said}"));
         let root = daemon.wait(&[("channel", "C0GENERAL"), ("text_is", &format!("<@U0ALICE>: {said}"))]);
         let root = root["ts"].as_str().unwrap().to_owned();
-        daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", &root), ("text_is", said)]);
+        daemon.wait_for_answer("C0GENERAL", &root, said);
         threads.push(root);
     }
     for (thread, said) in threads.iter().zip(["once more", "once again"]) {
         daemon.say("U0ALICE", "C0GENERAL", Some(thread), said);
-        daemon.wait(&[("channel", "C0GENERAL"), ("thread_ts", thread), ("text_is", said)]);
+        daemon.wait_for_answer("C0GENERAL", thread, said);
     }
     daemon.command("U0BOB", "C0GENERAL", "new --dir /etc look around");
     let told = daemon.wait(&[("channel", "C0GENERAL"), ("text_contains", "is not a directory under")]);

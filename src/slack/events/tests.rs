@@ -62,7 +62,8 @@ fn what_nobody_meant_for_us_is_passed_over() {
 // holds: T-3
 #[test]
 fn a_bots_message_comes_as_far_as_the_gate_and_no_further() {
-    let rules = Rules { users: vec!["*".into()], channels: vec!["*".into()], bots: vec!["B1".into()], ..Rules::default() };
+    let rules =
+        Rules { users: vec!["*".into()], channels: vec!["*".into()], bots: vec!["B1".into()], ..Rules::default() };
     let gate = Gate::new(rules, "T1".into());
     let admitted = |bot: &str, user: Value| {
         let said = inbound(event(&message(&json!({"subtype": "bot_message", "bot_id": bot, "user": user}))));
