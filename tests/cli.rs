@@ -311,3 +311,13 @@ fn a_healthcheck_without_a_daemon_fails_with_a_sentence() {
     );
     assert_eq!((run.code, run.stderr), (1, expected));
 }
+
+#[test]
+fn a_taken_address_is_found_before_anything_is_started() {
+    let home = Home::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = home.run(&["run", "--simulator"], &[("HITCHLINE__HTTP__LISTEN", &address)]);
+    assert_eq!((run.code, run.stdout.as_str()), (78, ""), "{run:?}");
+    assert!(run.stderr.contains(&format!("hitchline: http.listen: {address} can't be opened")), "{run:?}");
+}

@@ -4,11 +4,7 @@
 //! `/readyz` says whether a message would be taken now, and if not, why.
 
 pub mod config;
-
-use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+mod listeners;
 
 use axum::Router;
 use axum::extract::State;
@@ -16,18 +12,14 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use crate::scope::{OnCrash, Scope};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::Manager;
 use crate::store::Store;
 use crate::telemetry::Counters;
 
-/// The control socket's name in the state directory.
-pub const CONTROL_SOCKET: &str = "ctl.sock";
+pub use listeners::{ListenError, Listeners};
 
 /// What the probes need to know; the supervisor keeps it current.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,78 +62,6 @@ impl Probes {
 
 fn set(gauge: &'static str, value: usize) {
     metrics::gauge!(gauge).set(u32::try_from(value).unwrap_or(u32::MAX));
-}
-
-/// A surface that could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// The address is taken or not ours.
-    #[error("http.listen: {address} can't be opened: {source}; choose another address, or \"\" to have none")]
-    Tcp {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The control socket can't be made.
-    #[error("the control socket {path} can't be opened: {source}")]
-    Control {
-        /// Where it would be.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// Opens the HTTP listener and serves until `close`; without `token` only the probes answer. Returns the address, which differs from `listen` for port 0.
-///
-/// # Errors
-/// When the address can't be opened.
-pub async fn serve_http(
-    listen: SocketAddr,
-    token: Option<SecretString>,
-    probes: Probes,
-    scope: &Scope,
-    close: CancellationToken,
-) -> Result<SocketAddr, ListenError> {
-    let failed = |source| ListenError::Tcp { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let app = router(probes, Access::Token(token));
-    scope.spawn("http", OnCrash::Stop, async move {
-        let served = axum::serve(listener, app).with_graceful_shutdown(close.cancelled_owned()).await;
-        report(served);
-    });
-    Ok(address)
-}
-
-/// Opens the control socket in `dir`, for this user alone, and serves until `close`.
-///
-/// # Errors
-/// When the socket can't be made.
-pub fn serve_control(dir: &Path, probes: Probes, scope: &Scope, close: CancellationToken) -> Result<(), ListenError> {
-    let path = dir.join(CONTROL_SOCKET);
-    let failed = |source| ListenError::Control { path: path.clone(), source };
-    // We hold the directory's lock, so a socket that lies here belonged to a process that is gone.
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path).map_err(failed)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    let app = router(probes, Access::Owner);
-    scope.spawn("control socket", OnCrash::Stop, async move {
-        let served = axum::serve(listener, app).with_graceful_shutdown(close.cancelled_owned()).await;
-        report(served);
-        let _gone_already = std::fs::remove_file(&path);
-    });
-    Ok(())
-}
-
-fn report(served: io::Result<()>) {
-    if let Err(error) = served {
-        tracing::error!(%error, "A listener ended");
-    }
 }
 
 /// Who may ask for more than the probes.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::admin::{self, Probes, Readiness};
+use crate::admin::{Listeners, Probes, Readiness};
 use crate::backend::{self, Backends};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -66,11 +66,13 @@ pub(super) struct Foundation {
 }
 
 impl Foundation {
-    /// Lays everything that does not need Slack: client, store, simulator, listeners.
+    /// Lays everything that does not need Slack: client, store, listeners, simulator.
     pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
         let Options { mut settings, simulator, environment, clock, announce } = options;
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
         let store = Store::open(&settings.store.dir, clock.wall_ms())?;
+        // Before anything is started: what can't be opened is for a person to solve.
+        let listeners = Listeners::open(&settings.store.dir, &settings.http).await?;
         let simulator = match simulator {
             Some(listen) => Some(start_simulator(listen, &mut settings, announce).await?),
             None => None,
@@ -81,12 +83,10 @@ impl Foundation {
         let counters = Counters::start()?;
         let (manager, pool) = watch::channel(None);
         let probes = Probes { readiness: watched, store: store.clone(), manager: pool, counters: counters.clone() };
-        admin::serve_control(&settings.store.dir, probes.clone(), &scope, close_listeners.clone())?;
-        if let Some(listen) = settings.http.listen {
-            let token = settings.http.token.clone();
-            let address = admin::serve_http(listen, token, probes, &scope, close_listeners.clone()).await?;
+        if let Some(address) = listeners.address() {
             announce(&format!("http: http://{address}"));
         }
+        listeners.serve(probes, &scope, &close_listeners);
         scope.spawn("store", OnCrash::Stop, watch_store(store.clone(), close_listeners.clone()));
         let purge = close_listeners.clone().run_until_cancelled_owned(purge(store.clone(), clock.clone()));
         scope.spawn("purge", OnCrash::Log, purge.map(drop));

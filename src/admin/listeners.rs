@@ -1,0 +1,138 @@
+//! The places where the operator is answered: opened before anything is started, served when there is something to tell.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+use super::config::Config;
+use super::{Access, Probes, router};
+use crate::scope::{OnCrash, Scope};
+use crate::secret::SecretString;
+
+/// The control socket's name in the state directory.
+const CONTROL_SOCKET: &str = "ctl.sock";
+
+/// A surface that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address is taken or not ours.
+    #[error("http.listen: {address} can't be opened: {source}; choose another address, or \"\" to have none")]
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The control socket can't be made.
+    #[error("the control socket {path} can't be opened: {source}")]
+    Control {
+        /// Where it would be.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The control socket and, where it is wanted, the HTTP listener. Whoever connects waits until they are served.
+#[derive(Debug)]
+pub struct Listeners {
+    control: Control,
+    http: Option<Http>,
+}
+
+#[derive(Debug)]
+struct Control {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+/// Goes with its socket.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+#[derive(Debug)]
+struct Http {
+    listener: TcpListener,
+    address: SocketAddr,
+    token: Option<SecretString>,
+}
+
+impl Listeners {
+    /// Opens the control socket in `dir`, for this user alone, and the HTTP listener as `config` says.
+    ///
+    /// # Errors
+    /// When one of them can't be opened.
+    pub async fn open(dir: &Path, config: &Config) -> Result<Self, ListenError> {
+        let control = Control::open(dir)?;
+        let http = match config.listen {
+            Some(listen) => Some(Http::open(listen, config.token.clone()).await?),
+            None => None,
+        };
+        Ok(Self { control, http })
+    }
+
+    /// The HTTP listener's address, which is another one than the configured for port 0.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|http| http.address)
+    }
+
+    /// Serves until `close`. Over TCP only the probes answer without the token.
+    pub fn serve(self, probes: Probes, scope: &Scope, close: &CancellationToken) {
+        let Control { listener, file } = self.control;
+        let served = serve(listener, router(probes.clone(), Access::Owner), close.clone());
+        scope.spawn("control socket", OnCrash::Stop, async move {
+            served.await;
+            drop(file);
+        });
+        if let Some(Http { listener, token, .. }) = self.http {
+            let app = router(probes, Access::Token(token));
+            scope.spawn("http", OnCrash::Stop, serve(listener, app, close.clone()));
+        }
+    }
+}
+
+impl Control {
+    fn open(dir: &Path) -> Result<Self, ListenError> {
+        let path = dir.join(CONTROL_SOCKET);
+        let failed = |source| ListenError::Control { path: path.clone(), source };
+        // We hold the directory's lock, so a socket that lies here belonged to a process that is gone.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let file = SocketFile(path);
+        Ok(Self { listener, file })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _gone_already = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Http {
+    async fn open(listen: SocketAddr, token: Option<SecretString>) -> Result<Self, ListenError> {
+        let failed = |source| ListenError::Tcp { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, token })
+    }
+}
+
+async fn serve<L>(listener: L, app: Router, close: CancellationToken)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(close.cancelled_owned()).await {
+        tracing::error!(%error, "A listener ended");
+    }
+}
