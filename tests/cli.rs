@@ -321,3 +321,17 @@ fn a_taken_address_is_found_before_anything_is_started() {
     assert_eq!((run.code, run.stdout.as_str()), (78, ""), "{run:?}");
     assert!(run.stderr.contains(&format!("hitchline: http.listen: {address} can't be opened")), "{run:?}");
 }
+
+#[test]
+fn a_healthcheck_of_the_simulator_wants_to_be_told_which() {
+    let home = Home::new();
+    let run = home.run(&["healthcheck", "--simulator"], &[]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("has a state directory of its own") && run.stderr.contains("HITCHLINE__STORE__DIR"),
+        "{run:?}"
+    );
+    let dir = home.path("state");
+    let named = home.run(&["healthcheck", "--simulator"], &[("HITCHLINE__STORE__DIR", dir.to_str().unwrap())]);
+    assert!(named.stderr.contains(&format!("no daemon listens on {}", dir.join("ctl.sock").display())), "{named:?}");
+}

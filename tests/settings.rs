@@ -135,6 +135,23 @@ fn the_state_directory_follows_the_environment() {
     }
 }
 
+#[test]
+fn only_the_simulator_without_a_directory_has_a_fresh_one() {
+    let cases: [(&str, Variables, bool, bool); 6] = [
+        ("", &[("HOME", "/home/ann")], true, true),
+        ("", &[("HOME", "/home/ann"), ("XDG_STATE_HOME", "/s")], true, true),
+        ("", &[("HOME", "/home/ann")], false, false),
+        ("", &[("STATE_DIRECTORY", "/var/lib/h")], true, false),
+        ("", &[("HITCHLINE__STORE__DIR", "/own")], true, false),
+        ("store.dir = '/own'", &[], true, false),
+    ];
+    for (text, variables, simulator, fresh) in cases {
+        let flags = Flags { simulator, ..Flags::default() };
+        let loaded = load_text(text, &environment(variables), flags).0.unwrap();
+        assert_eq!(loaded.fresh_state, fresh, "{text} {variables:?}");
+    }
+}
+
 // === Secrets ===
 
 #[test]

@@ -148,7 +148,7 @@ pub(super) struct Healthcheck {
     /// Ask whether it is connected and takes messages, not only whether it lives
     #[arg(long)]
     pub(super) ready: bool,
-    /// Ask the daemon that runs with `--simulator`
+    /// Ask the daemon that runs with `--simulator` in a state directory that was named
     #[arg(long)]
     pub(super) simulator: bool,
 }

@@ -15,12 +15,18 @@ use crate::settings::{Environment, Settings};
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Enough of an answer to say why.
 const LONGEST_REASON: usize = 200;
+/// There may be several, and each has its own.
+const FRESH_STATE: &str = "without a store.dir each `run --simulator` has a state directory of its own, which its log names; put it \
+                           into HITCHLINE__STORE__DIR and ask again";
 
 /// Ends well when the daemon does.
 pub(super) async fn healthcheck(arguments: &Healthcheck, environment: &Environment) -> Result<Exit, Failure> {
     let flags = Flags { simulator: arguments.simulator, ..arguments.file.flags() };
     // Only the state directory matters here: mistakes elsewhere are for `check` to report.
     let loaded = sources::load(&flags, environment).map_err(|error| unhealthy(&error.to_string()))?;
+    if loaded.fresh_state {
+        return Err(unhealthy(FRESH_STATE));
+    }
     let probe = if arguments.ready { "readyz" } else { "livez" };
     ask(&socket(&loaded.settings), probe).await.map_err(|reason| unhealthy(&reason))?;
     Ok(Exit::Done)

@@ -7,7 +7,7 @@ use super::{Exit, Failure, load_and_check, output};
 use crate::clock::Clock;
 use crate::settings::{Environment, Settings};
 use crate::store::OpenError;
-use crate::supervisor::{self, Ended, RunError, StopSignal};
+use crate::supervisor::{self, Ended, RunError, SimulatorOptions, StopSignal};
 use crate::telemetry;
 
 /// Runs the daemon until it is stopped.
@@ -23,7 +23,9 @@ pub(super) async fn daemon(arguments: &Run, environment: &Environment) -> Result
     for warning in &loaded.findings.warnings {
         tracing::warn!(key = warning.key, "{warning}");
     }
-    let simulator = arguments.simulator.then_some(arguments.simulator_listen);
+    let simulator = arguments
+        .simulator
+        .then_some(SimulatorOptions { listen: arguments.simulator_listen, fresh_state: loaded.fresh_state });
     start(loaded.settings, simulator, environment).await
 }
 
@@ -39,7 +41,11 @@ pub(super) async fn simulator(arguments: &Simulator) -> Result<Exit, Failure> {
     serve(arguments.listen).await
 }
 
-async fn start(settings: Settings, simulator: Option<SocketAddr>, environment: &Environment) -> Result<Exit, Failure> {
+async fn start(
+    settings: Settings,
+    simulator: Option<SimulatorOptions>,
+    environment: &Environment,
+) -> Result<Exit, Failure> {
     let options = supervisor::Options {
         settings,
         simulator,

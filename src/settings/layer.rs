@@ -88,6 +88,12 @@ pub(super) fn merge(layers: Vec<Layer>) -> Result<Table, ConfigError> {
     builder.build()?.get_table(ROOT)
 }
 
+/// Where the value of a section's key came from.
+pub(super) fn origin<'a>(values: &'a Table, section: &str, key: &str) -> Option<&'a str> {
+    let ValueKind::Table(table) = &values.get(section)?.kind else { return None };
+    table.get(key)?.origin()
+}
+
 /// Whether a value came from one of our variables, where everything is text.
 pub(super) fn is_from_environment(value: &Value) -> bool {
     value.origin().is_some_and(|origin| origin.starts_with(PREFIX))

@@ -29,6 +29,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The file that was used.
     pub file: Option<PathBuf>,
+    /// Whether nobody named a state directory for the simulator: then each run makes one of its own below `store.dir`.
+    pub fresh_state: bool,
     /// What was found on the way.
     pub findings: Findings,
 }
@@ -103,8 +105,9 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, LoadErro
     let base = paths::Base { file: file.as_deref(), home: home(environment) };
     paths::resolve(base, &mut values, &mut findings);
     shape::conform(&mut values, &mut findings);
+    let fresh_state = flags.simulator && layer::origin(&values, "store", "dir") == Some(DEFAULTS);
     let settings = typed::settings(values, &mut findings);
-    Ok(Loaded { settings, file, findings })
+    Ok(Loaded { settings, file, fresh_state, findings })
 }
 
 /// The places where a configuration file is looked for, first one first. Only one is used.
@@ -119,8 +122,8 @@ pub fn usual_places(environment: &Environment) -> Vec<PathBuf> {
 fn defaults(simulator: bool, environment: &Environment) -> Layer {
     let text = toml::to_string(&Settings::default()).unwrap_or_default();
     let mut layer = Layer::from_toml(&text, DEFAULTS).unwrap_or_default();
-    if let Some(dir) = state_dir(simulator, environment) {
-        layer.set(["store", "dir"], &dir.to_string_lossy(), DEFAULTS);
+    if let Some((dir, origin)) = state_dir(simulator, environment) {
+        layer.set(["store", "dir"], &dir.to_string_lossy(), origin);
     }
     layer
 }
@@ -130,18 +133,19 @@ fn simulator_defaults() -> Layer {
     Layer::from_toml("access.users = ['*']\nhttp.listen = '127.0.0.1:0'", DEFAULTS).unwrap_or_default()
 }
 
-/// The state directory when none is configured. The simulator has one of its own, so that trying something out never touches what
+/// The state directory when none is configured, and who names it. The simulator has one of its own, so that trying something out never touches what
 /// belongs to a real workspace.
-fn state_dir(simulator: bool, environment: &Environment) -> Option<PathBuf> {
+fn state_dir(simulator: bool, environment: &Environment) -> Option<(PathBuf, &'static str)> {
+    const GIVEN: &str = "STATE_DIRECTORY";
     let name = if simulator { "hitchline-simulator" } else { "hitchline" };
     // systemd gives a colon-separated list when the unit names several.
-    let given = variable(environment, "STATE_DIRECTORY").and_then(|list| list.split(':').next());
+    let given = variable(environment, GIVEN).and_then(|list| list.split(':').next());
     if let Some(given) = given {
-        return Some(if simulator { Path::new(given).join("simulator") } else { PathBuf::from(given) });
+        return Some((if simulator { Path::new(given).join("simulator") } else { PathBuf::from(given) }, GIVEN));
     }
     let states = variable(environment, "XDG_STATE_HOME").map(PathBuf::from);
     let states = states.or_else(|| Some(Path::new(home(environment)?).join(".local/state")));
-    states.map(|folder| folder.join(name))
+    states.map(|folder| (folder.join(name), DEFAULTS))
 }
 
 fn read_file(path: &Path) -> Result<Layer, LoadError> {

@@ -26,9 +26,10 @@ use crate::session::{Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
 use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::Counters;
 
+use super::fresh_state::FreshState;
 use super::link;
 use super::shutdown::Pace;
 use super::signals::Signals;
@@ -53,6 +54,7 @@ pub(super) struct Foundation {
     scope: Scope,
     simulator: Option<Simulator>,
     store: Store,
+    fresh_state: Option<FreshState>,
     readiness: watch::Sender<Readiness>,
     close_listeners: CancellationToken,
     close_sockets: CancellationToken,
@@ -70,11 +72,17 @@ impl Foundation {
     pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
         let Options { mut settings, simulator, environment, clock, announce } = options;
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
+        let mut fresh_state = None;
+        if simulator.is_some_and(|simulator| simulator.fresh_state) {
+            let fresh = FreshState::below(&settings.store.dir, clock.wall_ms()).await;
+            fresh.dir().clone_into(&mut settings.store.dir);
+            fresh_state = Some(fresh);
+        }
         let store = Store::open(&settings.store.dir, clock.wall_ms())?;
         // Before anything is started: what can't be opened is for a person to solve.
         let listeners = Listeners::open(&settings.store.dir, &settings.http).await?;
         let simulator = match simulator {
-            Some(listen) => Some(start_simulator(listen, &mut settings, announce).await?),
+            Some(options) => Some(start_simulator(options.listen, &mut settings, announce).await?),
             None => None,
         };
         let (readiness, watched) = watch::channel(Readiness::default());
@@ -98,6 +106,7 @@ impl Foundation {
             scope,
             simulator,
             store,
+            fresh_state,
             readiness,
             close_listeners,
             close_sockets: CancellationToken::new(),
@@ -142,13 +151,7 @@ impl Foundation {
 
     /// Makes sure that nothing is left of earlier runs, and begins this one. The store's lock says that none of them is alive.
     async fn begin_run(&self) -> Result<String, RunError> {
-        for earlier in self.store.open_runs().await? {
-            let run_id = earlier.clone();
-            // A crash of it leaves the run open for the next start.
-            if tokio::task::spawn_blocking(move || backend::kill_leftovers(&run_id)).await.is_ok() {
-                self.store.close_run(earlier).await?;
-            }
-        }
+        end_earlier_runs(&self.store).await?;
         let run_id = uuid::Uuid::new_v4().simple().to_string();
         self.store.begin_run(run_id.clone(), self.clock.wall_ms()).await?;
         Ok(run_id)
@@ -288,6 +291,7 @@ impl Foundation {
         self.manager.send_replace(None);
         self.outbox = None;
         self.store.close().await;
+        self.fresh_state = None;
         tracing::info!("store closed");
         if let Some(simulator) = self.simulator.take() {
             simulator.stop().await;
@@ -310,6 +314,18 @@ async fn purge(store: Store, clock: Clock) {
             tracing::warn!(%error, "What is old could not be removed from the store; trying again in an hour");
         }
     }
+}
+
+/// Ends every process that is left of earlier runs.
+pub(super) async fn end_earlier_runs(store: &Store) -> Result<(), StoreError> {
+    for earlier in store.open_runs().await? {
+        let run_id = earlier.clone();
+        // A crash of it leaves the run open for the next start.
+        if tokio::task::spawn_blocking(move || backend::kill_leftovers(&run_id)).await.is_ok() {
+            store.close_run(earlier).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the counters small, whether or not somebody reads them.

@@ -1,6 +1,7 @@
 //! Builds everything in order, owns it, watches for the reasons to stop, and lets go of it in the reverse order.
 
 mod build;
+mod fresh_state;
 mod link;
 mod notify;
 mod shutdown;
@@ -23,14 +24,23 @@ pub use signals::Signal as StopSignal;
 pub struct Options {
     /// The checked configuration.
     pub settings: Settings,
-    /// Where the built-in Slack listens, when it is to be used instead of the real one.
-    pub simulator: Option<SocketAddr>,
+    /// The built-in Slack, when it is to be used instead of the real one.
+    pub simulator: Option<SimulatorOptions>,
     /// The process's environment; agents get what their configuration passes on.
     pub environment: BTreeMap<String, String>,
     /// Time.
     pub clock: Clock,
     /// Is told each line of stdout when it has become true.
     pub announce: fn(&str),
+}
+
+/// How a daemon runs on the built-in Slack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SimulatorOptions {
+    /// Where that listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Whether the state lives in a directory made for this run below `store.dir`, and ends with it.
+    pub fresh_state: bool,
 }
 
 impl std::fmt::Debug for Options {

@@ -207,6 +207,10 @@ impl Running {
         assert!(seen.is_some(), "never logged: {text}");
     }
 
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Kills it, as a machine that runs out of memory would.
     pub(crate) fn kill(mut self) {
         self.process.signal(Signal::KILL);
@@ -219,6 +223,18 @@ impl Running {
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         ids.filter(|id| *id != self.process.child.id() && works_in(*id, dir)).collect()
     }
+}
+
+/// `hitchline run --simulator` for somebody at `home`, without any configuration.
+pub(crate) fn simulated(home: &str) -> Running {
+    let process = Process::start(&["run", "--simulator"], &[("HOME", home), ("HITCHLINE__LOG__FORMAT", "json")]);
+    process.line("ready");
+    Running { process }
+}
+
+/// The exit code of a command.
+pub(crate) fn exit_code(arguments: &[&str], environment: &[(&str, &str)]) -> i32 {
+    Process::start(arguments, environment).ended(DEADLINE).0
 }
 
 /// `hitchline run --simulator`, with its state in a directory of the test.

@@ -5,6 +5,8 @@ mod agent;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]
 mod example_agent;
+#[cfg(test)]
+mod fresh_state;
 mod harness;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]
