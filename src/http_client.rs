@@ -162,6 +162,13 @@ mod tests {
         assert_eq!(owner.release(), 0);
     }
 
+    // holds: T-1
+    #[test]
+    fn no_connection_waits_for_acknowledgements_of_the_other_side() {
+        let builder = format!("{:?}", base());
+        assert!(builder.contains("tcp_nodelay: true"), "{builder}");
+    }
+
     #[test]
     fn a_missing_ca_file_is_named() {
         let config = Config { ca_file: Some("/nowhere/ca.pem".into()) };
