@@ -60,7 +60,7 @@ impl World {
 
     async fn in_dir(dir: TempDir) -> Self {
         let (clock, hand) = Clock::manual(1_000_000);
-        let store = Store::open(dir.path(), clock.wall_ms()).unwrap();
+        let store = Store::open(dir.path()).unwrap();
         let (slack, agents, scope) = (Arc::new(FakeSlack::default()), Arc::new(Agents::default()), Scope::new());
         let outbox = Outbox::new(store.clone(), slack.clone(), clock.clone(), scope.clone());
         outbox.recover().await.unwrap();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::Clock;
 
 fn draft() -> (Draft, Instant) {
     let now = Clock::system().now();
