@@ -104,7 +104,7 @@ struct Fixture {
 
 fn fixture(answers: &[WriteErrorKind]) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), 0).unwrap();
+    let store = Store::open(dir.path()).unwrap();
     let slack = Arc::new(Script::default());
     slack.answers.lock().unwrap().extend(answers);
     let (clock, hand) = Clock::manual(0);

@@ -139,11 +139,17 @@ impl Api {
     }
 }
 
-/// Whether an answer may go to `url`: to where the API is, or to the hooks of its domain, which are `hooks.slack.com` for `slack.com`.
+/// Where Slack is.
+const DOMAINS: [&str; 2] = ["slack.com", "slack-gov.com"];
+
+/// Whether an answer may go to `url`: to where the API is, or to the hooks of Slack's domain; of any of them, when the API is somebody's
+/// proxy.
 fn may_respond(base: &Url, url: &Url) -> bool {
-    let encrypted = base.scheme() == "https" && url.scheme() == "https" && base.port() == url.port();
-    let hooks = base.domain().map(|domain| format!("hooks.{domain}"));
-    url.origin() == base.origin() || encrypted && hooks.is_some() && url.domain() == hooks.as_deref()
+    let direct = |domain: &str| base.domain() == Some(domain);
+    let behind_proxy = !DOMAINS.into_iter().any(direct);
+    let is_hooks = |domain: &str| url.domain().and_then(|host| host.strip_prefix("hooks.")) == Some(domain);
+    let hooks = DOMAINS.into_iter().any(|domain| is_hooks(domain) && (behind_proxy || direct(domain)));
+    url.origin() == base.origin() || url.scheme() == "https" && url.port().is_none() && hooks
 }
 
 /// Asks for the address of a new Socket Mode connection, which works once.
@@ -249,7 +255,9 @@ mod tests {
             ("https://slack.com/api/", "https://hooks.slack.com@example.com/commands/1", false),
             ("https://slack.com/api/", "https://evil-hooks.slack.com/commands/1", false),
             ("http://127.0.0.1:80/api/", "http://127.0.0.1:81/respond/1", false),
-            ("http://127.0.0.1:80/api/", "https://hooks.slack.com/commands/1", false),
+            ("https://proxy.example/slack/api/", "https://hooks.slack.com/commands/1", true),
+            ("https://proxy.example/slack/api/", "https://hooks.example/commands/1", false),
+            ("https://proxy.example/slack/api/", "https://hooks.proxy.example/commands/1", false),
         ];
         for (base, url, allowed) in cases {
             assert_eq!(may_respond(&base.parse().unwrap(), &url.parse().unwrap()), allowed, "{base} {url}");

@@ -108,7 +108,7 @@ impl Store {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn open(dir: &Path, now_ms: i64) -> Result<Self, OpenError> {
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let not_writable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
         make_private_dir(dir).map_err(not_writable)?;
         let lock = Lock::take(dir)?;
@@ -116,7 +116,6 @@ impl Store {
         let database = |source| OpenError::Database { path: path.clone(), source };
         let connection = connect(&path).map_err(database)?;
         migrate(&connection, &path)?;
-        purge::purge_all(&connection, now_ms).map_err(database)?;
         let reader = Reader::open(&path).map_err(database)?;
         let writer = Writer::start(connection, lock).map_err(not_writable)?;
         Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader) })

@@ -50,21 +50,6 @@ impl Store {
     }
 }
 
-/// The same before anybody waits for the writer, in one commit.
-pub(super) fn purge_all(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
-    let transaction = connection.unchecked_transaction()?;
-    for (find, remove) in OLD {
-        loop {
-            let keys = keys(&transaction, find, now_ms)?;
-            if keys.is_empty() {
-                break;
-            }
-            forget(&transaction, remove, keys)?;
-        }
-    }
-    transaction.commit()
-}
-
 fn keys(connection: &Connection, find: &str, now_ms: i64) -> rusqlite::Result<Vec<Value>> {
     let before = now_ms - i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);
     let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);

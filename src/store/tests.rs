@@ -8,7 +8,7 @@ use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 use tokio::sync::oneshot;
 
 fn open(dir: &Path) -> Store {
-    Store::open(dir, 1_000).unwrap()
+    Store::open(dir).unwrap()
 }
 
 fn message(ts: &str, event: &str) -> Inbound {
@@ -228,13 +228,13 @@ async fn what_is_reported_as_failed_is_not_there() {
 async fn a_second_instance_is_refused_and_a_newer_schema_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    assert!(matches!(Store::open(dir.path(), 0), Err(OpenError::Locked { .. })));
+    assert!(matches!(Store::open(dir.path()), Err(OpenError::Locked { .. })));
     store.close().await;
     drop(store);
     let connection = Connection::open(dir.path().join("hitchline.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
-    assert!(matches!(Store::open(dir.path(), 0), Err(OpenError::Newer { found: 99, .. })));
+    assert!(matches!(Store::open(dir.path()), Err(OpenError::Newer { found: 99, .. })));
 }
 
 #[tokio::test]

@@ -1,10 +1,8 @@
 //! From settings to a running daemon, part by part.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,16 +19,18 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::secret::SecretString;
-use crate::session::policy::{BackendPolicy, Policy, Route};
 use crate::session::{Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
 use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::telemetry::Counters;
 
 use super::fresh_state::FreshState;
+use super::housekeeping::Housekeeping;
 use super::link;
+use super::policy;
+use super::runs;
 use super::shutdown::Pace;
 use super::signals::Signals;
 use super::{Options, Reason, RunError, notify};
@@ -38,12 +38,6 @@ use super::{Options, Reason, RunError, notify};
 /// The delays between attempts to reach Slack for the first time.
 const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_secs(1), std::time::Duration::from_mins(1));
-
-/// How often what is old is removed from the store.
-const PURGE_EVERY: std::time::Duration = std::time::Duration::from_hours(1);
-
-/// How often the counters are tidied up.
-const TIDY_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a daemon stands on and, once it is built, what stands on that. Fields are let go in the order in which [`Foundation::stop`]
 /// names them.
@@ -74,11 +68,11 @@ impl Foundation {
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
         let mut fresh_state = None;
         if simulator.is_some_and(|simulator| simulator.fresh_state) {
-            let fresh = FreshState::below(&settings.store.dir, clock.wall_ms()).await;
+            let fresh = FreshState::below(&settings.store.dir).await;
             fresh.dir().clone_into(&mut settings.store.dir);
             fresh_state = Some(fresh);
         }
-        let store = Store::open(&settings.store.dir, clock.wall_ms())?;
+        let store = Store::open(&settings.store.dir)?;
         // Before anything is started: what can't be opened is for a person to solve.
         let listeners = Listeners::open(&settings.store.dir, &settings.http).await?;
         let simulator = match simulator {
@@ -95,10 +89,9 @@ impl Foundation {
             announce(&format!("http: http://{address}"));
         }
         listeners.serve(probes, &scope, &close_listeners);
-        scope.spawn("store", OnCrash::Stop, watch_store(store.clone(), close_listeners.clone()));
-        let purge = close_listeners.clone().run_until_cancelled_owned(purge(store.clone(), clock.clone()));
-        scope.spawn("purge", OnCrash::Log, purge.map(drop));
-        scope.spawn("counters", OnCrash::Log, tidy(counters, clock.clone(), close_listeners.clone()));
+        let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
+        housekeeping.store(&store, &clock);
+        housekeeping.counters(counters, clock.clone());
         Ok(Self {
             settings,
             environment: Arc::new(environment),
@@ -130,14 +123,10 @@ impl Foundation {
         let me = self.first_contact(&api).await?;
         let surface = Arc::new(Surface::new(api, &me));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
-        let report = report_refusal(outbox.refused(), self.readiness.clone());
-        self.scope.spawn(
-            "refusal",
-            OnCrash::Log,
-            self.close_listeners.clone().run_until_cancelled_owned(report).map(drop),
-        );
+        let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
+        housekeeping.refusals(outbox.refused(), self.readiness.clone());
         outbox.recover().await?;
-        let run_id = self.begin_run().await?;
+        let run_id = runs::begin(&self.store, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, surface.clone(), surface, run_id));
         manager.recover().await?;
@@ -147,14 +136,6 @@ impl Foundation {
         self.manager.send_replace(Some(manager));
         self.open_sockets(&me, &base, &app_token, &Arc::new(inbox));
         Ok(())
-    }
-
-    /// Makes sure that nothing is left of earlier runs, and begins this one. The store's lock says that none of them is alive.
-    async fn begin_run(&self) -> Result<String, RunError> {
-        end_earlier_runs(&self.store).await?;
-        let run_id = uuid::Uuid::new_v4().simple().to_string();
-        self.store.begin_run(run_id.clone(), self.clock.wall_ms()).await?;
-        Ok(run_id)
     }
 
     /// Asks Slack who we are, until it answers.
@@ -184,7 +165,7 @@ impl Foundation {
         run_id: String,
     ) -> Parts {
         Parts {
-            policy: policy(&self.settings, &self.environment),
+            policy: policy::from(&self.settings, &self.environment),
             gate: Gate::new(self.settings.access.rules(), me.team.clone()),
             store: self.store.clone(),
             outbox: outbox.clone(),
@@ -301,49 +282,6 @@ impl Foundation {
     }
 }
 
-/// Crashes when nothing can be written any more.
-async fn watch_store(store: Store, close: CancellationToken) {
-    close.run_until_cancelled(store.ended()).await;
-}
-
-/// Keeps the store small.
-async fn purge(store: Store, clock: Clock) {
-    loop {
-        clock.sleep(PURGE_EVERY).await;
-        if let Err(error) = store.purge(clock.wall_ms()).await {
-            tracing::warn!(%error, "What is old could not be removed from the store; trying again in an hour");
-        }
-    }
-}
-
-/// Ends every process that is left of earlier runs.
-pub(super) async fn end_earlier_runs(store: &Store) -> Result<(), StoreError> {
-    for earlier in store.open_runs().await? {
-        let run_id = earlier.clone();
-        // A crash of it leaves the run open for the next start.
-        if tokio::task::spawn_blocking(move || backend::kill_leftovers(&run_id)).await.is_ok() {
-            store.close_run(earlier).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Keeps the counters small, whether or not somebody reads them.
-async fn tidy(counters: Counters, clock: Clock, close: CancellationToken) {
-    while close.run_until_cancelled(clock.sleep(TIDY_EVERY)).await.is_some() {
-        counters.tidy();
-    }
-}
-
-/// Tells the probes while Slack refuses the bot's token.
-async fn report_refusal(mut refused: watch::Receiver<Option<String>>, readiness: watch::Sender<Readiness>) {
-    while refused.changed().await.is_ok() {
-        let code = refused.borrow_and_update().clone();
-        let reason = code.map(|code| format!("slack.bot_token: Slack refuses it ({code}), so nothing is sent"));
-        readiness.send_modify(|readiness| readiness.refused = reason);
-    }
-}
-
 async fn start_simulator(
     listen: std::net::SocketAddr,
     settings: &mut Settings,
@@ -361,34 +299,4 @@ fn token(token: Option<&SecretString>, key: &str) -> Result<SecretString, RunErr
     token
         .cloned()
         .ok_or_else(|| RunError::Settings(format!("{key}: there is no token; see `hitchline config default`")))
-}
-
-/// The rules of the session room, from the configuration.
-fn policy(settings: &Settings, environment: &BTreeMap<String, String>) -> Policy {
-    let sessions = &settings.sessions;
-    let home = environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
-    let backend = |(name, config): (&String, &backend::config::Config)| {
-        let settings = BackendPolicy {
-            working_dir: config.working_dir().map_or_else(|| home.clone(), Into::into),
-            create_timeout: config.create_timeout().unwrap_or(sessions.create_timeout),
-        };
-        (name.clone(), settings)
-    };
-    let route = |route: &crate::session::config::Route| {
-        let choice = Route { backend: route.backend.clone(), working_dir: route.working_dir.clone() };
-        (route.channel.as_str().into(), choice)
-    };
-    Policy {
-        backend: sessions.backend.clone(),
-        auto_session: sessions.auto_session,
-        require_mention: sessions.require_mention,
-        inactivity_timeout: sessions.inactivity_timeout,
-        turn_timeout: sessions.turn_timeout,
-        approval_timeout: sessions.approval_timeout,
-        command: settings.slack.command.clone(),
-        backends: settings.backends.iter().map(backend).collect(),
-        routes: settings.routes.iter().map(route).collect(),
-        roots: settings.access.roots.clone(),
-        home,
-    }
 }

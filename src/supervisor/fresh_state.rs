@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::build::end_earlier_runs;
+use super::runs;
 use crate::store::{OpenError, Store};
 
 /// The store's database, as documented with `store.dir`. Once it is there, its directory is locked for as long as its run lives.
@@ -19,8 +19,8 @@ pub(super) struct FreshState {
 
 impl FreshState {
     /// Chooses a directory below `parent`, where the store makes it, and takes away what killed runs have left there.
-    pub(super) async fn below(parent: &Path, now_ms: i64) -> Self {
-        sweep(parent, now_ms).await;
+    pub(super) async fn below(parent: &Path) -> Self {
+        sweep(parent).await;
         let dir = parent.join(uuid::Uuid::new_v4().simple().to_string());
         tracing::info!(
             dir = %dir.display(),
@@ -42,11 +42,11 @@ impl Drop for FreshState {
 }
 
 /// Ends what killed runs have left running, and removes their directories.
-async fn sweep(parent: &Path, now_ms: i64) {
+async fn sweep(parent: &Path) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     // A directory without one belongs to a run that is just starting.
     for dir in entries.map(|entry| entry.path()).filter(|dir| dir.join(DATABASE).exists()) {
-        let store = match Store::open(&dir, now_ms) {
+        let store = match Store::open(&dir) {
             Ok(store) => store,
             Err(OpenError::Locked { .. }) => continue,
             Err(error) => {
@@ -54,7 +54,7 @@ async fn sweep(parent: &Path, now_ms: i64) {
                 continue;
             }
         };
-        let ended = end_earlier_runs(&store).await;
+        let ended = runs::end_earlier(&store).await;
         store.close().await;
         match ended {
             Ok(()) => drop(FreshState { dir }),

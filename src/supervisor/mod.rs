@@ -2,8 +2,11 @@
 
 mod build;
 mod fresh_state;
+mod housekeeping;
 mod link;
 mod notify;
+mod policy;
+mod runs;
 mod shutdown;
 mod signals;
 

@@ -3,7 +3,7 @@ use crate::scope::{OnCrash, Scope};
 
 fn open() -> (Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    (Store::open(dir.path(), 0).unwrap(), dir)
+    (Store::open(dir.path()).unwrap(), dir)
 }
 
 fn begin(connection: &Connection, id: &'static str) -> rusqlite::Result<usize> {

@@ -1,0 +1,69 @@
+//! What must be done now and then, or watched, until the listeners close.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Readiness;
+use crate::clock::Clock;
+use crate::scope::{OnCrash, Scope};
+use crate::store::Store;
+use crate::telemetry::Counters;
+
+/// How often the counters are tidied up.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+/// How often what is old is removed from the store.
+const PURGE_EVERY: Duration = Duration::from_hours(1);
+
+/// The tasks' owner and their end.
+pub(super) struct Housekeeping<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) close: &'a CancellationToken,
+}
+
+impl Housekeeping<'_> {
+    /// Watches the store's thread, whose end is a crash of the daemon, and keeps the store small.
+    pub(super) fn store(&self, store: &Store, clock: &Clock) {
+        let (watched, purged, clock) = (store.clone(), store.clone(), clock.clone());
+        self.keep("store", OnCrash::Stop, async move { watched.ended().await });
+        self.keep("purge", OnCrash::Log, purge(purged, clock));
+    }
+
+    /// Keeps the counters small, whether or not somebody reads them.
+    pub(super) fn counters(&self, counters: Counters, clock: Clock) {
+        self.keep("counters", OnCrash::Log, async move {
+            loop {
+                clock.sleep(TIDY_EVERY).await;
+                counters.tidy();
+            }
+        });
+    }
+
+    /// Tells the probes while Slack refuses the bot's token.
+    pub(super) fn refusals(&self, refused: watch::Receiver<Option<String>>, readiness: watch::Sender<Readiness>) {
+        self.keep("refusals", OnCrash::Log, report(refused, readiness));
+    }
+
+    fn keep(&self, name: &'static str, on_crash: OnCrash, task: impl Future<Output = ()> + Send + 'static) {
+        self.scope.spawn(name, on_crash, self.close.clone().run_until_cancelled_owned(task).map(drop));
+    }
+}
+
+async fn purge(store: Store, clock: Clock) {
+    loop {
+        if let Err(error) = store.purge(clock.wall_ms()).await {
+            tracing::warn!(%error, "What is old could not be removed from the store; trying again in an hour");
+        }
+        clock.sleep(PURGE_EVERY).await;
+    }
+}
+
+async fn report(mut refused: watch::Receiver<Option<String>>, readiness: watch::Sender<Readiness>) {
+    while refused.changed().await.is_ok() {
+        let code = refused.borrow_and_update().clone();
+        let reason = code.map(|code| format!("slack.bot_token: Slack refuses it ({code}), so nothing is sent"));
+        readiness.send_modify(|readiness| readiness.refused = reason);
+    }
+}
