@@ -12,7 +12,7 @@ use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 use crate::scope::OnCrash;
 
-use super::lines::Later;
+use super::lines::{Delivered, Later};
 use super::manager::Inner;
 use super::slots::{Active, Mapping};
 use super::turn::{Control, Press};
@@ -52,7 +52,7 @@ impl Inner {
         seq: i64,
         command: Command,
         by: &Admitted,
-    ) -> Result<(), Later> {
+    ) -> Result<Delivered, Later> {
         let active = self.mapping(key).await?;
         let answer = match (command, active) {
             (Command::Help, active) => words::help(active.is_some(), &self.parts.policy.command),
@@ -64,8 +64,7 @@ impl Inner {
             (Command::Status, Some(active)) => self.status(key, &active.record).await?,
             (Command::End, Some(active)) => self.end_session(key, seq, active).await?,
         };
-        self.answer(key, seq, &answer).await;
-        Ok(())
+        Ok(self.answer(key, seq, &answer).await)
     }
 
     async fn status(&self, key: &ConversationKey, record: &SessionRecord) -> Result<String, Later> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use crate::backend::error::{BackendError, Kind, Phase as Doing};
@@ -22,7 +23,7 @@ use crate::outbox::Fate;
 use crate::scope::OnCrash;
 use crate::store::{StoreError, TurnEnd};
 
-use super::lines::Later;
+use super::lines::{Delivered, Later};
 use super::manager::Inner;
 use super::reply::QUIET;
 use super::rules::{self, Decision};
@@ -60,7 +61,7 @@ pub(super) struct Work {
 
 impl Inner {
     /// A crash ends the turn visibly, and nothing else: the conversation goes on with a fresh start of its session.
-    pub(super) async fn after_crash(&self, key: &ConversationKey, line: Line, seq: i64) {
+    pub(super) async fn after_crash(&self, key: &ConversationKey, line: Line, seq: i64) -> Delivered {
         tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
         metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
         let running = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
@@ -78,17 +79,22 @@ impl Inner {
                 if let Err(error) = self.close_interrupted(turn).await {
                     tracing::error!(conversation = %key, %error, "A crashed turn is closed at the next start");
                 }
+                None
             }
             None => self.answer(key, seq, words::CRASHED).await,
         }
     }
 
     /// Does what a message asks for, in its line.
-    pub(super) async fn handle(self: &Arc<Self>, key: &ConversationKey, line: Line, work: Work) -> Result<(), Later> {
+    pub(super) async fn handle(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        line: Line,
+        work: Work,
+    ) -> Result<Delivered, Later> {
         if let Some(intent) = work.intent.clone() {
             let text = work.message.text.clone();
-            self.run_turn(key, work, intent, text).await;
-            return Ok(());
+            return Ok(self.run_turn(key, work, intent, text).await);
         }
         let active = self.mapping(key).await?;
         let decision = rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy);
@@ -98,10 +104,7 @@ impl Inner {
         }
         match decision {
             Decision::Ignore(_) => self.done(key, work.seq).await,
-            Decision::Misused(misuse) => {
-                self.answer(key, work.seq, &words::misused(&misuse)).await;
-                Ok(())
-            }
+            Decision::Misused(misuse) => Ok(self.answer(key, work.seq, &words::misused(&misuse)).await),
             Decision::Run(Command::New(args)) if active.is_none() && !args.text.is_empty() => {
                 self.prompt_anew(key, work, &args).await
             }
@@ -119,16 +122,13 @@ impl Inner {
         key: &ConversationKey,
         work: Work,
         args: &NewArgs,
-    ) -> Result<(), Later> {
+    ) -> Result<Delivered, Later> {
         match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
             Ok(start) => {
                 let record = self.new_record(key, &start, work.admitted.user(), &args.text);
                 self.prompt(key, work, Intent::begin(record), args.text.clone()).await
             }
-            Err(refused) => {
-                self.answer(key, work.seq, &words::not_started(&refused)).await;
-                Ok(())
-            }
+            Err(refused) => Ok(self.answer(key, work.seq, &words::not_started(&refused)).await),
         }
     }
 
@@ -139,18 +139,17 @@ impl Inner {
         work: Work,
         intent: Intent,
         text: String,
-    ) -> Result<(), Later> {
+    ) -> Result<Delivered, Later> {
         let begun = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await;
         // It no longer waits when the session was ended in this moment, and what waited for it too.
         if !begun.map_err(|error| Later::because(key, &error))? {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(record) = &intent.new_session {
             self.slots().entry(key).mapping =
                 Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
         }
-        self.run_turn(key, work, intent, text).await;
-        Ok(())
+        Ok(self.run_turn(key, work, intent, text).await)
     }
 
     /// The conversation's mapping, asked of the store the first time.
@@ -173,12 +172,11 @@ impl Inner {
         Ok(slot.active().cloned())
     }
 
-    async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) {
+    async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) -> Delivered {
         let active = self.slots().get(key).and_then(|slot| slot.active()).cloned();
         let Some(active) = active.filter(|active| active.record.id == intent.session) else {
             // It was ended between its commit and now.
-            let delivered = self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
-            return self.until_stopping(delivered).await;
+            return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
         };
         let (controls, mut inbox) = mpsc::channel(CONTROLS);
         let running = Running { turn: intent.turn, controls };
@@ -212,7 +210,7 @@ impl Inner {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             self.see_off(key, deadline, session.release(deadline)).await;
         }
-        self.until_stopping(delivered).await;
+        delivered
     }
 
     /// Shows that the agent is being started, where that takes a while.
@@ -314,15 +312,8 @@ impl Inner {
         Some(dead)
     }
 
-    /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox. The inner future ends
-    /// when it has been delivered.
-    async fn close_turn(
-        &self,
-        key: &ConversationKey,
-        work: &Work,
-        intent: &Intent,
-        finished: Finished,
-    ) -> impl Future<Output = Fate> + Send + use<> {
+    /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox.
+    async fn close_turn(&self, key: &ConversationKey, work: &Work, intent: &Intent, finished: Finished) -> Delivered {
         let session_ended = finished.session_ended();
         metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);
         let end = TurnEnd {
@@ -336,32 +327,28 @@ impl Inner {
         };
         while let Err(error) = self.parts.store.finish_turn(end.clone()).await {
             if self.is_over(key, &error).await {
-                break;
+                return None;
             }
         }
-        self.parts.outbox.send(end.owed)
+        Some(self.parts.outbox.send(end.owed).boxed())
     }
 
-    /// Answers a message durably, marks it as handled, and waits until the answer has been delivered.
-    pub(super) async fn answer(&self, key: &ConversationKey, seq: i64, markdown: &str) {
+    /// Answers a message durably, and marks it as handled.
+    pub(super) async fn answer(&self, key: &ConversationKey, seq: i64, markdown: &str) -> Delivered {
         let owed = self.say(key, None, markdown);
         let now_ms = self.parts.clock.wall_ms();
         while let Err(error) = self.parts.store.owe(owed.clone(), Some(seq), now_ms).await {
             if self.is_over(key, &error).await {
-                return;
+                return None;
             }
         }
-        self.until_stopping(self.parts.outbox.send(owed)).await;
+        Some(self.parts.outbox.send(owed).boxed())
     }
 
     /// Waits before the next attempt to commit what people wait for. Returns whether there is none, because everything stops.
     async fn is_over(&self, key: &ConversationKey, error: &StoreError) -> bool {
         tracing::error!(conversation = %key, %error, "An answer is not committed yet; trying again");
         self.parts.scope.stop().run_until_cancelled(self.parts.clock.sleep(COMMIT_RETRY)).await.is_none()
-    }
-
-    async fn until_stopping(&self, delivered: impl Future<Output = Fate>) {
-        let _stopping = self.parts.scope.finish().run_until_cancelled(delivered).await;
     }
 
     /// Commits rows that belong to no turn's end, and hands them to the outbox; says whether Slack took them.

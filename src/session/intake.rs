@@ -15,7 +15,7 @@ use crate::scope::OnCrash;
 use super::conversation::Work;
 use super::manager::{Inner, Manager};
 use super::rules::{self, Decision};
-use super::slots::{Active, Mapping, Phase, Reserved, Slot, Slots};
+use super::slots::{Active, Mapping, Reserved, Slot, Slots};
 use super::words;
 
 /// How soon somebody is told once more that too many messages wait in a thread.
@@ -76,7 +76,7 @@ impl Inner {
 
     /// Reserves an idle conversation for a turn that starts with the event's own commit.
     fn reserve(&self, slots: &mut Slots, key: &ConversationKey, admitted: Admitted, text: String) -> Option<Intent> {
-        if slots.draining || slots.get(key).is_some_and(|slot| !slot.is_idle()) {
+        if slots.draining || slots.get(key).is_some_and(|slot| !slot.is_free()) {
             return None;
         }
         let place = self.queue(Line::Turn).place()?;
@@ -87,8 +87,7 @@ impl Inner {
             let start = self.parts.policy.start(&key.channel, None, None).ok()?;
             Intent::begin(self.new_record(key, &start, admitted.user(), &text))
         };
-        *slots.entry(key).phase_mut(Line::Turn) =
-            Phase::Claimed { reserved: Box::new(Reserved { admitted, text, place }), more: false };
+        slots.entry(key).claim(Reserved { admitted, text, place });
         Some(intent)
     }
 

@@ -1,8 +1,8 @@
 //! The lines in which messages wait, and the tasks that take them out.
 //!
-//! The queue is the store. Each conversation has two lines there, its turns and its commands; a line that is being worked on has one
-//! task and one of a few places, takes one message at a time, and takes the next when the answer has been delivered. That, and not
-//! a channel, is what bounds memory in a flood.
+//! The queue is the store. Each conversation has two lines there, its turns and its commands. A message that is taken out has a task and
+//! one of a few places until its answer has been delivered; in a line there is one in hand at a time, and a few answers are on their
+//! way. That, and not a channel, is what bounds memory in a flood.
 //!
 //! Whatever waits is known in one of two ways: its line's task is going to look for more, or it lies in the backlog, a range of
 //! numbers that is gone through as places become free. Meeting a message twice is harmless: the store says whether it still waits.
@@ -12,17 +12,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::conversation::ConversationKey;
 use crate::domain::inbound::What;
 use crate::domain::ports::Line;
+use crate::outbox::Fate;
 use crate::scope::OnCrash;
 use crate::store::{Queued, StoreError};
 
 use super::conversation::Work;
 use super::manager::Inner;
-use super::slots::Phase;
 
 /// How many conversations' turns are in memory at once, each from before its commit until its answer is delivered.
 const TURNS: usize = 512;
@@ -44,6 +45,9 @@ impl Later {
         Self
     }
 }
+
+/// Ends when the answer to a message has been delivered; `None` when it has none.
+pub(super) type Delivered = Option<BoxFuture<'static, Fate>>;
 
 /// All conversations' lines of one kind.
 pub(super) struct Queue {
@@ -147,13 +151,13 @@ impl Inner {
                 return;
             }
             let Some(place) = self.queue(line).place_for(seq) else { return };
-            *slots.entry(key).phase_mut(line) = Phase::Running { more: true };
+            slots.begin(key, line);
             place
         };
         self.run_line(key.clone(), line, place, None);
     }
 
-    /// Works on a line until nothing waits in it, and keeps its `place` until then. Its phase is `Running` already.
+    /// Works on a line until nothing is left to do in it; `place` is kept until then. The line has been begun.
     pub(super) fn run_line(
         self: &Arc<Self>,
         key: ConversationKey,
@@ -163,30 +167,47 @@ impl Inner {
     ) {
         let inner = self.clone();
         self.parts.scope.spawn("conversation", OnCrash::Log, async move {
-            if let Some(work) = first {
-                // Its turn is written down already, so that nothing of it can have to wait.
-                let _begun = inner.handle_safely(&key, line, work).await;
-            }
-            while inner.slots().go_on(&key, line) {
-                if inner.handle_next(&key, line).await.is_err() {
-                    inner.slots().note_more(&key, line);
-                    inner.pause(RETRY).await;
+            let mut next = first;
+            loop {
+                let handled = match next.take() {
+                    Some(work) => inner.handle_safely(&key, line, work).await,
+                    None => inner.handle_next(&key, line).await,
+                };
+                if !inner.goes_on(&key, line, handled).await {
+                    break;
                 }
             }
             drop(place);
-            inner.rested.notify_waiters();
         });
     }
 
-    async fn handle_next(self: &Arc<Self>, key: &ConversationKey, line: Line) -> Result<(), Later> {
+    /// Waits until the answer has been delivered; then says whether there is more to do for the line's task.
+    async fn goes_on(&self, key: &ConversationKey, line: Line, handled: Result<Delivered, Later>) -> bool {
+        if handled.is_err() {
+            self.slots().note_more(key, line);
+        }
+        let keeps = self.slots().handled(key, line);
+        if !keeps {
+            self.rested.notify_waiters();
+        }
+        match handled {
+            Ok(None) => {}
+            Ok(Some(delivered)) => drop(self.parts.scope.finish().run_until_cancelled(delivered).await),
+            Err(Later) => self.pause(RETRY).await,
+        }
+        keeps || self.slots().delivered(key, line)
+    }
+
+    async fn handle_next(self: &Arc<Self>, key: &ConversationKey, line: Line) -> Result<Delivered, Later> {
         let next = self.parts.store.next_in(key, line).await.map_err(|error| Later::because(key, &error))?;
-        let Some(Queued { seq, inbound }) = next else { return Ok(()) };
+        let Some(Queued { seq, inbound }) = next else { return Ok(None) };
         self.slots().note_more(key, line);
         let inbound = match inbound {
             Ok(inbound) => inbound,
             Err(why) => {
                 tracing::error!(conversation = %key, seq, %why, "A stored message can't be read and is set aside in the inbox");
-                return self.parts.store.set_event_aside(seq).await.map_err(|error| Later::because(key, &error));
+                let aside = self.parts.store.set_event_aside(seq).await;
+                return aside.map(|()| None).map_err(|error| Later::because(key, &error));
             }
         };
         let admitted = self.admit(&inbound);
@@ -201,14 +222,16 @@ impl Inner {
     }
 
     /// Handles a message; its crash ends its turn visibly, and nothing else.
-    async fn handle_safely(self: &Arc<Self>, key: &ConversationKey, line: Line, work: Work) -> Result<(), Later> {
+    async fn handle_safely(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        line: Line,
+        work: Work,
+    ) -> Result<Delivered, Later> {
         let seq = work.seq;
         match AssertUnwindSafe(self.handle(key, line, work)).catch_unwind().await {
             Ok(handled) => handled,
-            Err(_panic) => {
-                self.after_crash(key, line, seq).await;
-                Ok(())
-            }
+            Err(_panic) => Ok(self.after_crash(key, line, seq).await),
         }
     }
 
@@ -219,10 +242,15 @@ impl Inner {
     }
 
     /// Lets a message wait in another line of its conversation.
-    pub(super) async fn move_to(self: &Arc<Self>, key: &ConversationKey, line: Line, seq: i64) -> Result<(), Later> {
+    pub(super) async fn move_to(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        line: Line,
+        seq: i64,
+    ) -> Result<Delivered, Later> {
         self.parts.store.move_to(seq, line).await.map_err(|error| Later::because(key, &error))?;
         self.stored_in(key, line, seq);
-        Ok(())
+        Ok(None)
     }
 
     async fn fetch_backlog(self: &Arc<Self>, line: Line) {
@@ -277,7 +305,7 @@ impl Inner {
             if slots.draining || slots.note_more(&key, line) {
                 return;
             }
-            *slots.entry(&key).phase_mut(line) = Phase::Running { more: true };
+            slots.begin(&key, line);
         }
         self.run_line(key, line, place, None);
     }

@@ -24,7 +24,7 @@ use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Queued, Store, StoreError};
 
-use super::lines::{Later, Queue};
+use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
 use super::turn::Control;
@@ -261,8 +261,8 @@ impl Inner {
     }
 
     /// Notes that a message needs nothing more.
-    pub(super) async fn done(&self, key: &ConversationKey, seq: i64) -> Result<(), Later> {
-        self.parts.store.done(seq).await.map_err(|error| Later::because(key, &error))
+    pub(super) async fn done(&self, key: &ConversationKey, seq: i64) -> Result<Delivered, Later> {
+        self.parts.store.done(seq).await.map(|()| None).map_err(|error| Later::because(key, &error))
     }
 
     /// Waits until `leaving`, the end or the release of a live session, is done, and says in one line when that fails.

@@ -17,6 +17,9 @@ use crate::domain::session::SessionRecord;
 
 use super::turn::Control;
 
+/// How many answers of one line may be on their way to Slack before its next message is begun.
+const MOST_DELIVERING: usize = 4;
+
 /// The manager's memory.
 #[derive(Default)]
 pub(super) struct Slots {
@@ -30,28 +33,30 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     pub(super) mapping: Mapping,
     pub(super) turn: Option<Running>,
-    turns: Phase,
-    commands: Phase,
+    turns: State,
+    commands: State,
 }
 
-/// Whether a conversation's line has a task.
+/// How one of a conversation's lines stands.
 #[derive(Debug, Default)]
-pub(super) enum Phase {
-    /// None, and nothing waits but what the backlog will find.
+struct State {
+    phase: Phase,
+    /// The store may hold more for it, and one of its tasks is going to look.
+    more: bool,
+    /// How many tasks only wait until their answers have been delivered.
+    delivering: usize,
+}
+
+/// Whether a line is being worked on.
+#[derive(Debug, Default)]
+enum Phase {
+    /// Nothing is in hand.
     #[default]
     Idle,
-    /// None yet: a turn is being committed together with its event.
-    Claimed {
-        /// What the claim reserved.
-        reserved: Box<Reserved>,
-        /// Something was stored meanwhile.
-        more: bool,
-    },
-    /// One.
-    Running {
-        /// The store may hold more for it.
-        more: bool,
-    },
+    /// A turn is being committed together with its event.
+    Claimed(Box<Reserved>),
+    /// A task has a message in hand, or looks for one.
+    Running,
 }
 
 /// What was decided when a turn was claimed.
@@ -124,10 +129,10 @@ impl Slots {
         self.by_key.values().filter_map(|slot| slot.turn.clone()).collect()
     }
 
-    /// Every line with a task or a claim.
+    /// Every line with a message in hand or a claim.
     pub(super) fn busy(&self) -> usize {
         let lines = self.by_key.values().flat_map(|slot| [&slot.turns, &slot.commands]);
-        lines.filter(|phase| !matches!(phase, Phase::Idle)).count()
+        lines.filter(|line| !matches!(line.phase, Phase::Idle)).count()
     }
 
     /// Every live session.
@@ -147,32 +152,49 @@ impl Slots {
         self.by_key.values().filter(|slot| slot.live().is_some()).count()
     }
 
-    /// Notes that something for a line was stored. Returns false when the line has no task that would look for it.
+    /// Notes that something for a line was stored. Returns false when none of its tasks is going to look for it.
     pub(super) fn note_more(&mut self, key: &ConversationKey, line: Line) -> bool {
-        match self.by_key.get_mut(key).map(|slot| slot.phase_mut(line)) {
-            Some(Phase::Running { more } | Phase::Claimed { more, .. }) => {
-                *more = true;
-                true
-            }
-            Some(Phase::Idle) | None => false,
-        }
+        let state = self.by_key.get_mut(key).map(|slot| slot.state_mut(line));
+        let watched = state.filter(|state| !state.is_free());
+        watched.is_some_and(|state| {
+            state.more = true;
+            true
+        })
     }
 
-    /// Whether a line's task is to look into the store once more. If not, it has ended with this, and so does a slot that holds
-    /// nothing.
-    pub(super) fn go_on(&mut self, key: &ConversationKey, line: Line) -> bool {
+    /// Gives a line that is free to a task that looks for what is stored.
+    pub(super) fn begin(&mut self, key: &ConversationKey, line: Line) {
+        self.entry(key).state_mut(line).phase = Phase::Running;
+    }
+
+    /// A line's message has been handled. Returns whether its task goes on with the next one as soon as the answer has been delivered;
+    /// if not, the line is free for others meanwhile.
+    pub(super) fn handled(&mut self, key: &ConversationKey, line: Line) -> bool {
         let draining = self.draining;
-        let Some(slot) = self.by_key.get_mut(key) else { return false };
+        let slot = self.entry(key);
         if line == Line::Turn {
             slot.turn = None;
         }
-        let phase = slot.phase_mut(line);
+        let state = slot.state_mut(line);
         // While we drain, what waits stays in the store for the next start.
-        if matches!(phase, Phase::Running { more: true }) && !draining {
-            *phase = Phase::Running { more: false };
+        if state.more && !draining {
+            state.more = false;
             return true;
         }
-        *phase = Phase::Idle;
+        state.phase = Phase::Idle;
+        state.delivering += 1;
+        false
+    }
+
+    /// A task that left its line free has seen its answer delivered. Returns whether it goes on, because something was left to it.
+    pub(super) fn delivered(&mut self, key: &ConversationKey, line: Line) -> bool {
+        let draining = self.draining;
+        let state = self.entry(key).state_mut(line);
+        state.delivering -= 1;
+        if state.more && !draining && matches!(state.phase, Phase::Idle) {
+            *state = State { phase: Phase::Running, more: false, delivering: state.delivering };
+            return true;
+        }
         self.forget_if_empty(key);
         false
     }
@@ -186,20 +208,26 @@ impl Slots {
 }
 
 impl Slot {
-    /// How a line stands.
-    pub(super) fn phase_mut(&mut self, line: Line) -> &mut Phase {
+    fn state_mut(&mut self, line: Line) -> &mut State {
         match line {
             Line::Turn => &mut self.turns,
             Line::Command | Line::AtOnce => &mut self.commands,
         }
     }
 
+    /// Reserves the conversation for a turn whose intent is about to be committed.
+    pub(super) fn claim(&mut self, reserved: Reserved) {
+        self.turns.phase = Phase::Claimed(Box::new(reserved));
+    }
+
     /// Makes a running line of one that was claimed, and returns what the claim reserved.
     pub(super) fn take_claim(&mut self) -> Option<Reserved> {
-        let Phase::Claimed { more, .. } = self.turns else { return None };
-        match std::mem::replace(&mut self.turns, Phase::Running { more }) {
-            Phase::Claimed { reserved, .. } => Some(*reserved),
-            Phase::Idle | Phase::Running { .. } => None,
+        match std::mem::replace(&mut self.turns.phase, Phase::Running) {
+            Phase::Claimed(reserved) => Some(*reserved),
+            other => {
+                self.turns.phase = other;
+                None
+            }
         }
     }
 
@@ -220,9 +248,9 @@ impl Slot {
         }
     }
 
-    /// Whether no turn runs or waits.
-    pub(super) fn is_idle(&self) -> bool {
-        matches!(self.turns, Phase::Idle)
+    /// Whether a turn may begin with the next message.
+    pub(super) fn is_free(&self) -> bool {
+        self.turns.is_free()
     }
 
     fn live(&self) -> Option<&Arc<dyn Session>> {
@@ -230,6 +258,18 @@ impl Slot {
     }
 
     fn is_empty(&self) -> bool {
-        self.is_idle() && matches!(self.commands, Phase::Idle) && self.live().is_none()
+        self.turns.is_over() && self.commands.is_over() && self.live().is_none()
+    }
+}
+
+impl State {
+    /// Whether the line may be given to a further task.
+    fn is_free(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && self.delivering < MOST_DELIVERING
+    }
+
+    /// Whether the line has no task at all.
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && self.delivering == 0
     }
 }
