@@ -138,6 +138,13 @@ pub enum Button {
 }
 
 impl Inbound {
+    /// Whose line it waits in: its conversation's, or its channel's own, where a slash command was given.
+    pub fn queue(&self) -> ConversationKey {
+        let top_level =
+            || ConversationKey { team: self.team.clone(), channel: self.channel.clone(), thread: Ts::from("") };
+        self.conversation().unwrap_or_else(top_level)
+    }
+
     /// The conversation it belongs to; a slash command stands in none.
     pub fn conversation(&self) -> Option<ConversationKey> {
         let thread = match &self.what {

@@ -63,7 +63,7 @@ pub enum Line {
     Turn,
     /// The earlier commands of its conversation, and their answers.
     Command,
-    /// Nothing: it acts on what runs, or asks for little.
+    /// Nothing: it acts on the turn that runs.
     AtOnce,
 }
 

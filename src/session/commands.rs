@@ -1,47 +1,51 @@
-//! Commands, clicks, slash commands, and Slack's own Stop.
+//! Commands, and what acts on a running turn: presses, stops.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{OwedId, UserId};
+use crate::domain::ids::{OwedId, Ts, UserId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, ReplyUrl, Slash, What};
 use crate::domain::outgoing::{Body, Place};
-use crate::domain::ports::Line;
+use crate::domain::ports::{Line, WriteErrorKind};
 use crate::domain::session::SessionRecord;
 use crate::scope::OnCrash;
 
 use super::lines::{Delivered, Later};
 use super::manager::Inner;
 use super::slots::{Active, Mapping};
-use super::turn::{Control, Press};
+use super::turn::{Press, StopReason};
 use super::words;
 
+/// How often the post that opens a thread is tried, and the pause in between.
+const THREAD_ATTEMPTS: usize = 3;
+const THREAD_RETRY: Duration = Duration::from_secs(2);
+
 impl Inner {
-    /// Handles what waits for nothing.
-    pub(super) async fn handle_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
-        let admitted = self.admit(&inbound);
-        let Some(key) = inbound.conversation() else { return self.slash(seq, inbound, admitted).await };
-        let handled = match &inbound.what {
-            What::Click(click) => {
+    /// Acts on the running turn: a press, a stop.
+    pub(super) async fn act_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
+        let (admitted, key) = (self.admit(&inbound), inbound.queue());
+        let acted = match (&inbound.what, admitted) {
+            (What::Click(click), admitted) => {
                 self.click(&key, click, admitted);
                 self.done(&key, seq).await
             }
-            What::Stop { .. } => {
-                if admitted.is_ok_and(|admitted| self.stop_turn(&key, &admitted)) {
+            (What::Stop { .. }, Ok(admitted)) => {
+                if self.stop_turn(&key, &admitted) {
                     tracing::info!(conversation = %key, "A turn was stopped with Slack's own button");
                 }
                 self.done(&key, seq).await
             }
             // Where nothing runs, the answer that says so waits like that of any other command.
-            What::Message(_) if admitted.is_ok_and(|admitted| !self.stop_turn(&key, &admitted)) => {
+            (What::Message(_), Ok(admitted)) if !self.stop_turn(&key, &admitted) => {
                 self.move_to(&key, Line::Command, seq).await
             }
-            What::Message(_) | What::Slash(_) => self.done(&key, seq).await,
+            _ => self.done(&key, seq).await,
         };
-        if handled.is_err() {
-            tracing::warn!(conversation = %key, "A click or command is not marked as handled; after a restart it is handled again");
+        if acted.is_err() {
+            tracing::warn!(conversation = %key, "A press or a stop is not marked as handled");
         }
     }
 
@@ -105,7 +109,7 @@ impl Inner {
             slot.turn.clone()
         };
         if let Some(running) = running {
-            let _stopping = running.controls.try_send(Control::End);
+            running.stop(StopReason::End);
         }
         if let Some(session) = live {
             self.end_live(key.clone(), session);
@@ -116,7 +120,7 @@ impl Inner {
     /// Stops the running turn, if there is one and `by` may. Whoever may prompt here may stop.
     fn stop_turn(&self, key: &ConversationKey, _by: &Admitted) -> bool {
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
-        running.is_some_and(|running| running.controls.try_send(Control::Stop).is_ok())
+        running.is_some_and(|running| running.stop(StopReason::Stop))
     }
 
     fn click(self: &Arc<Self>, key: &ConversationKey, click: &Click, admitted: Result<Admitted, Denied>) {
@@ -130,19 +134,24 @@ impl Inner {
         };
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
         let Button::Approval { id, option } = click.button;
-        let press = Control::Press(Press { id, option, by, reply: click.reply.clone() });
-        if running.is_none_or(|running| running.controls.try_send(press).is_err()) {
+        let press = Press { id, option, by, reply: click.reply.clone() };
+        if running.is_none_or(|running| running.presses.try_send(press).is_err()) {
             self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned());
         }
     }
 
-    async fn slash(self: &Arc<Self>, seq: i64, inbound: Inbound, admitted: Result<Admitted, Denied>) {
-        let What::Slash(slash) = &inbound.what else { return };
-        let reading = command::read(&slash.text, Entry::Slash);
-        let answer = match (admitted, reading) {
+    /// Answers a slash command, for its author alone; `new` opens a thread.
+    pub(super) async fn slash(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        inbound: &Inbound,
+        slash: &Slash,
+    ) -> Result<Delivered, Later> {
+        let answer = match (self.admit(inbound), command::read(&slash.text, Entry::Slash)) {
             (Err(denied), _) => words::denied(denied, &inbound.author.user),
-            (Ok(_), Reading::Command(Command::New(args))) => match self.open_thread(seq, &inbound, args).await {
-                Ok(()) => return,
+            (Ok(_), Reading::Command(Command::New(args))) => match self.open_thread(inbound, &args).await? {
+                Ok(ts) => return self.begin_in_thread(seq, inbound, slash, ts).await,
                 Err(why_not) => why_not,
             },
             (_, Reading::Command(Command::Help)) => words::help(false, &self.parts.policy.command),
@@ -150,35 +159,50 @@ impl Inner {
             (_, Reading::Command(_) | Reading::Prompt(_)) => words::THREADS_ONLY.to_owned(),
         };
         self.respond(Some(slash.reply.clone()), answer);
-        if let Err(error) = self.parts.store.done(seq).await {
-            tracing::warn!(%error, "A slash command is not marked as handled; after a restart it is answered again");
-        }
+        self.done(key, seq).await
     }
 
-    /// Opens a thread in the channel of a slash command, in which its author's `new` then stands like a message of theirs. Or says why
-    /// that can't be.
-    async fn open_thread(self: &Arc<Self>, seq: i64, inbound: &Inbound, args: NewArgs) -> Result<(), String> {
-        let start = self.parts.policy.start(&inbound.channel, args.agent.as_deref(), args.dir.as_deref());
-        start.map_err(|refused| words::not_started(&refused))?;
+    /// Posts the root of a thread into the channel of a slash command. Or says why that can't be.
+    async fn open_thread(&self, inbound: &Inbound, args: &NewArgs) -> Result<Result<Ts, String>, Later> {
+        if let Err(refused) = self.parts.policy.start(&inbound.channel, args.agent.as_deref(), args.dir.as_deref()) {
+            return Ok(Err(words::not_started(&refused)));
+        }
         let place = Place { channel: inbound.channel.clone(), thread: None };
         let root = Body::Text(self.thread_root(&inbound.author.user, &args.text));
-        let posted = self.parts.slack.post(&place, &root, OwedId::new()).await;
-        let ts = posted.map_err(|error| {
+        for _ in 0..THREAD_ATTEMPTS {
+            let error = match self.parts.slack.post(&place, &root, OwedId::new()).await {
+                Ok(ts) => return Ok(Ok(ts)),
+                Err(error) => error,
+            };
             tracing::warn!(channel.id = %inbound.channel, %error, "A thread for a new session could not be opened");
-            words::no_thread(&error.code)
-        })?;
-        let What::Slash(Slash { text, .. }) = &inbound.what else { return Ok(()) };
+            if error.kind == WriteErrorKind::Permanent {
+                return Ok(Err(words::no_thread(&error.code)));
+            }
+            self.pause(THREAD_RETRY).await;
+            // It stays in the store, for the next start.
+            if self.parts.scope.finish().is_cancelled() {
+                return Err(Later);
+            }
+        }
+        Ok(Err(words::NO_THREAD_NOW.to_owned()))
+    }
+
+    /// Lets a slash command's `new` stand in its thread like a message of its author.
+    async fn begin_in_thread(
+        self: &Arc<Self>,
+        seq: i64,
+        inbound: &Inbound,
+        slash: &Slash,
+        ts: Ts,
+    ) -> Result<Delivered, Later> {
         // With the mark that makes it a command wherever it stands.
-        let text = format!("!{}", text.trim_start().trim_start_matches('!'));
+        let text = format!("!{}", slash.text.trim_start().trim_start_matches('!'));
         let message = Message { ts: ts.clone(), thread: Some(ts), text, mention: true, files: 0 };
         let asked = Inbound { what: What::Message(message), ..inbound.clone() };
-        let Some(key) = asked.conversation() else { return Ok(()) };
-        self.parts.store.replace(seq, asked).await.map_err(|error| {
-            tracing::error!(conversation = %key, %error, "A slash command could not be moved into its thread");
-            words::CRASHED.to_owned()
-        })?;
+        let key = asked.queue();
+        self.parts.store.replace(seq, asked).await.map_err(|error| Later::because(&key, &error))?;
         self.stored_in(&key, Line::Turn, seq);
-        Ok(())
+        Ok(None)
     }
 
     /// What a thread begins with that a slash command opened.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
 
 use crate::backend::error::{BackendError, Kind, Phase as Doing};
 use crate::backend::{Session, StartSpec};
@@ -28,11 +27,9 @@ use super::manager::Inner;
 use super::reply::QUIET;
 use super::rules::{self, Decision};
 use super::slots::{Active, Mapping, Running};
-use super::turn::{self, Finished, Turn};
+use super::turn::{self, Controls, Finished, StopReason, Turn};
 use super::words;
 
-/// How many controls of a turn may wait: presses and stops by people. When it is full, a press is told to be stale.
-const CONTROLS: usize = 16;
 /// How long the backend of a session that failed or was ended may take to clean up.
 const END_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a backend may take to clean up after a start that took too long.
@@ -173,16 +170,10 @@ impl Inner {
     }
 
     async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) -> Delivered {
-        let active = self.slots().get(key).and_then(|slot| slot.active()).cloned();
-        let Some(active) = active.filter(|active| active.record.id == intent.session) else {
-            // It was ended between its commit and now.
+        let Some((active, mut controls)) = self.start_turn(key, &intent) else {
+            // Its session was ended between its commit and now.
             return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
         };
-        let (controls, mut inbox) = mpsc::channel(CONTROLS);
-        let running = Running { turn: intent.turn, controls };
-        if let Some(slot) = self.slots().get_mut(key) {
-            slot.turn = Some(running);
-        }
         let turn = Turn {
             inner: self.clone(),
             key: key.clone(),
@@ -192,14 +183,14 @@ impl Inner {
         let ready = tokio::select! {
             biased;
             // A start that is dropped half-way leaves nothing behind.
-            why = turn::stopped(self, &mut inbox) => Err(turn.not_begun(why)),
+            why = turn::stopped(&mut controls.stop) => Err(turn.not_begun(why)),
             ready = self.ready(&active) => ready.map_err(|error| turn.not_started(error)),
             never = self.show_start(key) => match never {},
         };
         let finished = match ready {
             Ok(ready) => {
                 self.note_name(intent.session, ready.named).await;
-                turn::run(turn, &ready.session, ready.context_lost, inbox).await
+                turn::run(turn, &ready.session, ready.context_lost, controls).await
             }
             Err(finished) => finished,
         };
@@ -211,6 +202,20 @@ impl Inner {
             self.see_off(key, deadline, session.release(deadline)).await;
         }
         delivered
+    }
+
+    /// Notes that a turn runs, from which moment on it can be stopped; unless its session has been ended.
+    fn start_turn(&self, key: &ConversationKey, intent: &Intent) -> Option<(Active, Controls)> {
+        let mut slots = self.slots();
+        let interrupting = slots.interrupting;
+        let slot = slots.get_mut(key)?;
+        let active = slot.active().filter(|active| active.record.id == intent.session).cloned()?;
+        let (running, controls) = Running::new(intent.turn);
+        if interrupting {
+            running.stop(StopReason::Interrupt);
+        }
+        slot.turn = Some(running);
+        Some((active, controls))
     }
 
     /// Shows that the agent is being started, where that takes a while.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::inbound::{Inbound, Message, What};
@@ -28,9 +26,8 @@ impl Intake for Manager {
         match &inbound.what {
             What::Message(message) => self.0.claim_message(inbound, message),
             // Who may do it is decided when it is handled: the answer is for them alone.
-            What::Click(_) | What::Slash(_) | What::Stop { .. } => {
-                Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() })
-            }
+            What::Click(_) | What::Stop { .. } => Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() }),
+            What::Slash(_) => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
         }
     }
 
@@ -103,17 +100,17 @@ impl Inner {
     }
 
     fn stored(self: &Arc<Self>, seq: i64, inbound: Inbound, keep: Keep) {
-        match (keep.intent, keep.line, inbound.conversation()) {
-            (Some(intent), _, _) => self.start_claimed(seq, inbound, intent),
-            (None, line @ (Line::Turn | Line::Command), Some(key)) => self.stored_in(&key, line, seq),
-            (None, ..) => drop(self.act(seq, inbound)),
+        match (keep.intent, keep.line) {
+            (Some(intent), _) => self.start_claimed(seq, inbound, intent),
+            (None, Line::AtOnce) => self.act(seq, inbound),
+            (None, line) => self.stored_in(&inbound.queue(), line, seq),
         }
     }
 
-    /// Acts on what waits for nothing, in a task of its own.
-    pub(super) fn act(self: &Arc<Self>, seq: i64, inbound: Inbound) -> JoinHandle<()> {
+    /// Acts on the running turn, in a task of its own.
+    fn act(self: &Arc<Self>, seq: i64, inbound: Inbound) {
         let inner = self.clone();
-        self.parts.scope.spawn("command", OnCrash::Log, async move { inner.handle_at_once(seq, inbound).await })
+        self.parts.scope.spawn("act", OnCrash::Log, async move { inner.act_at_once(seq, inbound).await });
     }
 
     fn start_claimed(self: &Arc<Self>, seq: i64, inbound: Inbound, intent: Intent) {
@@ -143,8 +140,11 @@ impl Inner {
     }
 
     fn refuse(self: &Arc<Self>, inbound: &Inbound) {
-        let Some(key) = inbound.conversation() else { return };
         metrics::counter!("hitchline_messages_refused_total").increment(1);
+        if let What::Slash(slash) = &inbound.what {
+            return self.respond(Some(slash.reply.clone()), words::QUEUE_FULL.to_owned());
+        }
+        let Some(key) = inbound.conversation() else { return };
         let (inner, user) = (self.clone(), inbound.author.user.clone());
         if !self.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert((key.clone(), user.clone()))
         {

@@ -211,13 +211,20 @@ impl Inner {
             }
         };
         let admitted = self.admit(&inbound);
-        match (inbound.what, admitted) {
+        match (&inbound.what, admitted) {
             (What::Message(message), Ok(admitted)) => {
-                let work = Work { seq, message, kind: inbound.channel_kind, admitted, intent: None };
+                let work = Work { seq, message: message.clone(), kind: inbound.channel_kind, admitted, intent: None };
                 self.handle_safely(key, line, work).await
             }
-            // Who wrote it may no longer.
-            _ => self.done(key, seq).await,
+            (What::Slash(slash), _) => {
+                let answered = AssertUnwindSafe(self.slash(key, seq, &inbound, slash)).catch_unwind().await;
+                let Ok(answered) = answered else { return self.done(key, seq).await };
+                answered
+            }
+            (_, denied) => {
+                tracing::info!(conversation = %key, seq, reason = ?denied.err(), "A stored message is passed over: its author may no longer");
+                self.done(key, seq).await
+            }
         }
     }
 

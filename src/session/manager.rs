@@ -21,19 +21,17 @@ use crate::domain::outgoing::{Body, Op, Owed};
 use crate::domain::ports::{Line, Render, SlackWrite};
 use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
-use crate::scope::{OnCrash, Scope};
-use crate::store::{Queued, Store, StoreError};
+use crate::scope::Scope;
+use crate::store::{Store, StoreError};
 
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
-use super::turn::Control;
+use super::turn::StopReason;
 use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const PRIVATE_ANSWERS: usize = 64;
-/// How many inbounds that a crash cut off are read at a time.
-const PAGE: usize = 64;
 /// How much of the first prompt describes a session.
 const DESCRIPTION: usize = 80;
 
@@ -123,10 +121,9 @@ impl Manager {
             tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
             self.0.close_interrupted(turn).await?;
         }
+        self.0.parts.store.drop_cut_off().await?;
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
-        let inner = self.0.clone();
-        self.0.parts.scope.spawn("cut off", OnCrash::Log, async move { inner.take_up_cut_off().await });
         Ok(())
     }
 
@@ -153,12 +150,13 @@ impl Manager {
         }
     }
 
-    /// Cancels every running turn and tells its conversation why.
+    /// Cancels every running turn, and every one that still begins, and tells its conversation why.
     pub fn interrupt(&self) {
-        for running in self.0.slots().running() {
+        let mut slots = self.0.slots();
+        slots.interrupting = true;
+        for running in slots.running() {
             tracing::info!(turn.id = %running.turn, "Interrupting a turn");
-            // A full queue of controls means that the turn is being stopped already.
-            let _stopping = running.controls.try_send(Control::Interrupt);
+            running.stop(StopReason::Interrupt);
         }
     }
 
@@ -219,31 +217,6 @@ impl Inner {
         match line {
             Line::Turn => &self.turns,
             Line::Command | Line::AtOnce => &self.commands,
-        }
-    }
-
-    /// Handles what was to be handled at once and was cut off.
-    async fn take_up_cut_off(self: &Arc<Self>) {
-        let mut after = 0;
-        loop {
-            let page = match self.parts.store.cut_off(after, PAGE).await {
-                Ok(page) if page.is_empty() => return,
-                Ok(page) => page,
-                Err(error) => {
-                    return tracing::error!(%error, "Clicks and slash commands that were cut off can't be read");
-                }
-            };
-            for Queued { seq, inbound } in page {
-                after = seq;
-                match inbound {
-                    // In a task of its own: its crash must not keep the others from being taken up, at each start anew.
-                    Ok(inbound) => drop(self.act(seq, inbound).await),
-                    Err(why) => {
-                        tracing::error!(seq, %why, "A stored click or command can't be read and is set aside in the inbox");
-                        let _next_time = self.parts.store.set_event_aside(seq).await;
-                    }
-                }
-            }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::backend::Session;
 use crate::domain::access::Admitted;
@@ -15,8 +15,10 @@ use crate::domain::ids::TurnId;
 use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 
-use super::turn::Control;
+use super::turn::{Controls, Press, StopReason};
 
+/// How many presses of a turn's buttons may wait for it. When it is full, a press is told to be stale.
+const PRESSES: usize = 16;
 /// How many answers of one line may be on their way to Slack before its next message is begun.
 const MOST_DELIVERING: usize = 4;
 
@@ -26,6 +28,8 @@ pub(super) struct Slots {
     by_key: HashMap<ConversationKey, Slot>,
     /// No turn starts any more; what comes stays in the store.
     pub(super) draining: bool,
+    /// Every turn is being cancelled, those that still begin too.
+    pub(super) interrupting: bool,
 }
 
 /// One conversation.
@@ -90,7 +94,27 @@ pub(super) struct Active {
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     pub(super) turn: TurnId,
-    pub(super) controls: mpsc::Sender<Control>,
+    stop: watch::Sender<Option<StopReason>>,
+    pub(super) presses: mpsc::Sender<Press>,
+}
+
+impl Running {
+    /// A turn that is about to run, and what it listens to.
+    pub(super) fn new(turn: TurnId) -> (Self, Controls) {
+        let (stop, stopped) = watch::channel(None);
+        let (presses, pressed) = mpsc::channel(PRESSES);
+        (Self { turn, stop, presses }, Controls { stop: stopped, presses: pressed })
+    }
+
+    /// Stops it; the first reason counts, except that an end outranks the others. Returns whether it still runs.
+    pub(super) fn stop(&self, why: StopReason) -> bool {
+        self.stop.send_if_modified(|reason| {
+            let counts = reason.is_none() || why == StopReason::End;
+            *reason = if counts { Some(why) } else { *reason };
+            counts
+        });
+        self.stop.receiver_count() > 0
+    }
 }
 
 impl Slots {

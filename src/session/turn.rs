@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
@@ -41,17 +41,31 @@ pub(super) struct Turn {
     pub(super) message: Ts,
 }
 
-/// What people, or our own stop, do to a running turn.
-#[derive(Debug)]
-pub(super) enum Control {
-    /// Stop it; the session stays.
+/// Why a running turn is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StopReason {
+    /// A person wants it; the session stays.
     Stop,
     /// Its session has been ended by a person.
     End,
     /// We are stopping.
     Interrupt,
-    /// An option of an approval was pressed.
-    Press(Press),
+}
+
+/// What a turn listens to, beside its agent.
+pub(super) struct Controls {
+    pub(super) stop: watch::Receiver<Option<StopReason>>,
+    pub(super) presses: mpsc::Receiver<Press>,
+}
+
+/// Waits for a reason to stop, or for a weightier one. Cancel safe.
+pub(super) async fn stopped(stop: &mut watch::Receiver<Option<StopReason>>) -> Cancelling {
+    while stop.changed().await.is_ok() {
+        if let Some(why) = *stop.borrow_and_update() {
+            return why.into();
+        }
+    }
+    std::future::pending().await
 }
 
 /// A press of an approval's button.
@@ -82,6 +96,16 @@ pub(super) enum Cancelling {
     TimedOut(BackendError),
 }
 
+impl From<StopReason> for Cancelling {
+    fn from(why: StopReason) -> Self {
+        match why {
+            StopReason::Stop => Self::Stopped,
+            StopReason::End => Self::Ended,
+            StopReason::Interrupt => Self::Interrupted,
+        }
+    }
+}
+
 /// A turn that runs.
 struct Live<'a> {
     turn: &'a Turn,
@@ -97,7 +121,8 @@ struct Live<'a> {
 
 /// What the loop woke up for.
 enum Woke {
-    Control(Control),
+    Stopped(Cancelling),
+    Pressed(Press),
     Event(Option<TurnEvent>),
     Reply(Worked),
     Card(ApprovalId, Fate),
@@ -109,7 +134,7 @@ pub(super) async fn run(
     turn: Turn,
     session: &Arc<dyn Session>,
     context_lost: bool,
-    mut controls: mpsc::Receiver<Control>,
+    mut controls: Controls,
 ) -> Finished {
     let stream = match turn.begin(session, &mut controls).await {
         Ok(stream) => stream,
@@ -133,48 +158,22 @@ pub(super) async fn run(
     }
     let outcome = live.run(stream, &mut controls).await;
     // Presses that come from now on are stale, and so are those that nobody has looked at.
-    controls.close();
-    while let Ok(control) = controls.try_recv() {
-        turn.inner.refuse_press(control);
+    controls.presses.close();
+    while let Ok(press) = controls.presses.try_recv() {
+        turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned());
     }
     live.finish(outcome).await
-}
-
-/// Waits until somebody stops a turn that has not begun.
-pub(super) async fn stopped(inner: &Arc<Inner>, controls: &mut mpsc::Receiver<Control>) -> Cancelling {
-    loop {
-        match controls.recv().await {
-            Some(Control::Stop) => return Cancelling::Stopped,
-            Some(Control::End) => return Cancelling::Ended,
-            Some(Control::Interrupt) => return Cancelling::Interrupted,
-            // Of an earlier turn.
-            Some(press @ Control::Press(_)) => inner.refuse_press(press),
-            None => return std::future::pending().await,
-        }
-    }
-}
-
-impl Inner {
-    fn refuse_press(self: &Arc<Self>, control: Control) {
-        if let Control::Press(press) = control {
-            self.respond(press.reply, words::STALE_BUTTON.to_owned());
-        }
-    }
 }
 
 impl Turn {
     /// Hands the prompt over. A session that does not take it in time, or is no longer to take it, is in an unknown state: it is
     /// released, and restored by the next message.
-    async fn begin(
-        &self,
-        session: &Arc<dyn Session>,
-        controls: &mut mpsc::Receiver<Control>,
-    ) -> Result<TurnStream, Finished> {
+    async fn begin(&self, session: &Arc<dyn Session>, controls: &mut Controls) -> Result<TurnStream, Finished> {
         let clock = &self.inner.parts.clock;
         let patience = self.inner.parts.policy.inactivity_timeout;
         let finished = tokio::select! {
             biased;
-            why = stopped(&self.inner, controls) => self.not_begun(why),
+            why = stopped(&mut controls.stop) => self.not_begun(why),
             taken = clock.timeout(patience, session.prompt(self.prompt.clone())) => match taken {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => return Err(self.not_started(error)),
@@ -201,21 +200,23 @@ impl Turn {
 }
 
 impl Live<'_> {
-    async fn run(&mut self, mut stream: TurnStream, controls: &mut mpsc::Receiver<Control>) -> Outcome {
+    async fn run(&mut self, mut stream: TurnStream, controls: &mut Controls) -> Outcome {
         loop {
             let timer = self.next_timer();
             let clock = &self.turn.inner.parts.clock;
             // People first, so that a flood of text can't delay a stop; then the agent, whose end makes cosmetic work superfluous.
             let woke = tokio::select! {
                 biased;
-                Some(control) = controls.recv() => Woke::Control(control),
+                why = stopped(&mut controls.stop) => Woke::Stopped(why),
+                Some(press) = controls.presses.recv() => Woke::Pressed(press),
                 event = stream.next() => Woke::Event(event),
                 Some((id, fate)) = self.cards.next() => Woke::Card(id, fate),
                 worked = self.reply.work() => Woke::Reply(worked),
                 () = clock.sleep_until(timer) => Woke::Time,
             };
             match woke {
-                Woke::Control(control) => self.on_control(control).await,
+                Woke::Stopped(why) => self.cancel(why).await,
+                Woke::Pressed(press) => self.press(press).await,
                 Woke::Event(Some(TurnEvent::Agent(event))) => self.on_event(event).await,
                 Woke::Event(Some(TurnEvent::End(outcome))) => return outcome,
                 Woke::Event(None) => return Outcome::Completed,
@@ -252,15 +253,6 @@ impl Live<'_> {
                 }
             }
             AgentEvent::Notice(text) => self.reply.push(Some("notice"), &format!("> {}", text.replace('\n', "\n> "))),
-        }
-    }
-
-    async fn on_control(&mut self, control: Control) {
-        match control {
-            Control::Stop => self.cancel(Cancelling::Stopped).await,
-            Control::End => self.cancel(Cancelling::Ended).await,
-            Control::Interrupt => self.cancel(Cancelling::Interrupted).await,
-            Control::Press(press) => self.press(press).await,
         }
     }
 

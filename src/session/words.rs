@@ -88,6 +88,10 @@ pub(super) fn no_thread(code: &str) -> String {
     format!("I could not open a thread here ({code}). Invite me to this channel, then try again.")
 }
 
+/// The same when it may work a little later.
+pub(super) const NO_THREAD_NOW: &str =
+    "Slack does not take my messages at the moment, so I could not open a thread here. Try again in a while.";
+
 /// How a session stands.
 pub(super) fn status(record: &SessionRecord, works: bool, waiting: usize) -> String {
     let doing = if works { "working" } else { "idle" };

@@ -95,17 +95,16 @@ impl Store {
         .await
     }
 
-    /// Puts another inbound in the place of one that is being handled, to wait in its conversation.
+    /// Puts another inbound in the place of one that is being handled, to wait for its turn in its conversation.
     pub async fn replace(&self, seq: i64, inbound: Inbound) -> Result<(), StoreError> {
         self.write(move |connection| {
-            let key = inbound.conversation();
+            let (key, body) = (inbound.queue(), to_json(&inbound)?);
             let sql = "UPDATE inbox SET state = 'queued', line = 'turn', team = ?2, channel = ?3, thread = ?4, version = ?5, \
                        body = ?6 WHERE seq = ?1";
-            let key = key.as_ref().map(|key| (key.team.as_str(), key.channel.as_str(), key.thread.as_str()));
-            let body = to_json(&inbound)?;
+            let (team, channel, thread) = (key.team.as_str(), key.channel.as_str(), key.thread.as_str());
             connection
                 .prepare_cached(sql)?
-                .execute(params![seq, key.map(|key| key.0), key.map(|key| key.1), key.map(|key| key.2), INBOUND_VERSION, body])
+                .execute(params![seq, team, channel, thread, INBOUND_VERSION, body])
                 .map(drop)
         })
         .await
@@ -159,29 +158,27 @@ impl Store {
         .await
     }
 
-    /// What was being handled at once when the process ended, after number `after`, at most `limit` of it. For start-up.
-    pub async fn cut_off(&self, after: i64, limit: usize) -> Result<Vec<Queued>, StoreError> {
-        self.read(move |connection| {
-            let sql = "SELECT seq, version, body FROM inbox \
-                       WHERE line = 'at_once' AND state = 'running' AND seq > ?1 ORDER BY seq LIMIT ?2";
-            let page = params![after, i64::try_from(limit).unwrap_or(i64::MAX)];
-            connection.prepare(sql)?.query_map(page, queued_row)?.collect()
+    /// Lets go of what was acting on a running turn when the process ended; there is no such turn any more. For start-up.
+    pub async fn drop_cut_off(&self) -> Result<(), StoreError> {
+        self.write(|connection| {
+            let sql = "UPDATE inbox SET state = 'done', body = NULL WHERE line = 'at_once' AND state = 'running'";
+            connection.execute(sql, []).map(drop)
         })
         .await
     }
 }
 
 fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::Result<Accepted> {
-    let conversation = accept.inbound.conversation();
-    if accept.keep.only_if_followed && !is_followed(connection, conversation.as_ref())? {
+    let key = accept.inbound.queue();
+    if accept.keep.only_if_followed && !is_followed(connection, &key)? {
         return Ok(Accepted::NotFollowed);
     }
     if !insert_keys(connection, &accept.inbound.keys, accept.now_ms)? {
         return Ok(Accepted::Duplicate);
     }
-    let state = state_of(connection, accept, conversation.as_ref())?;
+    let state = state_of(connection, accept, &key)?;
     let body = (state != "refused").then_some(body);
-    let seq = insert_event(connection, conversation.as_ref(), accept.keep.line, state, body, accept.now_ms)?;
+    let seq = insert_event(connection, &key, accept.keep.line, state, body, accept.now_ms)?;
     if let Some(intent) = &accept.keep.intent {
         begin(connection, intent, seq, accept.now_ms)?;
     }
@@ -189,11 +186,11 @@ fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::
 }
 
 /// The state in which an inbound is stored.
-fn state_of(connection: &Connection, accept: &Accept, key: Option<&ConversationKey>) -> rusqlite::Result<&'static str> {
+fn state_of(connection: &Connection, accept: &Accept, key: &ConversationKey) -> rusqlite::Result<&'static str> {
     if accept.keep.intent.is_some() || accept.keep.line == Line::AtOnce {
         return Ok("running");
     }
-    let waiting = key.map_or(Ok(0), |key| count_waiting(connection, key, accept.keep.line))?;
+    let waiting = count_waiting(connection, key, accept.keep.line)?;
     Ok(if waiting >= accept.queue_limit { "refused" } else { "queued" })
 }
 
@@ -235,25 +232,23 @@ fn insert_keys(connection: &Connection, keys: &[String], now_ms: i64) -> rusqlit
 
 fn insert_event(
     connection: &Connection,
-    conversation: Option<&ConversationKey>,
+    key: &ConversationKey,
     line: Line,
     state: &str,
     body: Option<&str>,
     now_ms: i64,
 ) -> rusqlite::Result<i64> {
-    let key = conversation.map(|key| (key.team.as_str(), key.channel.as_str(), key.thread.as_str()));
-    let key = (key.map(|key| key.0), key.map(|key| key.1), key.map(|key| key.2));
+    let (team, channel, thread) = (key.team.as_str(), key.channel.as_str(), key.thread.as_str());
     connection
         .prepare_cached(
             "INSERT INTO inbox (team, channel, thread, line, state, version, body, received_ms) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
-        .execute(params![key.0, key.1, key.2, name(line), state, INBOUND_VERSION, body, now_ms])?;
+        .execute(params![team, channel, thread, name(line), state, INBOUND_VERSION, body, now_ms])?;
     Ok(connection.last_insert_rowid())
 }
 
-fn is_followed(connection: &Connection, conversation: Option<&ConversationKey>) -> rusqlite::Result<bool> {
-    let Some(key) = conversation else { return Ok(false) };
+fn is_followed(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM session WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND status = 'active'")?
         .exists(params![key.team.as_str(), key.channel.as_str(), key.thread.as_str()])

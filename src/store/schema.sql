@@ -15,9 +15,9 @@ CREATE TABLE dedup (
 -- What people did, in the order in which it was committed.
 CREATE TABLE inbox (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
-    team        TEXT,
-    channel     TEXT,
-    thread      TEXT,
+    team        TEXT NOT NULL,
+    channel     TEXT NOT NULL,
+    thread      TEXT NOT NULL,      -- empty for a slash command, which stands in none
     line        TEXT NOT NULL CHECK (line IN ('turn', 'command', 'at_once')),
     state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'refused', 'dead')),
     version     INTEGER NOT NULL,   -- of the body's form

@@ -125,15 +125,15 @@ impl Foundation {
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
         housekeeping.refusals(outbox.refused(), self.readiness.clone());
+        self.outbox = Some(outbox.clone());
         outbox.recover().await?;
         let run_id = runs::begin(&self.store, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, surface.clone(), surface, run_id));
+        self.manager.send_replace(Some(manager.clone()));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
         let inbox = Inbox::new(self.store.clone(), Arc::new(manager.clone()), self.clock.clone(), queue_limit);
-        self.outbox = Some(outbox);
-        self.manager.send_replace(Some(manager));
         self.open_sockets(&me, &base, &app_token, &Arc::new(inbox));
         Ok(())
     }

@@ -6,7 +6,7 @@ use hitchline::domain::ids::{ApprovalId, Ts};
 use hitchline::domain::outgoing::{ApprovalCard, ApprovalState};
 use hitchline::domain::ports::WriteErrorKind;
 
-use super::agent::locked;
+use super::agent::{Act, locked};
 use super::people;
 use super::puppet::Puppet;
 use super::slack::Step;
@@ -187,4 +187,18 @@ async fn a_question_that_nobody_will_see_is_answered_with_no() {
     session.ends(Outcome::Completed);
     world.until_told(&thread, "Slack did not take the question").await;
     world.rest().await;
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_however_many_presses_wait() {
+    let asked = Asked::new().await;
+    // The agent does not take the decision, so that nobody else is heard meanwhile.
+    asked.session.set(|manners| manners.answer = Act::Hang);
+    for press in 0..20 {
+        asked.world.deliver(people::press("U1", &asked.thread, &asked.at, asked.card.id, 1, &press.to_string())).await;
+    }
+    asked.world.settle().await;
+    asked.world.reply("U1", &asked.thread, "stop").await;
+    asked.world.until_after(std::time::Duration::from_secs(20), || asked.world.agents.count("cancel") == 1).await;
+    assert!(!asked.world.slack.texts(&asked.thread).iter().any(|text| text.contains("Nothing is running")));
 }

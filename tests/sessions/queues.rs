@@ -2,7 +2,7 @@
 
 use hitchline::backend::Outcome;
 use hitchline::domain::ids::Ts;
-use hitchline::domain::ports::{Line, WriteErrorKind};
+use hitchline::domain::ports::{Intent, Line, WriteErrorKind};
 
 use super::agent::locked;
 use super::people;
@@ -49,6 +49,24 @@ async fn an_end_and_what_follows_it_keep_their_order() {
     world.until_told(&thread, "The session has ended").await;
     world.until_told(&thread, "anew").await;
     assert_eq!(world.agents.count("start"), 2);
+}
+
+// holds: S-6
+#[tokio::test]
+async fn an_end_takes_along_what_came_before_it_and_nothing_else() {
+    let world = World::new().await;
+    let thread = busy(&world, "first").await;
+    world.reply("U1", &thread, "before").await;
+    let before = world.store.next_in(&people::key(&thread), Line::Turn).await.unwrap().unwrap();
+    world.reply("U1", &thread, "after").await;
+    let session = world.store.session_in(&people::key(&thread)).await.unwrap().unwrap();
+    // The end was said between the two.
+    let ended = world.store.end_session(session.id, people::key(&thread), before.seq + 1).await.unwrap();
+    let left = world.store.next_in(&people::key(&thread), Line::Turn).await.unwrap().unwrap();
+    assert_eq!((ended, left.seq), (1, before.seq + 1));
+    // What an end took along while it was being taken up is not begun any more.
+    let intent = Intent::follow(session.id);
+    assert!(!world.store.begin_turn(intent, before.seq, 1).await.unwrap());
 }
 
 #[tokio::test]
@@ -148,17 +166,52 @@ async fn what_the_store_cannot_do_now_is_done_a_little_later() {
     assert_eq!(world.agents.count("prompt"), 2);
 }
 
+// holds: K-4, P-8
+#[tokio::test]
+async fn a_slash_command_that_we_could_not_carry_out_is_carried_out_after_the_restart() {
+    let before = World::new().await;
+    before.slack.fail(Step::Post, WriteErrorKind::Transient { uncertain: false });
+    before.deliver(people::slash("U1", "new fix it", "slash")).await;
+    before.until("the first attempt", || before.slack.count(Step::Post) == 1).await;
+    before.stop().await;
+    before.settle().await;
+    assert!(before.slack.everything().is_empty() && locked(&before.slack.responses).is_empty(), "{:?}", before.slack);
+    let after = before.after_power_cut().await;
+    after.prompted("fix it").await.ends(Outcome::Completed);
+    after.rest().await;
+    let roots = after.slack.everything().into_iter().filter(|shown| shown.ts == shown.thread).count();
+    assert_eq!((roots, after.agents.count("start")), (1, 1));
+}
+
 // holds: K-4
 #[tokio::test]
-async fn what_was_cut_off_before_it_was_answered_is_answered_after_the_restart() {
+async fn more_slash_commands_than_may_wait_in_a_channel_are_refused() {
+    let world = World::new().await;
+    world.slack.fail(Step::Post, WriteErrorKind::Transient { uncertain: false });
+    for n in 0..QUEUE_LIMIT + 10 {
+        world.deliver(people::slash("U1", "new", &n.to_string())).await;
+    }
+    world.until("ten refusals", || locked(&world.slack.responses).len() == 10).await;
+    assert!(locked(&world.slack.responses).iter().all(|(_, text)| text.contains("not taken")));
+    let opened = || world.agents.count("start") == 0 && world.mappings() as usize == QUEUE_LIMIT;
+    world.until_after(std::time::Duration::from_secs(9), opened).await;
+}
+
+// holds: S-6
+#[tokio::test]
+async fn a_stop_that_was_cut_off_stops_no_later_turn() {
     let before = World::new().await;
-    before.deliver(people::slash("U1", "help", "before")).await;
-    before.until("an answer", || locked(&before.slack.responses).len() == 1).await;
+    let thread = busy(&before, "first").await;
+    before.reply("U1", &thread, "second").await;
     before.settle().await;
-    let body = serde_json::to_string(&people::slash("U1", "help", "after")).unwrap();
-    let sql = "UPDATE inbox SET state = 'running', body = ?1";
-    assert_eq!(before.database().execute(sql, [body]).unwrap(), 1);
+    let stop = serde_json::to_string(&people::reply("U1", &thread, &before.ts(), "stop")).unwrap();
+    let sql = "INSERT INTO inbox (team, channel, thread, line, state, version, body, received_ms)
+               SELECT team, channel, thread, 'at_once', 'running', version, ?1, 1 FROM inbox LIMIT 1";
+    assert_eq!(before.database().execute(sql, [stop]).unwrap(), 1);
     let after = before.after_power_cut().await;
-    after.until("an answer", || !locked(&after.slack.responses).is_empty()).await;
-    assert_eq!(locked(&after.slack.responses)[0].0, "after");
+    let session = after.prompted("second").await;
+    after.settle().await;
+    assert_eq!(after.agents.count("cancel"), 0);
+    session.ends(Outcome::Completed);
+    after.rest().await;
 }

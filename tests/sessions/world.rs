@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) hand: Hand,
     pub(crate) slack: Arc<FakeSlack>,
     pub(crate) agents: Arc<Agents>,
+    scope: Scope,
     dir: TempDir,
     written: AtomicU32,
 }
@@ -73,11 +74,11 @@ impl World {
             render: Arc::new(Plain),
             backends: BTreeMap::from([("puppet".to_owned(), Arc::new(Shared(agents.clone())) as _)]),
             clock: clock.clone(),
-            scope,
+            scope: scope.clone(),
         });
         manager.recover().await.unwrap();
         let inbox = Inbox::new(store.clone(), Arc::new(manager.clone()), clock.clone(), QUEUE_LIMIT);
-        Self { store, inbox, outbox, manager, clock, hand, slack, agents, dir, written: AtomicU32::new(0) }
+        Self { store, inbox, outbox, manager, clock, hand, slack, agents, scope, dir, written: AtomicU32::new(0) }
     }
 
     /// A new process on what this one has on disk now, as if the power had been cut.
@@ -96,6 +97,13 @@ impl World {
     /// The database, for a look or a mishap.
     pub(crate) fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.dir.path().join("hitchline.db")).unwrap()
+    }
+
+    /// Begins to stop: nothing new is taken on, and what runs is interrupted.
+    pub(crate) async fn stop(&self) {
+        self.scope.finish().cancel();
+        let now = self.clock.now();
+        self.within(self.manager.drain(now, now)).await;
     }
 
     /// How many mappings are active, as they are on disk.
