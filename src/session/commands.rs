@@ -9,7 +9,7 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, UserId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, ReplyUrl, Slash, What};
 use crate::domain::outgoing::{Body, Place};
-use crate::domain::ports::{Line, WriteErrorKind};
+use crate::domain::ports::{Line, WriteError, WriteErrorKind};
 use crate::domain::session::SessionRecord;
 use crate::scope::OnCrash;
 
@@ -135,9 +135,21 @@ impl Inner {
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
         let Button::Approval { id, option } = click.button;
         let press = Press { id, option, by, reply: click.reply.clone() };
-        if running.is_none_or(|running| running.presses.try_send(press).is_err()) {
-            self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned());
+        match running.map(|running| running.presses.try_send(press)) {
+            Some(Ok(())) => {}
+            Some(Err(_settled_or_full)) => self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned()),
+            None => {
+                self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned());
+                self.close_card(key, &click.message);
+            }
         }
+    }
+
+    /// Takes the buttons off a question whose turn is over: a crash may have left them there.
+    fn close_card(self: &Arc<Self>, key: &ConversationKey, card: &Ts) {
+        let (slack, channel, card) = (self.parts.slack.clone(), key.channel.clone(), card.clone());
+        let closed = Body::Text(words::CLOSED_CARD.to_owned());
+        self.aside(async move { slack.update(&channel, &card, &closed).await });
     }
 
     /// Answers a slash command, for its author alone; `new` opens a thread.
@@ -214,12 +226,17 @@ impl Inner {
     /// Answers one person alone, at most once; nothing waits for it.
     pub(super) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: String) {
         let Some(to) = to else { return };
-        let Ok(place) = self.private_answers.clone().try_acquire_owned() else {
+        let slack = self.parts.slack.clone();
+        self.aside(async move { slack.respond(&to, &markdown).await });
+    }
+
+    /// Makes a call to Slack that nothing waits for, at most once; it is left out when too many are on their way.
+    fn aside(self: &Arc<Self>, call: impl Future<Output = Result<(), WriteError>> + Send + 'static) {
+        let Ok(place) = self.asides.clone().try_acquire_owned() else {
             return tracing::warn!("Too many private answers are on their way; one is left out");
         };
-        let inner = self.clone();
         self.parts.scope.spawn("private answer", OnCrash::Log, async move {
-            if let Err(error) = inner.parts.slack.respond(&to, &markdown).await {
+            if let Err(error) = call.await {
                 tracing::warn!(%error, "A private answer did not arrive");
             }
             drop(place);

@@ -31,7 +31,7 @@ use super::turn::StopReason;
 use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
-const PRIVATE_ANSWERS: usize = 64;
+const ASIDES: usize = 64;
 /// How much of the first prompt describes a session.
 const DESCRIPTION: usize = 80;
 
@@ -74,7 +74,7 @@ pub(super) struct Inner {
     turns: Queue,
     commands: Queue,
     /// Bounds the answers for one person alone.
-    pub(super) private_answers: Arc<Semaphore>,
+    pub(super) asides: Arc<Semaphore>,
     /// Who was just told that too many messages wait in a conversation.
     pub(super) refusals: Mutex<HashSet<(ConversationKey, UserId)>>,
     /// Strangers who were told that they may not prompt.
@@ -108,7 +108,7 @@ impl Manager {
             slots: Mutex::default(),
             turns: Queue::turns(),
             commands: Queue::commands(),
-            private_answers: Arc::new(Semaphore::new(PRIVATE_ANSWERS)),
+            asides: Arc::new(Semaphore::new(ASIDES)),
             refusals: Mutex::default(),
             told: Mutex::default(),
             rested: Notify::new(),

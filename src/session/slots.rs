@@ -102,8 +102,8 @@ impl Running {
     /// A turn that is about to run, and what it listens to.
     pub(super) fn new(turn: TurnId) -> (Self, Controls) {
         let (stop, stopped) = watch::channel(None);
-        let (presses, pressed) = mpsc::channel(PRESSES);
-        (Self { turn, stop, presses }, Controls { stop: stopped, presses: pressed })
+        let (presses, waiting) = mpsc::channel(PRESSES);
+        (Self { turn, stop, presses }, Controls { stop: stopped, presses: waiting })
     }
 
     /// Stops it; the first reason counts, except that an end outranks the others. Returns whether it still runs.

@@ -43,6 +43,8 @@ pub(super) const SESSION_EXISTS: &str =
 pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so the newest are not taken. Send them again when the agent has caught up.";
 /// A button whose question is settled.
 pub(super) const STALE_BUTTON: &str = "This has been settled already, or the session behind it is gone.";
+/// What becomes of a question that was left open.
+pub(super) const CLOSED_CARD: &str = "_This question is closed: the turn that asked it is over._";
 /// Thread commands given as a slash command.
 pub(super) const THREADS_ONLY: &str = "This works inside a session's thread, where Slack offers no slash commands: write it there with an exclamation mark, such as `!status`.";
 /// An agent's question that Slack will never show.

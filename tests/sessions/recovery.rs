@@ -2,6 +2,7 @@
 
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
+use hitchline::domain::agent::OptionKind;
 
 use super::agent::{Act, locked};
 use super::people;
@@ -106,4 +107,21 @@ async fn an_event_that_comes_again_after_a_restart_is_known() {
     after.deliver(event).await;
     after.rest().await;
     assert_eq!((after.agents.count("prompt"), after.slack.texts(&ts).len()), (0, 0));
+}
+
+// holds: K-5
+#[tokio::test]
+async fn a_question_that_a_crash_left_open_is_closed_by_a_press() {
+    let before = World::new().await;
+    let thread = before.mention("U1", "hello").await;
+    before.prompted("hello").await.asks("a", &[OptionKind::AllowOnce, OptionKind::RejectOnce]).await;
+    let (at, card) = before.card(&thread).await;
+    before.settle().await;
+    let after = before.after_power_cut().await;
+    after.until_told(&thread, "interrupted").await;
+    after.slack.remember(&before.slack);
+    after.deliver(people::press("U1", &thread, &at, card.id, 0, "late")).await;
+    after.until_told(&thread, "This question is closed").await;
+    assert!(after.slack.cards(&thread).is_empty());
+    assert!(locked(&after.slack.responses)[0].1.contains("settled already"));
 }

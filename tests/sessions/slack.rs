@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use hitchline::domain::conversation::ConversationKey;
@@ -11,6 +12,9 @@ use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
 use hitchline::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 
 use super::agent::locked;
+
+/// Time stamps differ even between two of these, for they may stand for the same workspace.
+static MADE: AtomicU32 = AtomicU32::new(1);
 
 /// How many characters one message takes.
 pub(crate) const PART: usize = 1_000;
@@ -41,7 +45,6 @@ pub(crate) struct Shown {
 #[derive(Debug, Default)]
 pub(crate) struct FakeSlack {
     shown: Mutex<Vec<Shown>>,
-    made: Mutex<u32>,
     faults: Mutex<VecDeque<(Step, WriteErrorKind)>>,
     /// What was said to one person alone.
     pub(crate) whispers: Mutex<Vec<(UserId, String)>>,
@@ -66,6 +69,11 @@ impl FakeSlack {
     /// Lets the next call of this kind fail; again for the one after it.
     pub(crate) fn fail(&self, step: Step, kind: WriteErrorKind) {
         locked(&self.faults).push_back((step, kind));
+    }
+
+    /// Shows all that another one shows: it is the same workspace.
+    pub(crate) fn remember(&self, other: &Self) {
+        locked(&self.shown).extend(other.everything());
     }
 
     /// What stands in a thread, in its order.
@@ -133,8 +141,7 @@ impl FakeSlack {
 
     /// Without a thread it begins one.
     fn show(&self, thread: Option<Ts>, body: Body, key: Option<OwedId>, streams: bool) -> Ts {
-        let mut made = locked(&self.made);
-        *made += 1;
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
         let ts = Ts::from(format!("9000.{made:06}"));
         let thread = thread.unwrap_or_else(|| ts.clone());
         locked(&self.shown).push(Shown { ts: ts.clone(), thread, body, key, streams });
