@@ -184,9 +184,9 @@ uuid_id!(
     new_v4
 );
 uuid_id!(
-    /// Something owed to Slack; also the delivery key in the message's metadata.
+    /// Something owed to Slack; also the delivery key in the message's metadata. In order of time.
     OwedId,
-    new_v4
+    now_v7
 );
 
 impl SessionId {

@@ -1,4 +1,7 @@
 //! What is on its way in each conversation, and what comes next there. Nothing here waits.
+//!
+//! A lane begins in memory. It *spills* when that would take too much, or when its first row fails for now: from then on its rows are
+//! in the store alone, and are read back one by one. It lasts until the store has nothing more for it; the next one begins in memory.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,25 +9,44 @@ use std::time::Instant;
 
 use super::Delivery;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::outgoing::Owed;
-use crate::store::Stretch;
+use crate::domain::ids::OwedId;
+use crate::domain::outgoing::{Body, Op, Owed};
+
+/// How many bytes of rows all lanes hold together; a lane that would need more spills.
+pub(super) const IN_MEMORY: usize = 16 << 20;
+/// What a row takes besides its text, in bytes, roughly.
+const ROW: usize = 512;
 
 /// The lanes that are open, by conversation.
 #[derive(Default)]
 pub(super) struct Lanes {
     open: HashMap<ConversationKey, Lane>,
-    /// Where rows of an earlier process may be that no lane has taken up yet; a lane that is opened meanwhile begins there.
-    backlog: Option<Stretch>,
+    /// The bytes of all rows in memory.
+    held: usize,
+    /// Whether an earlier process may have left rows that no lane has taken up yet; a lane that is opened meanwhile begins in the store.
+    backlog: bool,
+    /// Younger than any row that a lane which is gone has read back. A row may be read back and delivered between its commit and its
+    /// sending; whether it was, only the store knows then.
+    read_back: Option<OwedId>,
 }
 
 /// A conversation in which something is owed.
+#[derive(Default)]
 struct Lane {
-    /// Where rows of an earlier process are, read one by one; they come first.
-    earlier: Option<Stretch>,
-    /// What this process owes.
+    /// What is in memory; it comes first.
     rows: VecDeque<Item>,
+    /// Where the others are, once the lane has spilled.
+    stored: Option<Stored>,
     /// What its first row waits for, between two attempts.
     rest: Option<Rest>,
+}
+
+/// The part of a lane that is in the store alone.
+struct Stored {
+    /// Everything up to this place has been read back.
+    after: i64,
+    /// Whether there may be something behind it.
+    more: bool,
 }
 
 /// What a row waits for.
@@ -44,26 +66,34 @@ pub(super) struct Item {
 
 /// What a lane does next.
 pub(super) enum Next {
-    /// Look for a row of an earlier process.
-    Earlier(Stretch),
     /// Deliver this row.
     Row(Arc<Owed>),
+    /// Look in the store for a row behind this place.
+    Stored(i64),
+}
+
+/// What became of rows that were put into a lane.
+pub(super) struct Pushed {
+    /// Whether a lane was opened for them, which wants a task then.
+    pub(super) opened: bool,
+    /// Those that stay in the store alone. Whoever waits for them is to be told outside of the lock.
+    pub(super) kept: VecDeque<Item>,
 }
 
 impl Lanes {
-    /// Notes where an earlier process left rows.
-    pub(super) fn begin_recovery(&mut self, backlog: Stretch) {
-        self.backlog = Some(backlog);
+    /// An earlier process left rows.
+    pub(super) fn begin_recovery(&mut self) {
+        self.backlog = true;
     }
 
     /// Each conversation with rows of an earlier process has a lane, or had one.
     pub(super) fn end_recovery(&mut self) {
-        self.backlog = None;
+        self.backlog = false;
     }
 
-    /// How many lanes still deliver what an earlier process left.
-    pub(super) fn recovering(&self) -> usize {
-        self.open.values().filter(|lane| lane.earlier.is_some()).count()
+    /// How many lanes read their rows back, those that wait for another attempt not counted: they hold none.
+    pub(super) fn reading_back(&self) -> usize {
+        self.open.values().filter(|lane| lane.stored.is_some() && lane.rest.is_none()).count()
     }
 
     /// How many lanes are open.
@@ -71,14 +101,40 @@ impl Lanes {
         self.open.len()
     }
 
-    /// Puts `rows` behind what is owed to `conversation`. Returns whether a lane was opened for them, which wants a task then.
-    pub(super) fn push(&mut self, conversation: &ConversationKey, rows: VecDeque<Item>) -> bool {
-        if let Some(lane) = self.open.get_mut(conversation) {
-            lane.rows.extend(rows);
-            return false;
+    /// About how many bytes are in memory.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Puts `rows`, which are committed, behind what is owed to `conversation`.
+    pub(super) fn push(&mut self, conversation: &ConversationKey, rows: VecDeque<Item>) -> Pushed {
+        let opened = !self.is_open(conversation);
+        let fits = self.held + size(&rows) <= IN_MEMORY;
+        let unread = rows.iter().all(|item| Some(item.owed.id) > self.read_back);
+        let lane = self.open.entry(conversation.clone()).or_default();
+        let mut kept = VecDeque::new();
+        if lane.stored.is_none() && (self.backlog || !fits || !unread) {
+            // The first one may be on its way already.
+            kept = lane.spill(1);
+            self.held -= size(&kept);
         }
-        self.open.insert(conversation.clone(), Lane { earlier: self.backlog, rows, rest: None });
-        true
+        if let Some(stored) = &mut lane.stored {
+            stored.more = true;
+            kept.extend(rows);
+        } else {
+            self.held += size(&rows);
+            lane.rows.extend(rows);
+        }
+        Pushed { opened, kept }
+    }
+
+    /// Takes all rows of `conversation` out of the memory; they are read back from the store. Whoever waits for them is to be told
+    /// outside of the lock.
+    pub(super) fn spill(&mut self, conversation: &ConversationKey) -> VecDeque<Item> {
+        let spilled = self.open.get_mut(conversation).map_or_else(VecDeque::new, |lane| lane.spill(0));
+        self.held -= size(&spilled);
+        spilled
     }
 
     /// Whether a lane is open for `conversation`.
@@ -88,7 +144,7 @@ impl Lanes {
 
     /// Whether nothing is owed to `conversation`, neither here nor in the backlog.
     pub(super) fn is_settled(&self, conversation: &ConversationKey) -> bool {
-        self.backlog.is_none() && !self.is_open(conversation)
+        !self.backlog && !self.is_open(conversation)
     }
 
     /// Notes what the first row of `conversation` waits for.
@@ -111,24 +167,60 @@ impl Lanes {
     /// What the lane of `conversation` does next. Without anything the lane is gone, in the same moment: a row that comes later opens
     /// a new one.
     pub(super) fn next(&mut self, conversation: &ConversationKey) -> Option<Next> {
-        let lane = self.open.get(conversation)?;
-        let row = || lane.rows.front().map(|item| Next::Row(item.owed.clone()));
-        let next = lane.earlier.map(Next::Earlier).or_else(row);
-        if next.is_none() {
-            self.open.remove(conversation);
+        let lane = self.open.get_mut(conversation)?;
+        if let Some(item) = lane.rows.front() {
+            return Some(Next::Row(item.owed.clone()));
         }
-        next
+        match &mut lane.stored {
+            Some(stored) if stored.more => {
+                // Before the look, so that what is sent during it is looked for again.
+                stored.more = false;
+                return Some(Next::Stored(stored.after));
+            }
+            Some(_) => self.read_back = Some(OwedId::new()),
+            None => {}
+        }
+        self.open.remove(conversation);
+        None
     }
 
-    /// Notes where the rest of what an earlier process left is.
-    pub(super) fn passed(&mut self, conversation: &ConversationKey, rest: Option<Stretch>) {
+    /// The row at `pos` was read back and is settled; there may be another one behind it.
+    pub(super) fn passed(&mut self, conversation: &ConversationKey, pos: i64) {
         if let Some(lane) = self.open.get_mut(conversation) {
-            lane.earlier = rest;
+            lane.stored = Some(Stored { after: pos, more: true });
         }
     }
 
-    /// Takes the first row out of its lane. Whoever waits for it is to be told outside of the lock.
+    /// Takes the first row out of its lane, unless that has spilled with it. Whoever waits for it is to be told outside of the lock.
     pub(super) fn pop(&mut self, conversation: &ConversationKey) -> Option<Item> {
-        self.open.get_mut(conversation)?.rows.pop_front()
+        let item = self.open.get_mut(conversation)?.rows.pop_front()?;
+        self.held -= item.size();
+        Some(item)
     }
+}
+
+impl Lane {
+    /// Goes on in the store behind the first `stay` rows in memory. Returns the others.
+    fn spill(&mut self, stay: usize) -> VecDeque<Item> {
+        self.stored.get_or_insert(Stored { after: 0, more: true });
+        self.rows.split_off(stay.min(self.rows.len()))
+    }
+}
+
+impl Item {
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        let text = match &self.owed.op {
+            Op::Post(body) | Op::Finish { body, .. } | Op::Revise { body, .. } => match body {
+                Body::Text(text) => text.len(),
+                Body::Approval(card) => card.title.len() + card.detail.as_ref().map_or(0, String::len),
+            },
+            Op::Delete { .. } => 0,
+        };
+        ROW + text
+    }
+}
+
+fn size(rows: &VecDeque<Item>) -> usize {
+    rows.iter().map(Item::size).sum()
 }

@@ -1,31 +1,33 @@
 //! What is owed to Slack, delivered in order.
 //!
 //! Rows are committed before they come here. Each conversation has a lane that holds its order; a lane has a task only while
-//! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits, and whoever sent it may
-//! wait with it, so that what is in memory stays bounded. What an earlier process left stays in the store until its turn comes.
+//! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits. Whoever sent it may wait
+//! with it, as long as it is in memory: what can't be sent at once, is too much, or was left by an earlier process stays in the store
+//! until its turn comes.
 
 mod courier;
 mod gate;
 mod lanes;
+mod read_back;
 mod recovery;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
-use crate::store::{Store, StoreError, Stretch};
+use crate::store::{Store, StoreError};
 
 use courier::{Courier, Stopping};
 use gate::Gate;
-use lanes::{Item, Lanes, Next, Rest};
+use lanes::{Item, Lanes, Next, Pushed, Rest};
+use read_back::Hand;
 
 /// The outbox; cheap to clone.
 #[derive(Clone)]
@@ -38,23 +40,27 @@ struct Inner {
     scope: Scope,
     gate: Gate,
     lanes: Mutex<Lanes>,
-    /// Told whenever a lane has become empty, rests, or has delivered something that an earlier process left.
+    /// A place for each row that was read back from the store and is in memory.
+    places: Semaphore,
+    /// Told whenever a lane has become empty, rests, or has delivered something from the store.
     changed: Notify,
 }
 
 /// Rows that were sent together, and whoever waits for them.
 struct Delivery {
-    /// Whether one of them can never be delivered.
-    dead: AtomicBool,
+    /// The worst fate of those that are settled.
+    worst: Mutex<Fate>,
     /// Told when all of them are settled.
     waiter: oneshot::Sender<Fate>,
 }
 
-/// What became of rows that were sent together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of rows that were sent together; the worst comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     /// Slack has taken each of them.
     Sent,
+    /// At least one of them stays owed in the store and is delivered later; what becomes of it nobody is told any more.
+    Kept,
     /// At least one of them can never be delivered.
     Dead,
 }
@@ -69,7 +75,8 @@ impl Outbox {
     /// An outbox with nothing in it; [`Outbox::recover`] takes up what is in the store.
     pub fn new(store: Store, slack: Arc<dyn SlackWrite>, clock: Clock, scope: Scope) -> Self {
         let (gate, lanes, changed) = (Gate::new(), Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, changed }))
+        let places = Semaphore::new(read_back::AT_ONCE);
+        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, places, changed }))
     }
 
     /// Slack's word for a token that it does not take, as long as that lasts; nothing is sent meanwhile.
@@ -77,12 +84,13 @@ impl Outbox {
         self.0.gate.watch()
     }
 
-    /// Begins to take up what was still owed when the last process ended. Before anything new is committed: what is newer counts as
-    /// sent by this process.
+    /// Begins to take up what was still owed when the last process ended. Before anything new is sent, so that it comes behind that.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        let Some(upto) = self.0.store.last_owed().await? else { return Ok(()) };
+        if self.0.store.last_owed().await?.is_none() {
+            return Ok(());
+        }
         tracing::info!("Taking up what was still owed to Slack");
-        self.lanes().begin_recovery(Stretch { after: 0, upto });
+        self.lanes().begin_recovery();
         let outbox = self.clone();
         self.0.scope.spawn("outbox recovery", OnCrash::Stop, async move {
             // From then on nothing is taken up: it stays in the store.
@@ -94,11 +102,11 @@ impl Outbox {
 
     /// Delivers rows that are committed, after everything that their conversation was owed before.
     ///
-    /// The future that it returns says what became of them once each has been sent or can never be, and never ends when we stop
-    /// first; nobody has to await it.
+    /// The future that it returns says what became of them once each has been sent, can never be, or is only in the store; it never
+    /// ends when we stop first. Nobody has to await it.
     pub fn send(&self, owed: Vec<Owed>) -> impl Future<Output = Fate> + Send + use<> {
         let (waiter, fate) = oneshot::channel();
-        self.enqueue(owed, Arc::new(Delivery { dead: AtomicBool::new(false), waiter }));
+        self.enqueue(owed, Arc::new(Delivery { worst: Mutex::new(Fate::Sent), waiter }));
         async move {
             match fate.await {
                 Ok(fate) => fate,
@@ -118,7 +126,9 @@ impl Outbox {
     }
 
     fn push(&self, conversation: ConversationKey, rows: VecDeque<Item>) {
-        if self.lanes().push(&conversation, rows) {
+        let Pushed { opened, kept } = self.lanes().push(&conversation, rows);
+        release(kept);
+        if opened {
             let outbox = self.clone();
             self.0.scope.spawn("outbox lane", OnCrash::Log, async move {
                 // When we are stopping, the rows stay in the store, and the lane as it is.
@@ -162,16 +172,17 @@ impl Outbox {
             let next = self.lanes().next(conversation);
             match next {
                 Some(Next::Row(owed)) => {
-                    let fate = Courier::new(&self.0, &owed).deliver().await?;
+                    let fate = Courier::new(&self.0, conversation, owed.id).deliver(Hand::of_lane(owed)).await?;
                     let settled = self.lanes().pop(conversation);
                     if let Some(item) = settled {
                         item.delivery.settle(fate);
                     }
                 }
-                Some(Next::Earlier(stretch)) => {
-                    let rest = self.0.deliver_earlier(conversation, stretch).await?;
-                    self.lanes().passed(conversation, rest);
-                    self.0.changed.notify_waiters();
+                Some(Next::Stored(after)) => {
+                    if let Some(pos) = self.0.deliver_stored(conversation, after).await? {
+                        self.lanes().passed(conversation, pos);
+                        self.0.changed.notify_waiters();
+                    }
                 }
                 None => {
                     self.0.changed.notify_waiters();
@@ -188,7 +199,13 @@ impl Outbox {
 
 impl Inner {
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves what `conversation` is owed to the store.
+    fn spill(&self, conversation: &ConversationKey) {
+        let spilled = self.lanes().spill(conversation);
+        release(spilled);
     }
 
     /// Waits with the first row of `conversation`, and says so, unless we are stopping.
@@ -209,14 +226,22 @@ impl Inner {
 impl Delivery {
     /// One of its rows is settled; the last one tells the waiter.
     fn settle(self: Arc<Self>, fate: Fate) {
-        if fate == Fate::Dead {
-            self.dead.store(true, Ordering::Relaxed);
+        {
+            let mut worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner);
+            *worst = fate.max(*worst);
         }
-        if let Some(Self { dead, waiter }) = Arc::into_inner(self) {
-            let fate = if dead.into_inner() { Fate::Dead } else { Fate::Sent };
+        if let Some(Self { worst, waiter }) = Arc::into_inner(self) {
+            let fate = worst.into_inner().unwrap_or_else(PoisonError::into_inner);
             // Nobody has to wait.
             let _unheard = waiter.send(fate);
         }
+    }
+}
+
+/// Tells whoever waits for these rows that they stay in the store.
+fn release(kept: VecDeque<Item>) {
+    for item in kept {
+        item.delivery.settle(Fate::Kept);
     }
 }
 

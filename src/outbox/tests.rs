@@ -1,5 +1,5 @@
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ struct Script {
     found: Mutex<VecDeque<Option<Ts>>>,
     /// How many calls crash.
     crashes: AtomicUsize,
+    /// Whether posts wait on their way.
+    slow: watch::Sender<bool>,
 }
 
 impl Script {
@@ -61,7 +63,10 @@ fn text(body: &Body) -> &str {
 #[async_trait]
 impl SlackWrite for Script {
     async fn post(&self, _: &Place, body: &Body, _: OwedId) -> Result<Ts, WriteError> {
-        self.call(format!("post {}", text(body))).map(|()| Ts::from("5.5"))
+        let posted = self.call(format!("post {}", text(body))).map(|()| Ts::from("5.5"));
+        let mut slow = self.slow.subscribe();
+        let _through = slow.wait_for(|slow| !slow).await;
+        posted
     }
     async fn update(&self, _: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
         self.call(format!("update {ts} {}", text(body)))
@@ -126,14 +131,24 @@ fn post(text: &str) -> Owed {
 }
 
 impl Fixture {
+    /// Commits and sends `rows`.
+    async fn send(&self, rows: Vec<Owed>) -> impl Future<Output = Fate> + use<> {
+        self.store.owe(rows.clone(), None, 0).await.unwrap();
+        self.outbox.send(rows)
+    }
+
     /// Commits and sends `rows`, turns the clock until all are settled, and returns Slack's calls.
     async fn deliver(&self, rows: Vec<Owed>) -> Vec<String> {
-        self.store.owe(rows.clone(), None, 0).await.unwrap();
-        let _nobody_waits = self.outbox.send(rows);
+        let _nobody_waits = self.send(rows).await;
+        self.settle().await
+    }
+
+    /// Turns the clock until all are settled, and returns Slack's calls.
+    async fn settle(&self) -> Vec<String> {
         let key = key();
         let settled = self.outbox.settled(&key);
         tokio::pin!(settled);
-        for _ in 0..1_000 {
+        for _ in 0..10_000 {
             if futures_util::poll!(settled.as_mut()).is_ready() {
                 return self.slack.calls();
             }
@@ -166,8 +181,7 @@ async fn a_row_that_fails_for_now_holds_back_the_ones_behind_it() {
 async fn a_row_that_can_never_be_sent_makes_way() {
     let fixture = fixture(&[WriteErrorKind::Permanent]);
     assert_eq!(fixture.deliver(vec![post("a"), post("b")]).await, ["post a", "post b"]);
-    let all = Stretch { after: 0, upto: i64::MAX };
-    assert_eq!(fixture.store.next_owed(key(), all).await.unwrap(), None);
+    assert_eq!(fixture.store.next_owed(key(), 0).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -199,10 +213,7 @@ async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
     let _nobody_waits = first.outbox.send(vec![row.clone()]);
     first.scope.stop().cancel();
     first.scope.wait().await;
-    assert_eq!(
-        first.store.next_owed(key(), Stretch { after: 0, upto: i64::MAX }).await.unwrap().unwrap().owed,
-        Ok(row)
-    );
+    assert_eq!(first.store.next_owed(key(), 0).await.unwrap().unwrap().owed, Ok(row));
     let again = Outbox::new(first.store.clone(), first.slack.clone(), Clock::system(), Scope::new());
     again.recover().await.unwrap();
     again.settled(&key()).await;
@@ -229,15 +240,16 @@ async fn a_row_that_comes_as_its_lane_ends_is_sent_once() {
 
 #[tokio::test]
 async fn whoever_sends_can_wait_until_all_of_it_is_settled() {
-    let fixture = fixture(&[WriteErrorKind::Auth]);
+    let fixture = fixture(&[]);
+    fixture.slack.slow.send_replace(true);
     let mut delivered = std::pin::pin!(fixture.outbox.send(vec![post("a"), post("b")]));
-    assert!(futures_util::poll!(delivered.as_mut()).is_pending());
-    while fixture.slack.count() < 3 {
-        fixture.hand.advance(Duration::from_secs(1));
+    while fixture.slack.count() < 1 {
         tokio::task::yield_now().await;
     }
+    assert!(futures_util::poll!(delivered.as_mut()).is_pending());
+    fixture.slack.slow.send_replace(false);
     assert_eq!(delivered.await, Fate::Sent);
-    assert_eq!(fixture.slack.calls(), ["post a", "post a", "post b"]);
+    assert_eq!(fixture.slack.calls(), ["post a", "post b"]);
 }
 
 #[tokio::test]
@@ -282,32 +294,44 @@ async fn an_earlier_backlog_stays_in_the_store_until_its_turn_comes() {
         let row = |text: &str| Owed { conversation: conversation(n), ..post(&format!("{n} {text}")) };
         fixture.store.owe(vec![row("a"), row("b")], None, 0).await.unwrap();
     }
-    fixture.slack.away.store(true, Ordering::Relaxed);
+    fixture.slack.slow.send_replace(true);
     fixture.outbox.recover().await.unwrap();
-    // The last one is not taken up by itself while Slack is away; what is new to it comes behind what is old.
+    // The last one is not taken up by itself while posts are slow; what is new to it comes behind what is old.
     let new = Owed { conversation: conversation(CONVERSATIONS - 1), ..post("599 new") };
-    fixture.store.owe(vec![new.clone()], None, 0).await.unwrap();
-    let mut delivered = std::pin::pin!(fixture.outbox.send(vec![new]));
-    while fixture.slack.count() < 257 {
-        assert!(futures_util::poll!(delivered.as_mut()).is_pending());
+    assert_eq!(fixture.send(vec![new]).await.await, Fate::Kept);
+    while fixture.slack.count() < read_back::AT_ONCE {
         tokio::task::yield_now().await;
     }
     fixture.store.probe().await.unwrap();
-    let in_memory = |lanes: &Lanes| (lanes.len(), lanes.recovering());
-    assert_eq!(in_memory(&fixture.outbox.lanes()), (257, 257), "the others wait in the store");
-    fixture.slack.away.store(false, Ordering::Relaxed);
-    fixture.slack.calls.lock().unwrap().clear();
+    assert_eq!(fixture.slack.count(), read_back::AT_ONCE, "the others wait in the store");
+    fixture.slack.slow.send_replace(false);
     while fixture.slack.count() < 2 * CONVERSATIONS + 1 {
-        fixture.hand.advance(Duration::from_secs(1));
         tokio::task::yield_now().await;
     }
-    assert_eq!(delivered.await, Fate::Sent);
     let mut calls = fixture.slack.calls();
     let of_the_last: Vec<_> = calls.iter().filter(|call| call.starts_with("post 599")).cloned().collect();
     assert_eq!(of_the_last, ["post 599 a", "post 599 b", "post 599 new"]);
     calls.sort();
     calls.dedup();
     assert_eq!(calls.len(), 2 * CONVERSATIONS + 1, "each was sent once");
+}
+
+#[tokio::test]
+async fn conversations_that_fail_do_not_hold_back_the_others_of_the_backlog() {
+    const CONVERSATIONS: usize = 600;
+    let fixture = fixture(&[]);
+    for n in 0..CONVERSATIONS {
+        let conversation = ConversationKey { thread: format!("{n}.0").into(), ..key() };
+        fixture.store.owe(vec![Owed { conversation, ..post("a") }], None, 0).await.unwrap();
+    }
+    fixture.slack.away.store(true, Ordering::Relaxed);
+    fixture.outbox.recover().await.unwrap();
+    let tried = async {
+        while fixture.slack.count() < CONVERSATIONS {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), tried).await.expect("some were never tried");
 }
 
 #[tokio::test]
@@ -327,12 +351,14 @@ async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
     assert_eq!(*refused.borrow(), None);
     let row =
         |n: usize| Owed { conversation: ConversationKey { thread: format!("{n}.0").into(), ..key() }, ..post("a") };
-    let first = fixture.outbox.send(vec![row(0)]);
+    let first = fixture.send(vec![row(0)]).await;
     while refused.borrow().is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(refused.borrow().as_deref(), Some("scripted"));
-    let others: Vec<_> = (1..CONVERSATIONS).map(|n| fixture.outbox.send(vec![row(n)])).collect();
+    for n in 1..CONVERSATIONS {
+        let _nobody_waits = fixture.send(vec![row(n)]).await;
+    }
     for asked in 1..12 {
         assert_eq!(fixture.slack.count(), asked);
         // Whatever the delay is, it is over then; and it is there.
@@ -345,12 +371,12 @@ async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
         }
     }
     fixture.hand.advance(Duration::from_mins(1));
-    assert_eq!(first.await, Fate::Sent);
-    for other in others {
-        assert_eq!(other.await, Fate::Sent);
+    assert_eq!(first.await, Fate::Kept);
+    while fixture.slack.count() < 12 + CONVERSATIONS {
+        fixture.hand.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
     }
     assert_eq!((*refused.borrow()).clone(), None);
-    assert_eq!(fixture.slack.count(), 12 + CONVERSATIONS);
 }
 
 #[tokio::test]
@@ -386,6 +412,52 @@ async fn a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
 }
 
 #[tokio::test]
+async fn a_post_that_is_never_answered_is_repeated_twice_and_then_given_up() {
+    let may_not_look = fixture(&[LOST, WriteErrorKind::Permanent].repeat(3));
+    let row = post("a");
+    let calls = may_not_look.deliver(vec![row.clone(), post("b")]).await;
+    assert_eq!(calls, ["post a", "look back", "post a", "look back", "post a", "look back", "post b"]);
+    let (state, error, _) = may_not_look.store.row(row.id).await;
+    assert_eq!(state, "dead");
+    assert!(error.unwrap().contains("may have been posted already"));
+}
+
+#[tokio::test]
+async fn a_row_that_fails_for_a_day_is_given_up() {
+    let fixture = fixture(&[]);
+    fixture.slack.away.store(true, Ordering::Relaxed);
+    let row = post("a");
+    let kept = fixture.send(vec![row.clone(), post("b")]).await;
+    assert_eq!(kept.await, Fate::Kept);
+    let hours = async {
+        let mut minutes = 0;
+        while !fixture.slack.calls().contains(&"post b".to_owned()) {
+            fixture.hand.advance(Duration::from_mins(1));
+            minutes += 1;
+            tokio::task::yield_now().await;
+            fixture.store.probe().await.unwrap();
+        }
+        minutes / 60
+    };
+    assert!(hours.await >= 24);
+    let (state, error, _) = fixture.store.row(row.id).await;
+    assert_eq!((state.as_str(), error.as_deref()), ("dead", Some("it has failed for 24 hours: test: away")));
+}
+
+#[tokio::test]
+async fn a_row_is_not_given_up_because_the_token_was_refused_for_long() {
+    let away = WriteErrorKind::Transient { uncertain: false };
+    let fixture = fixture(&[away, WriteErrorKind::Auth, away]);
+    let _kept = fixture.send(vec![post("a")]).await;
+    while fixture.slack.count() < 2 {
+        fixture.hand.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    fixture.hand.advance(Duration::from_hours(48));
+    assert_eq!(fixture.settle().await, ["post a"; 4]);
+}
+
+#[tokio::test]
 async fn only_a_post_is_looked_for() {
     let finish = || owed(Op::Finish { ts: "2.2".into(), body: Body::Text("z".into()) });
     let ended = fixture(&[LOST]);
@@ -401,8 +473,8 @@ async fn a_flush_does_not_wait_for_what_is_not_tried_again_in_time() {
     let fixture = fixture(&[WriteErrorKind::Rate { after_ms: 60_000 }, WriteErrorKind::Rate { after_ms: 2_000 }]);
     let row =
         |n: usize| Owed { conversation: ConversationKey { thread: format!("{n}.0").into(), ..key() }, ..post("a") };
-    let _late = fixture.outbox.send(vec![row(1)]);
-    let _in_time = fixture.outbox.send(vec![row(2)]);
+    let _late = fixture.send(vec![row(1)]).await;
+    let _in_time = fixture.send(vec![row(2)]).await;
     while fixture.slack.count() < 2 {
         tokio::task::yield_now().await;
     }
@@ -417,8 +489,10 @@ async fn a_flush_does_not_wait_for_what_is_not_tried_again_in_time() {
 #[tokio::test]
 async fn a_flush_does_not_wait_for_a_token_to_become_valid() {
     let fixture = fixture(&[WriteErrorKind::Auth, WriteErrorKind::Auth]);
-    let _refused = fixture.outbox.send(vec![post("a")]);
+    let _refused = fixture.send(vec![post("a")]).await;
     let deadline = fixture.outbox.0.clock.now() + Duration::from_secs(6);
     assert_eq!(fixture.outbox.flush(deadline).await, 1);
     assert_eq!(fixture.slack.count(), 1);
 }
+
+mod spill;

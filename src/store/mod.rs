@@ -24,7 +24,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use events::{Accept, Accepted, Queued, Unreadable};
-pub use outbox::{Pending, Stretch};
+pub use outbox::Pending;
 pub use turns::{Interrupted, TurnEnd};
 pub use writer::Slot;
 

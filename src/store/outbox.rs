@@ -104,32 +104,28 @@ impl Store {
         .await
     }
 
-    /// The oldest row that is owed to a conversation in the `stretch`. Asked in the writer's order, so that a delivery noted before is
-    /// seen.
-    pub async fn next_owed(
-        &self,
-        conversation: ConversationKey,
-        stretch: Stretch,
-    ) -> Result<Option<Pending>, StoreError> {
+    /// The oldest row behind the place `after` that is owed to a conversation. Asked in the writer's order, so that a delivery noted
+    /// before is seen.
+    pub async fn next_owed(&self, conversation: ConversationKey, after: i64) -> Result<Option<Pending>, StoreError> {
         self.write(move |connection| {
             let sql = "SELECT pos, id, team, channel, thread, turn, op FROM outbox \
-                       WHERE state = 'pending' AND team = ?1 AND channel = ?2 AND thread = ?3 AND pos > ?4 AND pos <= ?5 \
+                       WHERE state = 'pending' AND team = ?1 AND channel = ?2 AND thread = ?3 AND pos > ?4 \
                        ORDER BY pos LIMIT 1";
             let key = &conversation;
-            let place = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), stretch.after, stretch.upto];
+            let place = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), after];
             connection.prepare_cached(sql)?.query_row(place, pending).optional()
         })
         .await
     }
-}
 
-/// A part of the outbox, by the rows' places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stretch {
-    /// It begins behind this place.
-    pub after: i64,
-    /// It ends with this place.
-    pub upto: i64,
+    /// A row that is still owed, once more.
+    pub async fn still_owed(&self, id: OwedId) -> Result<Option<Pending>, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT pos, id, team, channel, thread, turn, op FROM outbox WHERE state = 'pending' AND id = ?1";
+            connection.prepare_cached(sql)?.query_row([id.to_string()], pending).optional()
+        })
+        .await
+    }
 }
 
 /// A row that is still owed.

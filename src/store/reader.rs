@@ -1,13 +1,15 @@
 //! Reads, on connections of their own, so that a long list never delays a commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::{Store, StoreError};
+use crate::scope::panic_text;
 
 /// How many reads run side by side; a further one waits.
 const CONNECTIONS: usize = 2;
@@ -16,13 +18,13 @@ const CONNECTIONS: usize = 2;
 #[derive(Debug)]
 pub(super) struct Reader {
     free: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Reader {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connections = (0..CONNECTIONS).map(|_| connect(path)).collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Self { free: Mutex::new(connections), permits: Semaphore::new(CONNECTIONS) })
+        Ok(Self { free: Mutex::new(connections), permits: Arc::new(Semaphore::new(CONNECTIONS)) })
     }
 
     fn take(&self) -> Option<Connection> {
@@ -41,20 +43,70 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 impl Store {
-    /// Runs `query` on a read-only connection.
+    /// Runs `query` on a read-only connection. Cancel safe: a query that has begun keeps its connection until its end.
     pub(super) async fn read<T, Q>(&self, query: Q) -> Result<T, StoreError>
     where
         T: Send + 'static,
         Q: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let _permit = self.reader.permits.acquire().await.map_err(|_closed| StoreError::Closed)?;
-        let connection = self.reader.take().ok_or(StoreError::Closed)?;
         let reader = self.reader.clone();
+        let permit = reader.permits.clone().acquire_owned().await.map_err(|_closed| StoreError::Closed)?;
+        let connection = reader.take().ok_or(StoreError::Closed)?;
         let answer = tokio::task::spawn_blocking(move || {
-            let answer = query(&connection);
+            let answer = catch_unwind(AssertUnwindSafe(|| query(&connection)));
             reader.give_back(connection);
-            answer
+            // Whoever has the permit finds the connection there.
+            drop(permit);
+            answer.map_err(|panic| crashed(panic_text(panic.as_ref())))?.map_err(StoreError::from)
         });
-        Ok(answer.await.map_err(|crash| StoreError::Failed(crash.to_string()))??)
+        answer.await.unwrap_or_else(|stopped| Err(StoreError::Failed(stopped.to_string())))
+    }
+}
+
+fn crashed(reason: &str) -> StoreError {
+    tracing::error!(reason, "A query of the store crashed");
+    metrics::counter!("hitchline_task_crashes_total", "task" => "store-reader").increment(1);
+    StoreError::Failed(format!("the query crashed: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt;
+
+    fn open() -> (Store, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (Store::open(dir.path()).unwrap(), dir)
+    }
+
+    #[tokio::test]
+    async fn a_read_that_nobody_waits_for_any_more_keeps_its_connection_until_it_ends() {
+        let (store, _dir) = open();
+        let mut ends = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let (end, ended) = mpsc::channel::<()>();
+            let read = store.read(move |_| {
+                let _ended = ended.recv();
+                Ok(())
+            });
+            assert!(read.now_or_never().is_none());
+            ends.push(end);
+        }
+        let mut next = std::pin::pin!(store.read(|_| Ok(7)));
+        assert!(futures_util::poll!(next.as_mut()).is_pending(), "it waits for a connection");
+        drop(ends);
+        assert_eq!(next.await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_query_that_crashes_gives_its_connection_back() {
+        let (store, _dir) = open();
+        for _ in 0..=CONNECTIONS {
+            let crashed = store.read(|_| -> rusqlite::Result<()> { panic!("boom") }).await;
+            assert!(matches!(crashed, Err(StoreError::Failed(why)) if why.contains("boom")));
+        }
+        assert_eq!(store.read(|_| Ok(7)).await.unwrap(), 7);
     }
 }

@@ -60,9 +60,9 @@ async fn active_sessions(store: &Store) -> u32 {
 }
 
 async fn still_owed(store: &Store) -> Vec<Owed> {
-    let (mut stretch, mut rows) = (Stretch { after: 0, upto: i64::MAX }, Vec::new());
-    while let Some(row) = store.next_owed(key(), stretch).await.unwrap() {
-        stretch.after = row.pos;
+    let (mut after, mut rows) = (0, Vec::new());
+    while let Some(row) = store.next_owed(key(), after).await.unwrap() {
+        after = row.pos;
         rows.push(row.owed.unwrap());
     }
     rows
