@@ -154,7 +154,7 @@ pub(super) async fn run(
         cancelling: None,
     };
     if context_lost {
-        live.reply.push(None, words::CONTEXT_LOST);
+        live.reply.push(Some("note"), words::CONTEXT_LOST);
     }
     let outcome = live.run(stream, &mut controls).await;
     // Presses that come from now on are stale, and so are those that nobody has looked at.

@@ -113,12 +113,14 @@ fn written(draft: Draft, ts: Ts, world: &World) -> Message {
     message.files = draft.files.filter(is_content);
     message.client_msg_id = draft.client_msg_id;
     message.ephemeral_to = draft.ephemeral_to;
+    message.markdown = draft.stream.is_some();
     message.stream = draft.stream;
     message
 }
 
 /// Text without blocks removes the old blocks, as `chat.update` does.
 fn rewrite(message: &mut Message, content: Content, at: Ts) {
+    message.markdown &= content.text.is_none() && content.blocks.is_none();
     match (content.text.is_some(), content.blocks) {
         (_, Some(blocks)) => message.blocks = Some(blocks).filter(is_content),
         (true, None) => message.blocks = None,

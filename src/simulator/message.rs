@@ -28,6 +28,8 @@ pub(super) struct Message {
     pub(super) edited: Option<Edited>,
     pub(super) deleted: bool,
     pub(super) stream: Option<Stream>,
+    /// Whether its text is a stream's Markdown; an update replaces that.
+    pub(super) markdown: bool,
     /// The only person who sees it.
     pub(super) ephemeral_to: Option<String>,
     pub(super) reactions: Vec<Reaction>,
@@ -99,6 +101,7 @@ impl Message {
             edited: None,
             deleted: false,
             stream: None,
+            markdown: false,
             ephemeral_to: None,
             reactions: Vec::new(),
             replies: Vec::new(),
@@ -188,7 +191,7 @@ impl Message {
         set("deleted", self.deleted.then_some(Value::Bool(true)));
         set("ephemeral_to", self.ephemeral_to.as_ref().map(|user| json!(user)));
         set("reply_count", (!self.replies.is_empty()).then(|| self.replies.len().into()));
-        set("markdown", self.stream.is_some().then_some(Value::Bool(true)));
+        set("markdown", self.markdown.then_some(Value::Bool(true)));
         set("versions", with_versions.then(|| json!(self.versions)));
         object
     }

@@ -116,7 +116,7 @@ fn slash(payload: &Value, me: &Identity) -> Decoded {
         team: me.team.clone(),
         channel: channel.into(),
         channel_kind: by_prefix(channel),
-        author: Author { user: user.into(), team: team(text(payload, "team_id")), bot: None },
+        author: actor(user, text(payload, "team_id")),
         what: What::Slash(Slash {
             text: plain(text(payload, "text"), me.user.as_str()).text,
             reply: ReplyUrl(reply.into()),
@@ -144,7 +144,7 @@ fn interactive(payload: &Value, me: &Identity) -> Decoded {
         team: me.team.clone(),
         channel: channel.into(),
         channel_kind: by_prefix(channel),
-        author: Author { user: user.into(), team: team(text(&payload["user"], "team_id")), bot: None },
+        author: actor(user, text(&payload["user"], "team_id")),
         what: What::Click(Click {
             message: message.into(),
             thread: thread.map(Ts::from),
@@ -154,7 +154,7 @@ fn interactive(payload: &Value, me: &Identity) -> Decoded {
     }))
 }
 
-/// The workspace of a person in a channel shared with others, when the event does not name it: none that anybody could list.
+/// The workspace of a person who may be from elsewhere, when nothing names it: none that anybody could list.
 const SOMEBODY_ELSES: &str = "unknown";
 
 fn author(payload: &Value, event: &Value, user: &str, bot: &str) -> Author {
@@ -166,6 +166,11 @@ fn author(payload: &Value, event: &Value, user: &str, bot: &str) -> Author {
         team: home.or(shared.then_some(SOMEBODY_ELSES)).and_then(team),
         bot: Some(bot).filter(|bot| !bot.is_empty()).map(BotId::from),
     }
+}
+
+/// Who gave a command or clicked. Slack always names their workspace, so that whoever comes without one counts as a stranger.
+fn actor(user: &str, home: &str) -> Author {
+    Author { user: user.into(), team: team(home).or_else(|| team(SOMEBODY_ELSES)), bot: None }
 }
 
 fn team(id: &str) -> Option<TeamId> {

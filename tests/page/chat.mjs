@@ -54,6 +54,10 @@ async function streamWithTheMouse(page) {
   const lengths = await page.evaluate(() => window.seenLengths);
   wrongUnless(lengths.length > 1, `The streamed answer did not grow in view: its lengths were ${JSON.stringify(lengths)}.`);
   wrongUnless(isRising(lengths), `The streamed answer shrank: its lengths were ${JSON.stringify(lengths)}.`);
+  await holds("the streamed answer gets its final form", botRows(page).last().locator(".body .block").first().waitFor());
+  const said = await botRows(page).last().locator(".body").textContent();
+  const times = said.split("1 2 3 4 5 ").length - 1;
+  wrongUnless(times === 1, `The streamed answer stands ${times} times in its message.`);
 }
 
 async function answerWithTheKeyboard(page) {

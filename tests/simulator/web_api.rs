@@ -120,6 +120,10 @@ async fn a_stream_grows_and_is_completed() {
         message["versions"].as_array().unwrap().iter().map(|version| version["text"].as_str().unwrap()).collect();
     assert_eq!(texts, ["", "one", "one two", "one two three"]);
     assert_eq!((&message["blocks"][0]["type"], &message["streaming"]), (&json!("task_card"), &json!(false)));
+    assert_eq!(message["markdown"], true, "a stream stays Markdown once it is over");
+    bench.api("chat.update", with(json!({"text": "*four*"}))).await;
+    let found = bench.get("/sim/wait?channel=C0GENERAL&user=U0BOT&final=true").await;
+    assert_eq!(found["messages"][0]["markdown"], Value::Null, "an update replaces what the stream showed");
 }
 
 #[tokio::test]

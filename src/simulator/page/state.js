@@ -31,7 +31,7 @@ export function withWorld(state, world) {
 /** Takes over an answer of `/sim/messages`: of a channel, or of one of its threads. */
 export function withMessages(state, channel, thread, messages) {
   const known = { ...state.messages[channel] };
-  for (const message of messages) known[message.ts] = merged(known[message.ts], message);
+  for (const message of messages) known[message.ts] = message;
   return {
     ...state,
     messages: { ...state.messages, [channel]: known },
@@ -155,14 +155,7 @@ function counted(state, { channel, user, ephemeral_to }) {
 
 function withMessage(state, message) {
   const known = state.messages[message.channel] ?? {};
-  const next = merged(known[message.ts], message);
-  return { ...state, messages: { ...state.messages, [message.channel]: { ...known, [message.ts]: next } } };
-}
-
-// A stream is Markdown, also once it is over, when nothing in the message tells it from other text.
-function merged(before, message) {
-  const isMarkdown = message.markdown || message.streaming || before?.markdown;
-  return isMarkdown ? { ...message, markdown: true } : message;
+  return { ...state, messages: { ...state.messages, [message.channel]: { ...known, [message.ts]: message } } };
 }
 
 function withDeleted(state, channel, ts) {

@@ -119,6 +119,10 @@ fn a_click_on_our_button_and_on_a_foreign_one() {
     let click = inbound(decode(&stop, &me()));
     assert_eq!(click.keys, ["click:5.0:hitchline.approval.1:6.0:U1"]);
     assert_eq!(click.conversation().unwrap().thread, "1.0".into());
+    assert_eq!(click.author.team, Some("T1".into()));
+    let mut stranger = stop.clone();
+    stranger.payload["user"]["team_id"] = Value::Null;
+    assert_eq!(inbound(decode(&stranger, &me())).author.team, Some("unknown".into()));
     let mut foreign = stop;
     foreign.payload["actions"][0]["action_id"] = json!("other");
     assert_eq!(decode(&foreign, &me()), Ignored("foreign_button"));
@@ -126,11 +130,17 @@ fn a_click_on_our_button_and_on_a_foreign_one() {
 
 #[test]
 fn a_slash_command() {
-    let payload = json!({
+    let mut payload = json!({
         "command": "/hitch", "text": "status &amp; more", "user_id": "U1", "team_id": "T1", "channel_id": "D1",
         "response_url": "https://hooks.slack.com/y", "trigger_id": "1.2.3",
     });
-    let slash = inbound(decode(&Envelope { id: "e".into(), kind: Kind::Slash, payload }, &me()));
+    let decoded = |payload: &Value| {
+        inbound(decode(&Envelope { id: "e".into(), kind: Kind::Slash, payload: payload.clone() }, &me()))
+    };
+    let slash = decoded(&payload);
+    assert_eq!(slash.author.team, Some("T1".into()));
+    payload["team_id"] = Value::Null;
+    assert_eq!(decoded(&payload).author.team, Some("unknown".into()));
     assert_eq!((slash.keys, slash.channel_kind), (vec!["slash:1.2.3".to_owned()], ChannelKind::Direct));
     let What::Slash(slash) = slash.what else { panic!("not a command") };
     assert_eq!(slash.text, "status & more");

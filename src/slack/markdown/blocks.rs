@@ -1,6 +1,6 @@
 //! From Markdown's events to blocks of Slack's markup.
 
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, TextMergeStream};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd, TextMergeStream};
 
 use super::escape::escape;
 use super::inline::{Inline, Mark};
@@ -35,12 +35,20 @@ enum Container {
     },
 }
 
+/// A code block that is being read.
+#[derive(Debug, Default)]
+struct Code {
+    /// What stands behind its opening fence: a language's name, as a rule.
+    info: String,
+    text: String,
+}
+
 #[derive(Default)]
 struct Reader {
     blocks: Vec<Block>,
     inline: Inline,
     containers: Vec<Container>,
-    code: Option<String>,
+    code: Option<Code>,
     table: Option<Table>,
     /// The address and the label of the link or image that is being read.
     links: Vec<(String, String)>,
@@ -77,9 +85,10 @@ impl Reader {
             Tag::BlockQuote(_) => self.enter(Container::Quote),
             Tag::List(first) => self.enter(Container::List { next: first }),
             Tag::Item => self.start_item(),
-            Tag::CodeBlock(_) => {
+            Tag::CodeBlock(kind) => {
                 self.end_leaf();
-                self.code = Some(String::new());
+                let info = if let CodeBlockKind::Fenced(info) = kind { info.to_string() } else { String::new() };
+                self.code = Some(Code { info, text: String::new() });
             }
             Tag::Table(alignments) => {
                 self.end_leaf();
@@ -118,12 +127,7 @@ impl Reader {
                 // Lists that follow one another stand apart.
                 self.after_item &= self.containers.iter().any(|container| matches!(container, Container::Item { .. }));
             }
-            TagEnd::CodeBlock => {
-                let code = self.code.take().unwrap_or_default();
-                if !code.trim().is_empty() {
-                    self.push_block(Block::Code(escape(code.strip_suffix('\n').unwrap_or(&code))));
-                }
-            }
+            TagEnd::CodeBlock => self.end_code(),
             TagEnd::TableCell => {
                 if let Some(table) = &mut self.table {
                     table.end_cell();
@@ -137,6 +141,20 @@ impl Reader {
             TagEnd::Strong | TagEnd::Emphasis | TagEnd::Strikethrough => self.inline.close(),
             TagEnd::Link | TagEnd::Image => self.end_link(),
             _ => {}
+        }
+    }
+
+    /// Writes a code block. What stands behind its opening fence is text if it is more than a word, or if there is no code: then the
+    /// fence was to close the block before, or nothing at all.
+    fn end_code(&mut self) {
+        let Code { info, text } = self.code.take().unwrap_or_default();
+        let info = info.trim();
+        if info.contains(char::is_whitespace) || text.trim().is_empty() {
+            self.inline.text(info);
+            self.end_leaf();
+        }
+        if !text.trim().is_empty() {
+            self.push_block(Block::Code(escape(text.strip_suffix('\n').unwrap_or(&text))));
         }
     }
 
@@ -167,7 +185,7 @@ impl Reader {
     /// What takes text as it is, without markup: a code block, a link's label, a table's cell.
     fn plain(&mut self) -> Option<&mut String> {
         let label = self.links.last_mut().map(|(_, label)| label);
-        self.code.as_mut().or(label).or(self.table.as_mut().map(|table| &mut table.cell))
+        self.code.as_mut().map(|code| &mut code.text).or(label).or(self.table.as_mut().map(|table| &mut table.cell))
     }
 
     fn text(&mut self, text: &str) {

@@ -10,6 +10,7 @@
 //! - Around signs of the text that Slack would take for emphasis stand zero-width spaces, and between emphasis and a letter beside it.
 //! - Emphasis within a link's label or a table is dropped, a `|` in a label becomes `∣`, and code in a quote stands behind it.
 //! - Emphasis in a single line that is longer than a part ends where that line is cut.
+//! - The name of a code block's language is left out; anything else behind a fence is text.
 //! - Where a code block is cut, a piece that would be nothing but white space is left out.
 
 mod blocks;

@@ -81,6 +81,25 @@ fn code_that_no_line_can_hold_stands_in_a_block_of_its_own() {
 }
 
 #[test]
+fn what_stands_behind_a_fence_is_kept_unless_it_names_a_language() {
+    let cases = [
+        ("a\n``` tail text", "a\n\ntail text"),
+        ("a\n```tail", "a\n\ntail"),
+        (
+            "hello ```rust\nlet a = 1;\n``` and then *b* this",
+            "hello \u{200b}`\u{200b}\u{200b}`\u{200b}\u{200b}`\u{200b}rust\nlet a = 1;\n\nand then \u{200b}*\u{200b}b\u{200b}*\u{200b} this",
+        ),
+        ("``` two words\nx\n```", "two words\n\n```\nx\n```"),
+        ("- ``` in an item", "• in an item"),
+        ("```rust\nx\n```", "```\nx\n```"),
+        ("```sh\n```", "sh"),
+    ];
+    for (markdown, expected) in cases {
+        assert_eq!(one(markdown), expected, "{markdown}");
+    }
+}
+
+#[test]
 fn tables_hold_plain_text_in_columns() {
     let cases = [
         (
@@ -256,6 +275,16 @@ fn content(parts: &[String]) -> String {
     parts.concat().chars().filter(|c| !c.is_whitespace() && *c != '`').collect()
 }
 
+/// `text` without the single words that stand behind a fence on its line.
+fn without_languages(text: &str) -> String {
+    let keep = |line: &str| {
+        let words = line.trim_start_matches(|c: char| c.is_whitespace() || "`~>*-".contains(c));
+        let fenced = line.contains("```") || line.contains("~~~");
+        if fenced && !words.trim().contains(char::is_whitespace) { String::new() } else { format!("{line}\n") }
+    };
+    text.lines().map(keep).collect()
+}
+
 /// All code in `parts` as people copy it, line by line.
 fn code_in(parts: &[String]) -> String {
     let mut code = String::new();
@@ -283,6 +312,15 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_letter_is_lost(text in "([a-z]{1,6}|[ *_~`#>-]|```|~~~|\n|\n\n|\n[>*-] |    |\\*\\*){0,40}") {
+        // The word right behind a fence may name the language of its code.
+        let wanted: String = without_languages(&text).chars().filter(char::is_ascii_lowercase).collect();
+        let shown: String = render(&text, PART_LIMIT).concat();
+        let mut shown = shown.chars();
+        prop_assert!(wanted.chars().all(|letter| shown.any(|c| c == letter)), "{wanted}");
     }
 
     #[test]

@@ -162,6 +162,16 @@ fn another_message_of_the_agent_is_a_new_paragraph_and_an_endless_answer_is_cut(
 }
 
 #[test]
+fn a_note_of_ours_is_a_paragraph_of_its_own() {
+    let (mut draft, _) = draft();
+    draft.push(Some("note"), words::CONTEXT_LOST);
+    draft.push(None, "I'll help");
+    draft.push(None, " you");
+    draft.push(Some("note"), words::STOPPED);
+    assert_eq!(draft.text, format!("{}\n\nI'll help you\n\n{}", words::CONTEXT_LOST, words::STOPPED));
+}
+
+#[test]
 fn a_start_that_was_not_answered_is_not_repeated() {
     for mode in [Mode::Stream, Mode::Edit] {
         let (mut draft, now) = draft();
