@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::fmt::friendly::{SpanParser, SpanPrinter};
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
 
 /// Reads a duration: a number with a unit, or a plain `0`.
@@ -64,20 +64,25 @@ impl Visitor<'_> for Text {
     type Value = Duration;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a duration such as 30s, 5m or 1h, or 0")
+        f.write_str("a duration such as 30s, 5m or 1h")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-        parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        parse(text).ok_or_else(|| none(text))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Duration, E> {
-        if number == 0 { Ok(Duration::ZERO) } else { Err(E::invalid_value(Unexpected::Signed(number), &self)) }
+        if number == 0 { Ok(Duration::ZERO) } else { Err(none(number)) }
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Duration, E> {
-        if number == 0 { Ok(Duration::ZERO) } else { Err(E::invalid_value(Unexpected::Unsigned(number), &self)) }
+        if number == 0 { Ok(Duration::ZERO) } else { Err(none(number)) }
     }
+}
+
+/// Not every key takes the 0 that needs no unit, so it is not offered.
+fn none<E: Error>(written: impl fmt::Display) -> E {
+    E::custom(format!("`{written}` is no duration; write one such as 30s, 5m or 1h"))
 }
 
 #[cfg(test)]

@@ -29,25 +29,58 @@ pub struct Config {
 /// Why the client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The CA file can't be read.
-    #[error("http_client.ca_file: {path} can't be read: {source}; name a PEM file that this user may read")]
-    CaFile {
+    /// The CA file is of no use.
+    #[error("http_client.ca_file: {0}")]
+    CaFile(#[from] CaFileError),
+    /// The TLS stack did not start, mostly because the system has no certificate authorities.
+    #[error("the HTTP client can't start: {0:?}; is the system's `ca-certificates` package installed?")]
+    Tls(reqwest::Error),
+}
+
+/// Why a CA file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum CaFileError {
+    /// It can't be read.
+    #[error("{path} can't be read: {source}; name a PEM file that this user may read")]
+    Unreadable {
         /// The file as configured.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// The CA file holds no certificate.
-    #[error("http_client.ca_file: {path} is not a PEM file with certificates: {source}")]
-    CaFormat {
+    /// It is not PEM.
+    #[error("{path} is not a PEM file with certificates: {source}")]
+    Format {
         /// The file as configured.
         path: PathBuf,
         /// What the TLS library said.
         source: reqwest::Error,
     },
-    /// The TLS stack did not start, mostly because the system has no certificate authorities.
-    #[error("the HTTP client can't start: {0:?}; is the system's `ca-certificates` package installed?")]
-    Tls(reqwest::Error),
+    /// There is not one certificate in it.
+    #[error("{path} holds no certificate; name a PEM file with `-----BEGIN CERTIFICATE-----` in it")]
+    Empty {
+        /// The file as configured.
+        path: PathBuf,
+    },
+}
+
+impl Config {
+    /// The certificates of the CA file, where one is named.
+    ///
+    /// # Errors
+    /// When the file is of no use.
+    pub fn certificates(&self) -> Result<Vec<reqwest::Certificate>, CaFileError> {
+        let Some(path) = self.ca_file.clone() else { return Ok(Vec::new()) };
+        let pem = match std::fs::read(&path) {
+            Ok(pem) => pem,
+            Err(source) => return Err(CaFileError::Unreadable { path, source }),
+        };
+        match reqwest::Certificate::from_pem_bundle(&pem) {
+            Ok(certificates) if certificates.is_empty() => Err(CaFileError::Empty { path }),
+            Ok(certificates) => Ok(certificates),
+            Err(source) => Err(CaFileError::Format { path, source }),
+        }
+    }
 }
 
 /// A borrowed handle on the one client; cheap to clone.
@@ -77,10 +110,10 @@ impl Owner {
     /// When the CA file is unusable or the TLS stack does not start.
     pub fn build(config: &Config, loopback_only: bool) -> Result<Self, BuildError> {
         let builder = base().connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(POOL_IDLE);
-        let builder = match (&config.ca_file, loopback_only) {
-            (_, true) => builder.no_proxy().tls_certs_only([]),
-            (Some(path), false) => builder.tls_certs_merge(certificates(path)?),
-            (None, false) => builder,
+        let builder = if loopback_only {
+            builder.no_proxy().tls_certs_only([])
+        } else {
+            builder.tls_certs_merge(config.certificates()?)
         };
         Ok(Self(Some(HttpClient(Arc::new(builder.build().map_err(BuildError::Tls)?)))))
     }
@@ -140,11 +173,6 @@ fn base() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, BuildError> {
-    let pem = std::fs::read(path).map_err(|source| BuildError::CaFile { path: path.clone(), source })?;
-    reqwest::Certificate::from_pem_bundle(&pem).map_err(|source| BuildError::CaFormat { path: path.clone(), source })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +203,19 @@ mod tests {
         let error = Owner::build(&config, false).unwrap_err().to_string();
         assert!(error.starts_with("http_client.ca_file: /nowhere/ca.pem can't be read"), "{error}");
     }
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, "no PEM\n").unwrap();
+        let error = Owner::build(&Config { ca_file: Some(path) }, false).unwrap_err().to_string();
+        assert!(
+            error.ends_with("ca.pem holds no certificate; name a PEM file with `-----BEGIN CERTIFICATE-----` in it"),
+            "{error}"
+        );
+    }
+
     #[tokio::test]
     async fn a_failed_request_is_explained_by_its_cause_and_never_by_its_address() {
         let mut owner = Owner::build(&Config::default(), true).unwrap();

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use std::process::Stdio;
+
 use assert_cmd::Command;
 use tempfile::TempDir;
 
@@ -67,7 +69,7 @@ impl Home {
 
 #[test]
 fn each_mistake_gets_one_sentence() {
-    let cases: [(&str, Variables, &str); 7] = [
+    let cases: [(&str, Variables, &str); 8] = [
         (
             "",
             &[("SLACK_APP_TOKEN", "xapp-1")],
@@ -107,6 +109,56 @@ fn each_mistake_gets_one_sentence() {
             &GOOD_TOKENS,
             "hitchline: FILE, line 2: string values must be quoted, expected literal string",
         ),
+        (
+            "log.level = 'warn'\nlog.level = 'info'",
+            &GOOD_TOKENS,
+            "hitchline: FILE, line 2: `level` stands here a second time; keep one of the two",
+        ),
+    ];
+    for (text, variables, expected) in cases {
+        assert_eq!(Home::new().refused(text, variables), expected, "{text}");
+    }
+}
+
+#[test]
+fn each_value_that_can_not_work_gets_one_sentence() {
+    let cases: [(&str, Variables, &str); 7] = [
+        (
+            "[sessions]\napproval_timeout = 10",
+            &GOOD_TOKENS,
+            "hitchline: sessions.approval_timeout: `10` is no duration (in FILE); write one such as 30s, 5m or 1h",
+        ),
+        (
+            "[sessions]\nqueue_limit = -1",
+            &GOOD_TOKENS,
+            "hitchline: sessions.queue_limit: `-1` is too small (in FILE); write a positive whole number",
+        ),
+        (
+            "[sessions]\nqueue_limit = 0",
+            &GOOD_TOKENS,
+            "hitchline: sessions.queue_limit: is 0, so that nothing could be taken on; write at least 1",
+        ),
+        (
+            "[backends.a]\nkind = 'amplifierd'",
+            &GOOD_TOKENS,
+            "hitchline: backends.a.kind: `amplifierd` is not in this version yet (in FILE); `acp` and `echo` are",
+        ),
+        (
+            "[http]\ntoken_file = '/dev/null'",
+            &GOOD_TOKENS,
+            "hitchline: http.token_file: /dev/null is empty; write the token into it",
+        ),
+        (
+            "",
+            &[("SLACK_BOT_TOKEN", "xoxb-1"), ("SLACK_APP_TOKEN_FILE", "/dev/null")],
+            "hitchline: slack.app_token_file: /dev/null is empty; write the token into it",
+        ),
+        (
+            "[http_client]\nca_file = '/dev/null'",
+            &GOOD_TOKENS,
+            "hitchline: http_client.ca_file: /dev/null holds no certificate; name a PEM file with `-----BEGIN \
+             CERTIFICATE-----` in it",
+        ),
     ];
     for (text, variables, expected) in cases {
         assert_eq!(Home::new().refused(text, variables), expected, "{text}");
@@ -139,6 +191,24 @@ fn no_token_is_ever_repeated() {
     assert!(!said.contains("canary") && said.lines().count() == 4, "{said}");
     let broken = home.refused("[slack]\nbot_token = 'xoxb-canary", &[]);
     assert!(!broken.contains("canary"), "{broken}");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_from_one_that_can_not_be_read() {
+    let home = Home::new();
+    let path = home.path("hitchline.toml");
+    std::fs::write(&path, b"# caf\xe9\n").unwrap();
+    let run = home.run(&["check", "--config", path.to_str().unwrap()], &GOOD_TOKENS);
+    let expected = format!("hitchline: {} is no UTF-8 text; save it as such\n", path.display());
+    assert_eq!((run.code, run.stderr), (78, expected));
+}
+
+#[test]
+fn a_state_directory_that_can_not_be_made_is_found_by_the_check() {
+    let home = Home::new();
+    let blocked = home.path("hitchline.toml").join("state");
+    let said = home.refused(&format!("store.dir = '{}'", blocked.display()), &GOOD_TOKENS);
+    assert_eq!(said, "hitchline: store.dir: FILE is not a directory; name a directory that this user may write");
 }
 
 #[test]
@@ -189,8 +259,68 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     }
     let unknown = home.run(&["frobnicate"], &[]);
     assert!(unknown.stderr.starts_with("error: unrecognized subcommand 'frobnicate'"), "{}", unknown.stderr);
-    let level = home.run(&["simulator", "--log-level", "lo ud"], &[]);
-    assert_eq!(level.code, 64, "{}", level.stderr);
+    for command in ["run", "simulator"] {
+        for (flag, wrong) in [("--log-level", "bogus"), ("--log-level", "lo ud"), ("--log-format", "xml")] {
+            let run = home.run(&[command, flag, wrong], &[]);
+            assert_eq!(run.code, 64, "{run:?}");
+            assert!(run.stderr.starts_with(&format!("error: invalid value '{wrong}' for '{flag} <")), "{run:?}");
+        }
+    }
+    let listen = home.run(&["simulator", "--listen", "localhost:0"], &[]);
+    assert!(listen.stderr.contains("write an IP address with a port, such as 127.0.0.1:0"), "{listen:?}");
+}
+
+#[test]
+fn what_is_lost_on_its_way_out_is_no_success() {
+    let home = Home::new();
+    let file = home.write("");
+    let commands: [&[&str]; 8] = [
+        &["config", "default"],
+        &["config", "schema"],
+        &["config", "show", "--config", &file],
+        &["completions", "bash"],
+        &["manifest"],
+        &["man"],
+        &["check", "--config", &file],
+        &["--help"],
+    ];
+    for arguments in commands {
+        let run = |stdout: Stdio| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hitchline"));
+            let command = command.args(arguments).env_clear().env("HOME", home.0.path()).envs(GOOD_TOKENS);
+            let output = command.stdout(stdout).output().unwrap();
+            (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, said) = run(full.into());
+        assert_eq!(code, 70, "{arguments:?}: {said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert_eq!(last, "hitchline: stdout can't be written: No space left on device (os error 28)", "{arguments:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, said) = run(writer.into());
+        assert!(code == 0 && !said.contains("stdout"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn the_configuration_of_the_simulator_wants_no_token() {
+    let home = Home::new();
+    let checked = home.run(&["check", "--simulator"], &[]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, "the configuration is good\n"), "{checked:?}");
+    let shown = home.run(&["config", "show", "--simulator"], &[]);
+    assert!(shown.code == 0 && shown.stdout.contains("users = [\"*\"]"), "{shown:?}");
+    assert_eq!(home.run(&["check", "--simulator"], &GOOD_TOKENS).code, 64);
+}
+
+#[test]
+fn a_variable_that_is_not_read_is_named() {
+    let home = Home::new();
+    let file = home.write("access.users = ['*']");
+    let variables = [GOOD_TOKENS[0], GOOD_TOKENS[1], ("HITCHLINE_SLACK_SOCKETS", "2")];
+    let run = home.run(&["check", "--config", &file], &variables);
+    let warning = "hitchline: warning: HITCHLINE_SLACK_SOCKETS: is not read; did you mean HITCHLINE__SLACK__SOCKETS?\n";
+    assert_eq!((run.code, run.stderr.as_str()), (0, warning));
 }
 
 #[test]
@@ -320,17 +450,14 @@ fn a_taken_address_is_found_before_anything_is_started() {
     let run = home.run(&["run", "--simulator"], &[("HITCHLINE__HTTP__LISTEN", &address)]);
     assert_eq!((run.code, run.stdout.as_str()), (78, ""), "{run:?}");
     assert!(run.stderr.contains(&format!("hitchline: http.listen: {address} can't be opened")), "{run:?}");
+    assert!(!home.path(".local").exists(), "no state is left behind");
 }
 
 #[test]
-fn a_healthcheck_of_the_simulator_wants_to_be_told_which() {
+fn a_healthcheck_of_the_simulator_needs_one_that_runs() {
     let home = Home::new();
     let run = home.run(&["healthcheck", "--simulator"], &[]);
-    assert_eq!(run.code, 1);
-    assert!(
-        run.stderr.contains("has a state directory of its own") && run.stderr.contains("HITCHLINE__STORE__DIR"),
-        "{run:?}"
-    );
+    assert_eq!((run.code, run.stderr.as_str()), (1, "hitchline: no `run --simulator` is running as this user\n"));
     let dir = home.path("state");
     let named = home.run(&["healthcheck", "--simulator"], &[("HITCHLINE__STORE__DIR", dir.to_str().unwrap())]);
     assert!(named.stderr.contains(&format!("no daemon listens on {}", dir.join("ctl.sock").display())), "{named:?}");

@@ -170,6 +170,9 @@ fn a_secret_and_its_file_are_one_setting() {
     assert_eq!(token("slack.bot_token = 'xoxb-t'", &twin).as_deref(), Some("xoxb-from-file"));
     let over_known = [("HITCHLINE__SLACK__BOT_TOKEN_FILE", path), ("SLACK_BOT_TOKEN", "xoxb-known")];
     assert_eq!(token("", &over_known).as_deref(), Some("xoxb-from-file"));
+    assert_eq!(token("", &[("SLACK_BOT_TOKEN_FILE", path)]).as_deref(), Some("xoxb-from-file"));
+    let two = [("SLACK_BOT_TOKEN_FILE", path), ("SLACK_BOT_TOKEN", "xoxb-known")];
+    assert_eq!(problem_keys("", &two), ["slack.bot_token"]);
     let both = format!("slack.bot_token = 'xoxb-t'\n{in_file}");
     assert_eq!(problem_keys(&both, &[]), ["slack.bot_token"]);
     assert_eq!(problem_keys(&both, &[("SLACK_BOT_TOKEN", "xoxb-v")]), ["slack.bot_token"]);

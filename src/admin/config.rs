@@ -47,6 +47,8 @@ mod address {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
         let text = String::deserialize(deserializer)?;
         let address = (!text.is_empty()).then(|| text.parse()).transpose();
-        address.map_err(|_| D::Error::custom(format!("`{text}` is no address with a port, such as 127.0.0.1:4680")))
+        address.map_err(|_| {
+            D::Error::custom(format!("`{text}` is no IP address with a port; write one such as 127.0.0.1:4680"))
+        })
     }
 }

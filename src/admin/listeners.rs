@@ -42,7 +42,7 @@ pub enum ListenError {
 #[derive(Debug)]
 pub struct Listeners {
     control: Control,
-    http: Option<Http>,
+    http: Http,
 }
 
 #[derive(Debug)]
@@ -55,30 +55,29 @@ struct Control {
 #[derive(Debug)]
 struct SocketFile(PathBuf);
 
+/// The HTTP listener, where one is wanted.
 #[derive(Debug)]
-struct Http {
+pub struct Http(Option<Tcp>);
+
+#[derive(Debug)]
+struct Tcp {
     listener: TcpListener,
     address: SocketAddr,
     token: Option<SecretString>,
 }
 
 impl Listeners {
-    /// Opens the control socket in `dir`, for this user alone, and the HTTP listener as `config` says.
+    /// Opens the control socket in `dir`, for this user alone, beside the HTTP listener. The caller holds the directory's lock.
     ///
     /// # Errors
-    /// When one of them can't be opened.
-    pub async fn open(dir: &Path, config: &Config) -> Result<Self, ListenError> {
-        let control = Control::open(dir)?;
-        let http = match config.listen {
-            Some(listen) => Some(Http::open(listen, config.token.clone()).await?),
-            None => None,
-        };
-        Ok(Self { control, http })
+    /// When it can't be opened.
+    pub fn open(dir: &Path, http: Http) -> Result<Self, ListenError> {
+        Ok(Self { control: Control::open(dir)?, http })
     }
 
     /// The HTTP listener's address, which is another one than the configured for port 0.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(|http| http.address)
+        self.http.0.as_ref().map(|http| http.address)
     }
 
     /// Serves until `close`. Over TCP only the probes answer without the token.
@@ -89,7 +88,7 @@ impl Listeners {
             served.await;
             drop(file);
         });
-        if let Some(Http { listener, token, .. }) = self.http {
+        if let Some(Tcp { listener, token, .. }) = self.http.0 {
             let app = router(probes, Access::Token(token));
             scope.spawn("http", OnCrash::Stop, serve(listener, app, close.clone()));
         }
@@ -119,11 +118,16 @@ impl Drop for SocketFile {
 }
 
 impl Http {
-    async fn open(listen: SocketAddr, token: Option<SecretString>) -> Result<Self, ListenError> {
+    /// Opens it as `config` says. It needs no state directory, and so leaves none behind when the address is taken.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub async fn open(config: &Config) -> Result<Self, ListenError> {
+        let Some(listen) = config.listen else { return Ok(Self(None)) };
         let failed = |source| ListenError::Tcp { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, token })
+        Ok(Self(Some(Tcp { listener, address, token: config.token.clone() })))
     }
 }
 

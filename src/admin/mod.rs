@@ -19,7 +19,7 @@ use crate::session::Manager;
 use crate::store::Store;
 use crate::telemetry::Counters;
 
-pub use listeners::{ListenError, Listeners};
+pub use listeners::{Http, ListenError, Listeners};
 
 /// What the probes need to know; the supervisor keeps it current.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::settings::sources::Flags;
-use crate::telemetry::Format;
+use crate::telemetry::{self, Format};
 
 /// Any free port of this machine, reachable from this machine only.
 const FREE_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -29,7 +29,7 @@ pub(super) enum Command {
     /// Run only the Slack-compatible server, for other bots and for tests
     Simulator(Simulator),
     /// Report every problem of the configuration at once
-    Check(ConfigFile),
+    Check(Source),
     /// Write the manifest of the Slack app that the configuration needs
     Manifest(Manifest),
     /// Tell by the exit code whether the running daemon is well: 0 or 1
@@ -57,11 +57,20 @@ pub(super) struct ConfigFile {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Log {
     /// Log level or filter: error, warn, info, debug, trace, or `info,hitchline::slack=debug`
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", value_parser = log_level)]
     pub(super) log_level: Option<String>,
     /// How log lines look
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
+}
+
+fn log_level(text: &str) -> Result<String, String> {
+    let log = telemetry::Config { level: text.to_owned(), ..telemetry::Config::default() };
+    log.problem().map_or(Ok(log.level), Err)
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address with a port, such as 127.0.0.1:0")
 }
 
 /// The values of `--log-format`.
@@ -91,7 +100,7 @@ pub(super) struct Run {
     #[arg(long)]
     pub(super) simulator: bool,
     /// Where the built-in server listens; port 0 is any free one
-    #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, requires = "simulator")]
+    #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, value_parser = address, requires = "simulator")]
     pub(super) simulator_listen: SocketAddr,
     #[command(flatten)]
     pub(super) log: Log,
@@ -113,7 +122,7 @@ impl Run {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Simulator {
     /// Where it listens; port 0 is any free one
-    #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT)]
+    #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, value_parser = address)]
     pub(super) listen: SocketAddr,
     #[command(flatten)]
     pub(super) log: Log,
@@ -148,7 +157,7 @@ pub(super) struct Healthcheck {
     /// Ask whether it is connected and takes messages, not only whether it lives
     #[arg(long)]
     pub(super) ready: bool,
-    /// Ask the daemon that runs with `--simulator` in a state directory that was named
+    /// Ask the daemon that runs with `--simulator`
     #[arg(long)]
     pub(super) simulator: bool,
 }
@@ -164,11 +173,28 @@ pub(super) struct Config {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum ConfigWhat {
     /// The effective configuration, with secrets hidden
-    Show(ConfigFile),
+    Show(Source),
     /// The default configuration, with every key explained
     Default,
     /// The JSON Schema of the configuration
     Schema,
+}
+
+/// Which configuration is meant.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Source {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// As it is for `run --simulator`: without tokens, and without a file where there is none
+    #[arg(long)]
+    pub(super) simulator: bool,
+}
+
+impl Source {
+    /// What of it concerns the settings.
+    pub(super) fn flags(&self) -> Flags {
+        Flags { simulator: self.simulator, ..self.file.flags() }
+    }
 }
 
 impl ConfigFile {

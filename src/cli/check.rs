@@ -1,11 +1,11 @@
 //! `hitchline check`.
 
-use super::arguments::ConfigFile;
+use super::arguments::Source;
 use super::{Exit, Failure, load_and_check, output};
 use crate::settings::Environment;
 
 /// Reports every problem of the configuration at once.
-pub(super) fn check(arguments: &ConfigFile, environment: &Environment) -> Result<Exit, Failure> {
+pub(super) fn check(arguments: &Source, environment: &Environment) -> Result<Exit, Failure> {
     let loaded = load_and_check(&arguments.flags(), environment)?;
     for warning in &loaded.findings.warnings {
         output::complain(&format!("warning: {warning}"));
@@ -13,7 +13,7 @@ pub(super) fn check(arguments: &ConfigFile, environment: &Environment) -> Result
     if !loaded.findings.is_ok() {
         return Err(Failure::from_problems(&loaded.findings.problems));
     }
-    let file = loaded.file.unwrap_or_default();
-    output::print(&format!("{} is good", file.display()));
+    let what = loaded.file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
+    output::print(&format!("{what} is good"))?;
     Ok(Exit::Done)
 }

@@ -10,14 +10,14 @@ pub(super) fn config(what: &ConfigWhat, environment: &Environment) -> Result<Exi
     let text = match what {
         ConfigWhat::Default => DEFAULT_FILE.to_owned(),
         ConfigWhat::Schema => serde_json::to_string_pretty(&Settings::schema()).map_err(|error| internal(&error))?,
-        ConfigWhat::Show(file) => {
-            let loaded = sources::load(&file.flags(), environment)?;
+        ConfigWhat::Show(source) => {
+            let loaded = sources::load(&source.flags(), environment)?;
             if !loaded.findings.is_ok() {
                 return Err(Failure::from_problems(&loaded.findings.problems));
             }
             show::to_toml(&loaded.settings).map_err(|error| internal(&error))?
         }
     };
-    output::print(&text);
+    output::print(&text)?;
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! `hitchline healthcheck`: asks the running daemon through its control socket.
 
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -8,32 +9,50 @@ use reqwest::Method;
 use super::arguments::Healthcheck;
 use super::{Exit, Failure};
 use crate::http_client::Owner;
+use crate::settings::Environment;
 use crate::settings::sources::{self, Flags};
-use crate::settings::{Environment, Settings};
 
 /// How long the daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Enough of an answer to say why.
 const LONGEST_REASON: usize = 200;
-/// There may be several, and each has its own.
-const FRESH_STATE: &str = "without a store.dir each `run --simulator` has a state directory of its own, which its log names; put it \
-                           into HITCHLINE__STORE__DIR and ask again";
+/// The control socket's name in the state directory.
+const CONTROL_SOCKET: &str = "ctl.sock";
 
 /// Ends well when the daemon does.
 pub(super) async fn healthcheck(arguments: &Healthcheck, environment: &Environment) -> Result<Exit, Failure> {
     let flags = Flags { simulator: arguments.simulator, ..arguments.file.flags() };
     // Only the state directory matters here: mistakes elsewhere are for `check` to report.
     let loaded = sources::load(&flags, environment).map_err(|error| unhealthy(&error.to_string()))?;
-    if loaded.fresh_state {
-        return Err(unhealthy(FRESH_STATE));
-    }
+    let dir = loaded.settings.store.dir;
+    let dir = if loaded.fresh_state { the_only_one(living_below(&dir)) } else { Ok(dir) };
     let probe = if arguments.ready { "readyz" } else { "livez" };
-    ask(&socket(&loaded.settings), probe).await.map_err(|reason| unhealthy(&reason))?;
+    let asked = match dir {
+        Ok(dir) => ask(&dir.join(CONTROL_SOCKET), probe).await,
+        Err(reason) => Err(reason),
+    };
+    asked.map_err(|reason| unhealthy(&reason))?;
     Ok(Exit::Done)
 }
 
-fn socket(settings: &Settings) -> std::path::PathBuf {
-    settings.store.dir.join("ctl.sock")
+/// The state directories below `parent` whose daemons live: without a `store.dir` each simulator has one of its own.
+fn living_below(parent: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|dir| UnixStream::connect(dir.join(CONTROL_SOCKET)).is_ok()).collect()
+}
+
+/// Which one is meant is plain only when there is no other.
+fn the_only_one(mut living: Vec<PathBuf>) -> Result<PathBuf, String> {
+    living.sort();
+    let shown: Vec<String> = living.iter().map(|dir| dir.display().to_string()).collect();
+    match (living.pop(), living.len()) {
+        (Some(dir), 0) => Ok(dir),
+        (Some(_), _) => Err(format!(
+            "several `run --simulator` are running; put the state directory of one into HITCHLINE__STORE__DIR and ask again: {}",
+            shown.join(", ")
+        )),
+        (None, _) => Err("no `run --simulator` is running as this user".to_owned()),
+    }
 }
 
 fn unhealthy(reason: &str) -> Failure {
@@ -91,6 +110,24 @@ mod tests {
         let _server = daemon(&socket);
         assert_eq!(ask(&socket, "livez").await, Ok(()));
         assert_eq!(ask(&socket, "readyz").await, Err("readyz answered 503: connecting".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn of_the_simulators_the_only_one_that_lives_is_meant() {
+        let parent = tempfile::tempdir().unwrap();
+        let socket = |name: &str| {
+            std::fs::create_dir(parent.path().join(name)).unwrap();
+            UnixListener::bind(parent.path().join(name).join(CONTROL_SOCKET)).unwrap()
+        };
+        let chosen = || the_only_one(living_below(parent.path()));
+        drop(socket("killed"));
+        assert_eq!(chosen(), Err("no `run --simulator` is running as this user".to_owned()));
+        let _living = socket("living");
+        assert_eq!(chosen(), Ok(parent.path().join("living")));
+        let _other = socket("other");
+        let several = chosen().unwrap_err();
+        assert!(several.contains("HITCHLINE__STORE__DIR") && several.contains("/living, /"), "{several}");
+        assert!(several.ends_with("/other"), "{several}");
     }
 
     #[tokio::test]

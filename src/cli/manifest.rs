@@ -17,6 +17,6 @@ pub(super) fn manifest(arguments: &Manifest, environment: &Environment) -> Resul
         ManifestFormat::Json => format!("{manifest:#}"),
         ManifestFormat::Yaml => manifest::yaml(&manifest),
         ManifestFormat::Url => manifest::url(&manifest),
-    });
+    })?;
     Ok(Exit::Done)
 }

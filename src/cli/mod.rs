@@ -91,11 +91,16 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, environment: Env
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and the version come this way too, and go to stdout.
-            let _closed_pipe = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return told(output::print_by_clap(&error).map(|()| exit));
         }
     };
-    dispatch(arguments.command, &environment).await.unwrap_or_else(|failure| {
+    told(dispatch(arguments.command, &environment).await)
+}
+
+/// Tells a person of a failure.
+fn told(ended: Result<Exit, Failure>) -> Exit {
+    ended.unwrap_or_else(|failure| {
         output::complain(&failure.message);
         failure.exit
     })
@@ -115,7 +120,7 @@ async fn dispatch(command: Command, environment: &Environment) -> Result<Exit, F
         Command::Manifest(arguments) => manifest::manifest(&arguments, environment),
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&arguments, environment).await,
         Command::Config(arguments) => config::config(&arguments.what, environment),
-        Command::Completions { shell } => Ok(pages::completions(shell)),
+        Command::Completions { shell } => pages::completions(shell),
         Command::Man => pages::man(),
     }
 }

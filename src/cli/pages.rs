@@ -13,17 +13,17 @@ use super::{Exit, Failure, output};
 const REST: &str = include_str!("hitchline.1.roff");
 
 /// Writes the completions for a shell.
-pub(super) fn completions(shell: Shell) -> Exit {
+pub(super) fn completions(shell: Shell) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "hitchline", &mut text);
-    output::print(&String::from_utf8_lossy(&text));
-    Exit::Done
+    output::print(&String::from_utf8_lossy(&text))?;
+    Ok(Exit::Done)
 }
 
 /// Writes the man page.
 pub(super) fn man() -> Result<Exit, Failure> {
     let page = render().map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
-    output::print(&String::from_utf8_lossy(&page));
+    output::print(&String::from_utf8_lossy(&page))?;
     Ok(Exit::Done)
 }
 

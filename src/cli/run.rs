@@ -34,9 +34,6 @@ pub(super) async fn simulator(arguments: &Simulator) -> Result<Exit, Failure> {
     let mut log = telemetry::Config::default();
     log.level = arguments.log.log_level.clone().unwrap_or(log.level);
     log.format = arguments.log.log_format.map_or(log.format, Into::into);
-    if let Some(problem) = log.problem() {
-        return Err(Failure::new(Exit::Usage, format!("--log-level: {problem}")));
-    }
     telemetry::init(&log);
     serve(arguments.listen).await
 }
@@ -51,7 +48,7 @@ async fn start(
         simulator,
         environment: environment.clone(),
         clock: Clock::system(),
-        announce: output::print,
+        announce: output::announce,
     };
     match supervisor::run(options).await {
         Ok(Ended::Stopped) => Ok(Exit::Done),
@@ -79,7 +76,7 @@ fn exit_for(error: &RunError) -> Exit {
 }
 
 async fn serve(listen: SocketAddr) -> Result<Exit, Failure> {
-    supervisor::run_simulator(listen, output::print)
+    supervisor::run_simulator(listen, output::announce)
         .await
         .map_err(|error| Failure::new(exit_for(&error), error.to_string()))?;
     Ok(Exit::Done)

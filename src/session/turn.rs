@@ -328,7 +328,7 @@ impl Live<'_> {
         } else if self.reply.is_silent() {
             self.reply.push(None, words::NOTHING_SAID);
         }
-        tracing::debug!(conversation = %self.turn.key, message = %self.turn.message, outcome = name, "A turn ended");
+        tracing::debug!(conversation = %self.turn.key, message.ts = %self.turn.message, outcome = name, "A turn ended");
         let said = self.reply.checkpoint().await;
         let owed = self.rows(said);
         Finished { outcome: name, error, owed }

@@ -1,8 +1,9 @@
 //! What makes no sense although it can be read: all of it at once, each with its key path.
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -187,6 +188,9 @@ fn sessions(sessions: &Sessions, settings: &Settings, findings: &mut Findings) {
     for (key, limit) in limits {
         not_zero(format!("sessions.{key}"), limit, findings);
     }
+    if sessions.queue_limit == 0 {
+        findings.problem("sessions.queue_limit", "is 0, so that nothing could be taken on; write at least 1");
+    }
 }
 
 fn not_zero(key: String, limit: Duration, findings: &mut Findings) {
@@ -230,6 +234,9 @@ fn acp(key: &str, agent: &Acp, environment: &Environment, findings: &mut Finding
     if let Some(limit) = agent.create_timeout {
         not_zero(format!("{key}.create_timeout"), limit, findings);
     }
+    for name in agent.env_pass.iter().filter(|name| !environment.contains_key(*name)) {
+        findings.warning(format!("{key}.env_pass"), format!("`{name}` is not set here, so the agent does not get it"));
+    }
     if let Some(path) = &agent.env_file {
         secret_file(&format!("{key}.env_file"), path, findings);
     }
@@ -268,16 +275,12 @@ fn routes(settings: &Settings, findings: &mut Findings) {
 // === [store], [http_client], [shutdown], [log] ===
 
 fn operations(settings: &Settings, findings: &mut Findings) {
-    let dir = &settings.store.dir;
-    if dir.as_os_str().is_empty() {
-        findings.problem("store.dir", "is not set, and neither is HOME, from which it would follow; write a directory");
-    } else if dir.exists() && !dir.is_dir() {
-        findings.problem("store.dir", format!("{} is not a directory", dir.display()));
+    state_directory(&settings.store.dir, findings);
+    if settings.http.token.as_ref().is_some_and(|token| token.expose_secret().trim().is_empty()) {
+        findings.problem("http.token", "is empty; write one, or take the key away");
     }
-    if let Some(path) = &settings.http_client.ca_file
-        && let Err(error) = std::fs::File::open(path)
-    {
-        findings.problem("http_client.ca_file", secrets::cannot_read(path, &error));
+    if let Err(error) = settings.http_client.certificates() {
+        findings.problem("http_client.ca_file", error.to_string());
     }
     if settings.shutdown.turn_grace >= settings.shutdown.total {
         findings.problem(
@@ -305,6 +308,34 @@ fn without_effect(settings: &Settings, findings: &mut Findings) {
     for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
         findings.warning(key, "has no effect in this version yet");
     }
+}
+
+/// Says what would keep the store from being opened, and makes nothing.
+fn state_directory(dir: &Path, findings: &mut Findings) {
+    const ADVICE: &str = "name a directory that this user may write";
+    if dir.as_os_str().is_empty() {
+        findings.problem("store.dir", "is not set, and neither is HOME, from which it would follow; write a directory");
+        return;
+    }
+    // What is missing is made by `run`, below the nearest directory that is there.
+    let existing = dir.ancestors().find_map(|path| Some((path, path.metadata().ok()?)));
+    let Some((existing, metadata)) = existing else { return };
+    let shown = existing.display();
+    if !metadata.is_dir() {
+        findings.problem("store.dir", format!("{shown} is not a directory; {ADVICE}"));
+    } else if is_surely_read_only(&metadata) {
+        findings.problem("store.dir", format!("{shown} can't be written by this user; {ADVICE}"));
+    } else if existing == dir && secrets::is_open(dir) {
+        findings.warning("store.dir", format!("{shown} may be opened by others than its owner; `chmod 700 {shown}`"));
+    }
+}
+
+/// Whether this user can't write, as far as a mode tells. An access list may give more to others than the owner, but never more than
+/// the group's bits, so that what looks writable to anybody else is given the benefit of the doubt.
+fn is_surely_read_only(metadata: &Metadata) -> bool {
+    let user = rustix::process::geteuid();
+    let granting = if metadata.uid() == user.as_raw() { 0o200 } else { 0o022 };
+    !user.is_root() && metadata.mode() & granting == 0
 }
 
 fn directory(key: &str, path: &Path, findings: &mut Findings) {

@@ -8,11 +8,15 @@ use super::Environment;
 pub(super) type Table = Map<String, Value>;
 
 /// What our variables begin with, and what separates the parts of a key in them.
-const PREFIX: &str = "HITCHLINE__";
-const SEPARATOR: &str = "__";
+pub(super) const PREFIX: &str = "HITCHLINE__";
+pub(super) const SEPARATOR: &str = "__";
 /// Names that people already have, with the keys they stand for.
-const KNOWN_NAMES: [(&str, [&str; 2]); 2] =
-    [("SLACK_BOT_TOKEN", ["slack", "bot_token"]), ("SLACK_APP_TOKEN", ["slack", "app_token"])];
+const KNOWN_NAMES: [(&str, [&str; 2]); 4] = [
+    ("SLACK_BOT_TOKEN", ["slack", "bot_token"]),
+    ("SLACK_BOT_TOKEN_FILE", ["slack", "bot_token_file"]),
+    ("SLACK_APP_TOKEN", ["slack", "app_token"]),
+    ("SLACK_APP_TOKEN_FILE", ["slack", "app_token_file"]),
+];
 
 /// The key under which a whole layer is handed to the `config` crate.
 ///
@@ -24,7 +28,7 @@ const ROOT: &str = "settings";
 #[derive(Debug, Clone, Default)]
 pub(super) struct Layer(pub(super) Table);
 
-/// Why a TOML text can't be read. It never quotes the text, in which a secret may stand.
+/// Why a TOML text can't be read. Of the text, in which a secret may stand, it quotes a key at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SyntaxError {
     /// Counted from 1.
@@ -151,10 +155,17 @@ fn labelled(value: toml::Value, origin: &String) -> Value {
     Value::new(Some(origin), kind)
 }
 
+/// What the parser says where a key stands again; then its place is that of the key alone.
+const DUPLICATE: &str = "duplicate key";
+
 fn syntax_error(text: &str, error: &toml::de::Error) -> SyntaxError {
     let start = error.span().map_or(0, |span| span.start);
     let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-    SyntaxError { line, message: error.message().replace('\n', ", ") }
+    let message = error.message().replace('\n', ", ");
+    match error.span().and_then(|span| text.get(span)).filter(|_| message == DUPLICATE) {
+        Some(key) => SyntaxError { line, message: format!("`{key}` stands here a second time; keep one of the two") },
+        None => SyntaxError { line, message },
+    }
 }
 
 #[cfg(test)]
@@ -201,6 +212,19 @@ mod tests {
         let mut keys: Vec<_> = merged.keys().cloned().collect();
         keys.sort();
         assert_eq!(keys, ["a[0]", "slack.sockets"]);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_named() {
+        for (text, key) in
+            [("a = 1\nb = 'x'\nb = 'hush'", "b"), ("[slack]\n[log]\n[slack]", "slack"), ("x = {}\n\n[x]", "x")]
+        {
+            let error = Layer::from_toml(text, "f").unwrap_err();
+            assert_eq!(
+                (error.line, error.message),
+                (3, format!("`{key}` stands here a second time; keep one of the two"))
+            );
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod shutdown;
 pub mod sources;
 mod spelling;
 mod typed;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -76,6 +76,9 @@ pub(super) fn read(settings: &mut Settings, findings: &mut Findings) {
 fn read_one(key: &str, file: Option<&PathBuf>, secret: &mut Option<SecretString>, findings: &mut Findings) {
     let Some(path) = file.filter(|_| secret.is_none()) else { return };
     match std::fs::read_to_string(path).map(SecretString::from) {
+        Ok(text) if text.expose_secret().trim().is_empty() => {
+            findings.problem(key, format!("{} is empty; write the token into it", path.display()));
+        }
         Ok(text) => *secret = Some(without_newline(text.expose_secret()).into()),
         Err(error) => findings.problem(key, cannot_read(path, &error)),
     }
@@ -86,7 +89,11 @@ fn read_one(key: &str, file: Option<&PathBuf>, secret: &mut Option<SecretString>
 
 /// What is said of a file that can't be read.
 pub(super) fn cannot_read(path: &Path, error: &std::io::Error) -> String {
-    format!("{} can't be read: {error}; name a file that this user may read", path.display())
+    let path = path.display();
+    if error.kind() == std::io::ErrorKind::InvalidData {
+        return format!("{path} is no UTF-8 text; save it as such");
+    }
+    format!("{path} can't be read: {error}; name a file that this user may read")
 }
 
 /// What is said of a file with secrets that others may read.

@@ -49,7 +49,9 @@ impl<'a> Walk<'a> {
         if layer::is_from_environment(value) {
             read_text(value, &facets);
         }
-        if let Some(sentence) = misfit(value, &facets).or_else(|| no_duration(value, &facets)) {
+        let misfit =
+            || misfit(value, &facets).or_else(|| no_duration(value, &facets)).or_else(|| too_small(value, &facets));
+        if let Some(sentence) = later_kind(key, value).or_else(misfit) {
             self.findings.problem(key, sentence);
             return false;
         }
@@ -178,6 +180,26 @@ fn misfit(value: &Value, facets: &[&Schema]) -> Option<String> {
         _ => format!("`{word}` is not {}{place}", list(&known, " or ")),
     };
     (!fits).then(sentence)
+}
+
+/// The kinds of backends that are planned.
+const LATER_KINDS: [&str; 3] = ["amplifierd", "opencode", "tmux"];
+
+/// Says so when a backend is of a kind that documents speak of and that is not there yet.
+fn later_kind(key: &str, value: &Value) -> Option<String> {
+    let ValueKind::String(word) = &value.kind else { return None };
+    let is_kind = key.starts_with("backends.") && key.rsplit('.').next() == Some("kind");
+    let place = origin(value).map(|origin| format!(" (in {origin})")).unwrap_or_default();
+    (is_kind && LATER_KINDS.contains(&word.as_str()))
+        .then(|| format!("`{word}` is not in this version yet{place}; `acp` and `echo` are"))
+}
+
+/// Says so when a number is below what the schema wants.
+fn too_small(value: &Value, facets: &[&Schema]) -> Option<String> {
+    let ValueKind::I64(number) = value.kind else { return None };
+    let least = facets.iter().find_map(|facet| facet.get("minimum")?.as_i64())?;
+    let place = origin(value).map(|origin| format!(" (in {origin})")).unwrap_or_default();
+    (number < least).then(|| format!("`{number}` is too small{place}; write a positive whole number"))
 }
 
 /// Says so when the schema wants a duration and the value is none.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::layer::{self, Layer};
-use super::{Environment, Findings, Settings, paths, secrets, shape, typed};
+use super::{Environment, Findings, Settings, paths, secrets, shape, typed, variables};
 use crate::telemetry::Format;
 
 /// Names the lowest layer in what is said about its values.
@@ -94,6 +94,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, LoadErro
         Layer::from_environment(environment),
         from_flags(flags),
     ];
+    variables::warn_of_misspelt(environment, &mut findings);
     secrets::settle_twins(&mut layers, &mut findings);
     let mut values = layer::merge(layers)?;
     if let Some((key, place)) = secrets::first_slack_secret(&values).filter(|_| flags.simulator) {

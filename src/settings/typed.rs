@@ -17,8 +17,11 @@ pub(super) fn settings(mut values: Table, findings: &mut Findings) -> Settings {
         };
         let (key, sentence) = explain(error);
         let removed = remove(&mut values, &key);
-        let origin = removed.as_ref().and_then(Value::origin).map(|origin| format!(" (in {origin})"));
-        findings.problem(key, format!("{sentence}{}", origin.unwrap_or_default()));
+        let place =
+            removed.as_ref().and_then(Value::origin).map(|origin| format!(" (in {origin})")).unwrap_or_default();
+        // The place belongs to what is wrong, not to what to do.
+        let (wrong, advice) = sentence.split_at(sentence.find("; ").unwrap_or(sentence.len()));
+        findings.problem(key, format!("{wrong}{place}{advice}"));
         if removed.is_none() {
             return Settings::default();
         }

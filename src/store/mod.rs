@@ -32,6 +32,10 @@ use lock::Lock;
 use reader::Reader;
 use writer::Writer;
 
+/// The database file's name in the state directory.
+const DATABASE: &str = "hitchline.db";
+/// What `SQLite` puts beside it. Their modes are the database's when they are made.
+const COMPANIONS: [&str; 2] = ["hitchline.db-wal", "hitchline.db-shm"];
 /// The schema that this binary writes; a newer one is refused.
 const SCHEMA_VERSION: i64 = 1;
 /// The size of a page, in bytes. Our rows are short and lie on many pages, all of which go into the log whole.
@@ -112,7 +116,8 @@ impl Store {
         let not_writable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
         make_private_dir(dir).map_err(not_writable)?;
         let lock = Lock::take(dir)?;
-        let path = dir.join("hitchline.db");
+        let path = dir.join(DATABASE);
+        keep_private(dir).map_err(not_writable)?;
         let database = |source| OpenError::Database { path: path.clone(), source };
         let connection = connect(&path).map_err(database)?;
         migrate(&connection, &path)?;
@@ -135,6 +140,16 @@ impl Store {
 fn make_private_dir(dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Makes the database before `SQLite` does, which would let everybody read it, and takes from others what an earlier version gave them.
+/// The directory may be older than we are, and open.
+fn keep_private(dir: &Path) -> std::io::Result<()> {
+    lock::open_private(&dir.join(DATABASE))?;
+    for companion in COMPANIONS.map(|name| dir.join(name)).iter().filter(|path| path.exists()) {
+        lock::open_private(companion)?;
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -245,3 +245,26 @@ async fn a_closed_store_says_so() {
     store.close().await;
     assert!(matches!(store.end_session(SessionId::new(), key(), 0).await, Err(StoreError::Closed)));
 }
+
+#[tokio::test]
+async fn nobody_else_can_read_what_is_stored_even_in_an_open_directory() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+    let files = ["hitchline.db", "hitchline.db-wal", "hitchline.db-shm", "lock"];
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    let store = open(dir.path());
+    assert_eq!(files.map(mode), [0o600; 4]);
+    // As an earlier version left them, which was killed.
+    let left = tempfile::tempdir().unwrap();
+    for name in files {
+        std::fs::copy(dir.path().join(name), left.path().join(name)).unwrap();
+        std::fs::set_permissions(left.path().join(name), Permissions::from_mode(0o644)).unwrap();
+    }
+    store.close().await;
+    let store = open(left.path());
+    let mode = |name: &str| std::fs::metadata(left.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(files.map(mode), [0o600; 4]);
+    store.close().await;
+}

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::admin::{Listeners, Probes, Readiness};
+use crate::admin::{self, Listeners, Probes, Readiness};
 use crate::backend::{self, Backends};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -66,6 +66,8 @@ impl Foundation {
     pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
         let Options { mut settings, simulator, environment, clock, announce } = options;
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
+        // Before anything is made or started: what can't be opened is for a person to solve.
+        let http_listener = admin::Http::open(&settings.http).await?;
         let mut fresh_state = None;
         if simulator.is_some_and(|simulator| simulator.fresh_state) {
             let fresh = FreshState::below(&settings.store.dir).await;
@@ -73,8 +75,7 @@ impl Foundation {
             fresh_state = Some(fresh);
         }
         let store = Store::open(&settings.store.dir)?;
-        // Before anything is started: what can't be opened is for a person to solve.
-        let listeners = Listeners::open(&settings.store.dir, &settings.http).await?;
+        let listeners = Listeners::open(&settings.store.dir, http_listener)?;
         let simulator = match simulator {
             Some(options) => Some(start_simulator(options.listen, &mut settings, announce).await?),
             None => None,
@@ -120,7 +121,7 @@ impl Foundation {
         let stop = self.scope.stop().clone();
         let api = Api::new(self.http.lend(), &self.settings.slack, base.clone(), bot_token, self.clock.clone(), stop);
         let api = Arc::new(api);
-        let me = self.first_contact(&api).await?;
+        let me = self.first_contact(&api, &base).await?;
         let surface = Arc::new(Surface::new(api, &me));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
@@ -139,7 +140,7 @@ impl Foundation {
     }
 
     /// Asks Slack who we are, until it answers.
-    async fn first_contact(&self, api: &Api) -> Result<AuthTest, RunError> {
+    async fn first_contact(&self, api: &Api, base: &Url) -> Result<AuthTest, RunError> {
         let mut backoff = Backoff::new(FIRST_CONTACT.0, FIRST_CONTACT.1);
         let mut chance = fastrand::Rng::new();
         loop {
@@ -151,7 +152,13 @@ impl Foundation {
                 return Err(RunError::TokenRefused { key: "slack.bot_token", code: error.code });
             }
             let delay = backoff.next(&mut chance);
-            tracing::warn!(%error, delay_ms = delay.as_millis(), "Slack does not answer yet; trying again");
+            let delay_ms = delay.as_millis();
+            if is_no_web_api(&error.code) {
+                let (server, path) = (base.origin().ascii_serialization(), base.path());
+                tracing::warn!(delay_ms, "slack.api_url: {server}{path} is no Slack Web API ({error}); trying again");
+            } else {
+                tracing::warn!(%error, delay_ms, "Slack does not answer yet; trying again");
+            }
             self.clock.sleep(delay).await;
         }
     }
@@ -282,6 +289,11 @@ impl Foundation {
     }
 }
 
+/// Whether an answer is that of another kind of server, or of another path of Slack's. One that is broken answers 5xx.
+fn is_no_web_api(code: &str) -> bool {
+    code.starts_with("404") || (code.starts_with(['2', '3', '4']) && code.ends_with(" without JSON"))
+}
+
 async fn start_simulator(
     listen: std::net::SocketAddr,
     settings: &mut Settings,
@@ -299,4 +311,20 @@ fn token(token: Option<&SecretString>, key: &str) -> Result<SecretString, RunErr
     token
         .cloned()
         .ok_or_else(|| RunError::Settings(format!("{key}: there is no token; see `hitchline config default`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_no_slack_is_told_from_one_that_is_broken() {
+        for code in ["404 Not Found without JSON", "404 Not Found", "200 OK without JSON", "302 Found without JSON"] {
+            assert!(is_no_web_api(code), "{code}");
+        }
+        for code in ["503 Service Unavailable without JSON", "500 Internal Server Error", "fatal_error", "ratelimited"]
+        {
+            assert!(!is_no_web_api(code), "{code}");
+        }
+    }
 }

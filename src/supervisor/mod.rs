@@ -11,6 +11,7 @@ mod shutdown;
 mod signals;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::admin::ListenError;
@@ -62,7 +63,7 @@ pub async fn run_simulator(listen: SocketAddr, announce: fn(&str)) -> Result<(),
     announce(&format!("simulator: {}", simulator.base_url()));
     announce("ready");
     let signal = signals.next().await;
-    tracing::info!(?signal, "Stopping");
+    tracing::info!(%signal, "Stopping");
     simulator.stop().await;
     Ok(())
 }
@@ -154,6 +155,15 @@ enum Reason {
     Crash,
 }
 
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(signal) => signal.fmt(f),
+            Self::Crash => f.write_str("crash"),
+        }
+    }
+}
+
 /// Stops in order; a second signal hurries, a third one ends everything at once.
 async fn stop(
     daemon: &mut build::Foundation,
@@ -162,7 +172,7 @@ async fn stop(
     clock: &Clock,
     timing: &timing::Config,
 ) -> Ended {
-    tracing::info!(?why, "Stopping");
+    tracing::info!(%why, "Stopping");
     notify::stopping();
     let ended = if why == Reason::Crash { Ended::Crashed } else { Ended::Stopped };
     let orderly = shutdown::Pace::orderly(clock, timing);

@@ -1,5 +1,7 @@
 //! The signals that stop us, as a stream.
 
+use std::fmt;
+
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::{Handle, SignalsInfo};
@@ -11,6 +13,15 @@ pub enum Signal {
     Interrupt,
     /// From a service manager.
     Terminate,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
 }
 
 /// Watches for them until it is dropped.

@@ -29,8 +29,11 @@ fn each_run_has_a_state_of_its_own_and_takes_it_away() {
     assert!(dir != other && dir.starts_with(home), "{dir:?} {other:?}");
     let named = ("HITCHLINE__STORE__DIR", dir.to_str().unwrap());
     assert_eq!(exit_code(&["healthcheck", "--simulator", "--ready"], &[named]), 0);
+    let unnamed = || exit_code(&["healthcheck", "--simulator", "--ready"], &[("HOME", home)]);
+    assert_eq!(unnamed(), 1, "which one is meant can't be known");
     assert_eq!(first.stop(), 0);
     assert!(!dir.exists() && other.exists());
+    assert_eq!(unnamed(), 0, "the one that is left is meant");
     assert_eq!(second.stop(), 0);
     assert!(!other.exists());
 }

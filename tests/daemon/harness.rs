@@ -143,8 +143,12 @@ impl Slack {
     /// A daemon that can't reach Slack.
     pub(crate) fn lonely(&self, dir: &str) -> Running {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let process = self.process(dir, &self.api.0, &nobody.to_string());
-        Running { process }
+        self.unready(dir, &self.api.0, &nobody.to_string())
+    }
+
+    /// A daemon with one line of its configuration changed, which keeps trying.
+    pub(crate) fn unready(&self, dir: &str, line: &str, changed: &str) -> Running {
+        Running { process: self.process(dir, line, changed) }
     }
 
     fn process(&self, dir: &str, line: &str, changed: &str) -> Process {

@@ -9,6 +9,8 @@ mod example_agent;
 mod fresh_state;
 mod harness;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Starts that can't work: one sentence, the right exit code, and nothing left running.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use rustix::process::Signal;
 
 use crate::harness::Slack;
@@ -52,6 +55,32 @@ fn a_daemon_that_never_reached_slack_stops_in_order() {
     daemon.wait_for_log("Connection refused (os error 111)");
     daemon.wait_for_log("delay_ms=");
     assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn an_address_that_is_no_slack_is_named_with_its_key() {
+    let state = tempfile::tempdir().unwrap();
+    let slack = Slack::start();
+    let daemon = slack.unready(state.path().to_str().unwrap(), "/api/\"", "/elsewhere/\"");
+    daemon.wait_for_log("/elsewhere/ is no Slack Web API (auth.test: 404 Not Found");
+    let (code, log) = daemon.end(Signal::TERM);
+    assert!(code == 0 && log.contains(" slack.api_url: http://127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn nobody_else_gets_at_the_state_in_a_directory_that_is_open() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().join("state");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+    let slack = Slack::start();
+    let daemon = slack.daemon(state.path().to_str().unwrap());
+    let mode = |name| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
+    for name in ["hitchline.db", "hitchline.db-wal", "hitchline.db-shm", "lock", "ctl.sock"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    let (code, log) = daemon.end(Signal::TERM);
+    assert!(code == 0 && log.contains("may be opened by others than its owner; `chmod 700 "), "{log}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::domain::agent::{AgentEvent, OptionKind, PermissionOption, PlanEntry, 
 /// The pause between two chunks of `!stream`.
 const CHUNK_PAUSE: Duration = Duration::from_millis(50);
 /// The most chunks of `!stream`.
-const MOST_CHUNKS: u32 = 10_000;
+const MOST_CHUNKS: u64 = 10_000;
 /// The most characters of `!long`.
 const MOST_CHARACTERS: usize = 1_000_000;
 /// The longest `!sleep`, in seconds.
@@ -50,7 +50,7 @@ pub(super) enum Then {
 }
 
 impl Script {
-    /// Reads a prompt. One that names no directive, or misuses one, is answered with itself.
+    /// Reads a prompt. One that names no directive is answered with itself, one that misuses it with how it is used.
     pub(super) fn of(prompt: &str) -> Self {
         let (word, rest) = prompt.trim().split_once(char::is_whitespace).unwrap_or((prompt.trim(), ""));
         directive(word, rest.trim()).unwrap_or_else(|| Self::saying(prompt.to_owned()))
@@ -75,15 +75,24 @@ impl Script {
 }
 
 fn directive(word: &str, rest: &str) -> Option<Script> {
+    // What follows an argument is ignored, but a tool's name may be of several words.
+    let argument = rest.split_whitespace().next().unwrap_or_default();
+    let (script, usage) = match word {
+        "!stream" => (argument.parse().ok().map(stream), "!stream N` (N chunks, 50 ms apart)"),
+        "!sleep" => (argument.parse().ok().map(sleep), "!sleep S` (answers after S seconds)"),
+        "!tool" => ((!rest.is_empty()).then(|| tool(rest)), "!tool NAME` (calls a tool, then answers)"),
+        "!long" => (argument.parse().ok().map(long), "!long N` (N characters of Markdown)"),
+        "!fail" => (failure(argument), "!fail KIND` (`transient`, `auth` or `crash`)"),
+        _ => return without_argument(word),
+    };
+    Some(script.unwrap_or_else(|| Script::saying(format!("Write `{usage}."))))
+}
+
+fn without_argument(word: &str) -> Option<Script> {
     match word {
-        "!stream" => rest.parse().ok().map(stream),
-        "!sleep" => rest.parse().ok().map(sleep),
-        "!tool" if !rest.is_empty() => Some(tool(rest)),
         "!plan" => Some(plan()),
         "!ask" => Some(Script::doing(vec![Step::Ask])),
-        "!long" => rest.parse().ok().map(|length: usize| Script::saying(long(length.min(MOST_CHARACTERS)))),
         "!markdown" => Some(Script::saying(MARKDOWN.to_owned())),
-        "!fail" => failure(rest),
         "!vanish" => Some(Script { then: Then::Vanishes, ..Script::saying("This session is gone now.".to_owned()) }),
         _ => None,
     }
@@ -93,7 +102,7 @@ pub(super) fn say(delta: String) -> Step {
     Step::Do(AgentEvent::Text { message: None, delta })
 }
 
-fn stream(chunks: u32) -> Script {
+fn stream(chunks: u64) -> Script {
     let chunk = |n| [Step::Wait(CHUNK_PAUSE), say(format!("{n} "))];
     // The first chunk comes at once.
     Script::doing((1..=chunks.min(MOST_CHUNKS)).flat_map(chunk).skip(1).collect())
@@ -153,8 +162,13 @@ pub(super) fn options() -> Vec<PermissionOption> {
     ]
 }
 
+/// Answers with `length` characters.
+fn long(length: usize) -> Script {
+    Script::saying(paragraphs(length.min(MOST_CHARACTERS)))
+}
+
 /// Exactly `length` characters of Markdown, in paragraphs that can be told apart.
-fn long(length: usize) -> String {
+fn paragraphs(length: usize) -> String {
     let mut text = String::with_capacity(length + 100);
     for n in 1_u32.. {
         if text.len() >= length {
@@ -213,10 +227,16 @@ mod tests {
             ("hello there", "hello there"),
             ("hello !plan", "hello !plan"),
             ("!unknown", "!unknown"),
-            ("!stream x", "!stream x"),
-            ("!fail otherwise", "!fail otherwise"),
-            ("!tool", "!tool"),
+            ("!stream x", "Write `!stream N` (N chunks, 50 ms apart)."),
+            ("!sleep", "Write `!sleep S` (answers after S seconds)."),
+            ("!long -1", "Write `!long N` (N characters of Markdown)."),
+            ("!fail", "Write `!fail KIND` (`transient`, `auth` or `crash`)."),
+            ("!fail otherwise", "Write `!fail KIND` (`transient`, `auth` or `crash`)."),
+            ("!tool", "Write `!tool NAME` (calls a tool, then answers)."),
             ("!stream 3", "1 2 3 "),
+            ("!stream 3 please", "1 2 3 "),
+            ("!fail crash please", ""),
+            ("!plan it well", "did all of the plan"),
             ("!sleep 2", "slept 2 s"),
             (" !tool\n grep -r x ", "used grep -r x"),
             ("!plan", "did all of the plan"),

@@ -5,7 +5,7 @@ fn findings(change: impl FnOnce(&mut Settings)) -> Findings {
     settings.slack.bot_token = Some("xoxb-1-a".to_owned().into());
     settings.slack.app_token = Some("xapp-1-a".to_owned().into());
     settings.access.users = vec!["*".to_owned()];
-    settings.store.dir = "/nowhere/hitchline".into();
+    settings.store.dir = std::env::temp_dir().join("not-there/hitchline");
     change(&mut settings);
     let mut findings = Findings::default();
     let environment = Environment::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
@@ -44,7 +44,7 @@ fn tokens_have_their_shape() {
 fn the_simulator_asks_for_no_token() {
     let mut findings = Findings::default();
     let mut settings = Settings::default();
-    settings.store.dir = "/nowhere".into();
+    settings.store.dir = std::env::temp_dir().join("not-there");
     check(&settings, true, &Environment::new(), &mut findings);
     assert_eq!(findings.problems, []);
 }
@@ -149,4 +149,52 @@ fn no_time_limit_is_zero() {
     let agent = Acp { command: list(&["sh"]), create_timeout: Some(Duration::ZERO), ..Acp::default() };
     let said = problem(|s| drop(s.backends.insert("a".to_owned(), Backend::Acp(agent))));
     assert!(said.starts_with("backends.a.create_timeout: is 0"), "{said}");
+}
+
+#[test]
+fn a_state_directory_can_be_made_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, open) = (folder.path().join("file"), folder.path().join("open"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for below in [file.clone(), file.join("state/deep")] {
+        let said = problem(|s| s.store.dir = below);
+        assert!(said.starts_with("store.dir: ") && said.contains("/file is not a directory; "), "{said}");
+    }
+    assert_eq!(findings(|s| s.store.dir = folder.path().join("state/deep")), Findings::default());
+    assert!(!folder.path().join("state").exists(), "looking makes nothing");
+    let warned = findings(|s| s.store.dir.clone_from(&open));
+    assert!(warned.is_ok() && warned.warnings[0].to_string().contains("`chmod 700 "), "{warned:?}");
+}
+
+#[test]
+fn a_mode_tells_who_surely_can_not_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    for (mode, refused) in [(0o500, true), (0o555, true), (0o700, false), (0o300, false)] {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let metadata = folder.path().metadata().unwrap();
+        assert_eq!(is_surely_read_only(&metadata), refused && !is_root, "{mode:o}");
+    }
+}
+
+#[test]
+fn what_can_not_work_is_found_before_anything_starts() {
+    assert!(problem(|s| s.sessions.queue_limit = 0).starts_with("sessions.queue_limit: is 0, so that nothing"));
+    assert!(problem(|s| s.http.token = Some(String::new().into())).starts_with("http.token: is empty"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n").unwrap();
+    let said = problem(|s| s.http_client.ca_file = Some(file));
+    assert!(said.starts_with("http_client.ca_file: ") && said.contains("holds no certificate"), "{said}");
+}
+
+#[test]
+fn a_variable_that_an_agent_will_miss_is_named() {
+    let agent = Acp { command: list(&["sh"]), env_pass: list(&["PATH", "NO_SUCH_KEY"]), ..Acp::default() };
+    let found = findings(|s| drop(s.backends.insert("a".to_owned(), Backend::Acp(agent))));
+    let said: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["backends.a.env_pass: `NO_SUCH_KEY` is not set here, so the agent does not get it"]);
+    assert!(found.is_ok());
 }
