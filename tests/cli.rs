@@ -122,7 +122,7 @@ fn each_mistake_gets_one_sentence() {
 
 #[test]
 fn each_value_that_can_not_work_gets_one_sentence() {
-    let cases: [(&str, Variables, &str); 7] = [
+    let cases: [(&str, Variables, &str); 8] = [
         (
             "[sessions]\napproval_timeout = 10",
             &GOOD_TOKENS,
@@ -132,6 +132,11 @@ fn each_value_that_can_not_work_gets_one_sentence() {
             "[sessions]\nqueue_limit = -1",
             &GOOD_TOKENS,
             "hitchline: sessions.queue_limit: `-1` is too small (in FILE); write a positive whole number",
+        ),
+        (
+            "[sessions]\nqueue_limit = 4294967296",
+            &GOOD_TOKENS,
+            "hitchline: sessions.queue_limit: `4294967296` is too large (in FILE); 4294967295 is the most",
         ),
         (
             "[sessions]\nqueue_limit = 0",

@@ -50,7 +50,7 @@ impl<'a> Walk<'a> {
             read_text(value, &facets);
         }
         let misfit =
-            || misfit(value, &facets).or_else(|| no_duration(value, &facets)).or_else(|| too_small(value, &facets));
+            || misfit(value, &facets).or_else(|| no_duration(value, &facets)).or_else(|| out_of_range(value, &facets));
         if let Some(sentence) = later_kind(key, value).or_else(misfit) {
             self.findings.problem(key, sentence);
             return false;
@@ -194,12 +194,17 @@ fn later_kind(key: &str, value: &Value) -> Option<String> {
         .then(|| format!("`{word}` is not in this version yet{place}; `acp` and `echo` are"))
 }
 
-/// Says so when a number is below what the schema wants.
-fn too_small(value: &Value, facets: &[&Schema]) -> Option<String> {
+/// Says so when a number does not fit into the schema's.
+fn out_of_range(value: &Value, facets: &[&Schema]) -> Option<String> {
     let ValueKind::I64(number) = value.kind else { return None };
-    let least = facets.iter().find_map(|facet| facet.get("minimum")?.as_i64())?;
+    let bound = |name| facets.iter().find_map(|facet| facet.get(name)?.as_i64());
+    let is_short = facets.iter().any(|facet| facet.get("format").is_some_and(|format| format == "uint32"));
+    let most = bound("maximum").or(is_short.then_some(i64::from(u32::MAX)));
     let place = origin(value).map(|origin| format!(" (in {origin})")).unwrap_or_default();
-    (number < least).then(|| format!("`{number}` is too small{place}; write a positive whole number"))
+    if bound("minimum").is_some_and(|least| number < least) {
+        return Some(format!("`{number}` is too small{place}; write a positive whole number"));
+    }
+    most.filter(|most| number > *most).map(|most| format!("`{number}` is too large{place}; {most} is the most"))
 }
 
 /// Says so when the schema wants a duration and the value is none.

@@ -126,6 +126,14 @@ impl Store {
         Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader) })
     }
 
+    /// Finds out whether another process works in `dir`, before anything is made there.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] when one does.
+    pub fn ensure_free(dir: &Path) -> Result<(), OpenError> {
+        if Lock::is_held(dir) { Err(OpenError::Locked { path: dir.to_owned() }) } else { Ok(()) }
+    }
+
     /// Goes through the writer once: works as long as a commit would.
     pub async fn probe(&self) -> Result<(), StoreError> {
         self.write(|_connection| Ok(())).await

@@ -66,6 +66,8 @@ impl Foundation {
     pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
         let Options { mut settings, simulator, environment, clock, announce } = options;
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
+        // Whoever works there has the address, too, and is what a person should hear of.
+        Store::ensure_free(&settings.store.dir)?;
         // Before anything is made or started: what can't be opened is for a person to solve.
         let http_listener = admin::Http::open(&settings.http).await?;
         let mut fresh_state = None;

@@ -25,6 +25,19 @@ fn a_second_instance_is_told_so() {
 }
 
 #[test]
+fn a_second_instance_with_the_same_address_is_told_the_same() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (line, address) = ("listen = \"\"", format!("listen = \"{free}\""));
+    let first = slack.changed(dir, line, &address);
+    let (code, log) = slack.refused(dir, line, &address);
+    assert_eq!(code, 75, "{log}");
+    assert_eq!(first.stop(), 0, "the first one is not disturbed");
+}
+
+#[test]
 fn what_slack_or_the_system_refuses_is_named_with_its_key() {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().to_str().unwrap();
