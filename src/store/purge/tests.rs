@@ -2,8 +2,9 @@ use super::*;
 
 /// Rows of every table, all of them over, each as old as its number says; three that are not over; and a batch and a half of keys.
 const ROWS: &str = "
-    INSERT INTO inbox (line, version, state, received_ms) VALUES
-        ('turn', 1, 'done', 1), ('turn', 1, 'refused', 2), ('turn', 1, 'dead', 3), ('turn', 1, 'queued', 1);
+    INSERT INTO inbox (team, channel, thread, line, version, state, received_ms) VALUES
+        ('T', 'C', '1', 'turn', 1, 'done', 1), ('T', 'C', '1', 'turn', 1, 'refused', 2),
+        ('T', 'C', '1', 'turn', 1, 'dead', 3), ('T', 'C', '1', 'turn', 1, 'queued', 1);
     INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status)
         VALUES ('ended', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended'), ('used', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended'),
         ('active', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'active');
