@@ -73,7 +73,7 @@ async fn an_end_takes_along_what_came_before_it_and_nothing_else() {
 async fn a_stop_does_not_wait_for_answers_that_slack_does_not_take() {
     let world = World::new().await;
     let thread = busy(&world, "first").await;
-    world.slack.fail(Step::Post, RATE);
+    world.slack.slow.send_replace(true);
     for _ in 0..9 {
         world.reply("U1", &thread, "help").await;
     }
@@ -82,6 +82,7 @@ async fn a_stop_does_not_wait_for_answers_that_slack_does_not_take() {
     assert!(waiting >= 5, "{waiting}: a few answers are in memory, the rest waits in the store");
     world.reply("U1", &thread, "stop").await;
     world.until("a cancellation", || world.agents.count("cancel") == 1).await;
+    world.slack.slow.send_replace(false);
     let answered = || world.slack.texts(&thread).iter().filter(|text| text.contains("These words")).count() == 9;
     world.until_after(std::time::Duration::from_secs(90), answered).await;
 }
@@ -91,13 +92,28 @@ async fn prompts_wait_too_when_slack_takes_no_answers() {
     let world = World::echoing().await;
     let thread = world.mention("U1", "0").await;
     world.until_thread_is(&thread, &["0"]).await;
-    world.slack.fail(Step::Post, RATE);
+    world.slack.slow.send_replace(true);
     for n in 1..9 {
         world.reply("U1", &thread, &n.to_string()).await;
         world.settle().await;
     }
     let waiting = world.store.waiting(&people::key(&thread), Line::Turn).await.unwrap();
     assert_eq!((waiting, world.agents.count("prompt")), (4, 5));
+    world.slack.slow.send_replace(false);
+    let answered = || world.slack.texts(&thread) == ["0", "1", "2", "3", "4", "5", "6", "7", "8"];
+    world.until_after(std::time::Duration::from_secs(90), answered).await;
+}
+
+#[tokio::test]
+async fn answers_that_slack_does_not_take_for_now_hold_up_no_prompt() {
+    let world = World::echoing().await;
+    let thread = world.mention("U1", "0").await;
+    world.until_thread_is(&thread, &["0"]).await;
+    world.slack.fail(Step::Post, RATE);
+    for n in 1..9 {
+        world.reply("U1", &thread, &n.to_string()).await;
+    }
+    world.until("all prompts", || world.agents.count("prompt") == 9).await;
     let answered = || world.slack.texts(&thread) == ["0", "1", "2", "3", "4", "5", "6", "7", "8"];
     world.until_after(std::time::Duration::from_secs(90), answered).await;
 }
@@ -106,7 +122,7 @@ async fn prompts_wait_too_when_slack_takes_no_answers() {
 async fn more_commands_than_may_wait_are_refused_and_their_sender_told() {
     let world = World::new().await;
     let thread = busy(&world, "first").await;
-    world.slack.fail(Step::Post, RATE);
+    world.slack.slow.send_replace(true);
     for _ in 0..4 {
         world.reply("U1", &thread, "help").await;
         world.settle().await;

@@ -11,6 +11,8 @@ use hitchline::domain::inbound::ReplyUrl;
 use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
 use hitchline::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 
+use tokio::sync::watch;
+
 use super::agent::locked;
 
 /// Time stamps differ even between two of these, for they may stand for the same workspace.
@@ -53,6 +55,8 @@ pub(crate) struct FakeSlack {
     /// Answers to presses and slash commands, by their address.
     pub(crate) responses: Mutex<Vec<(String, String)>>,
     pub(crate) steps: Mutex<Vec<Step>>,
+    /// Whether posts wait on their way.
+    pub(crate) slow: watch::Sender<bool>,
 }
 
 /// Cuts text into messages and changes nothing else.
@@ -163,6 +167,8 @@ fn error(kind: WriteErrorKind) -> WriteError {
 #[async_trait]
 impl SlackWrite for FakeSlack {
     async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError> {
+        let mut slow = self.slow.subscribe();
+        let _through = slow.wait_for(|slow| !slow).await;
         self.make(Step::Post, || self.show(to.thread.clone(), body.clone(), Some(key), false))
     }
     async fn update(&self, _channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
