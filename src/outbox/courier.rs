@@ -60,7 +60,6 @@ enum Next {
 pub(super) struct Courier<'a> {
     inner: &'a Inner,
     owed: &'a Owed,
-    begun_ms: i64,
     backoff: Backoff,
     crashes: u32,
     /// While it may have been posted already: how often it was looked for, and not found.
@@ -69,8 +68,8 @@ pub(super) struct Courier<'a> {
 
 impl<'a> Courier<'a> {
     pub(super) fn new(inner: &'a Inner, owed: &'a Owed) -> Self {
-        let (begun_ms, backoff) = (inner.clock.wall_ms(), Backoff::new(RETRY.0, RETRY.1));
-        Self { inner, owed, begun_ms, backoff, crashes: 0, misses: None }
+        let backoff = Backoff::new(RETRY.0, RETRY.1);
+        Self { inner, owed, backoff, crashes: 0, misses: None }
     }
 
     /// Delivers the row, however long it takes, and notes it in the store.
@@ -204,7 +203,8 @@ impl<'a> Courier<'a> {
 
     async fn look_back(&self) -> Attempt {
         let trace = Trace::Key(self.owed.id);
-        match self.inner.slack.look_back(&self.owed.conversation, self.begun_ms, trace).await {
+        let conversation = &self.owed.conversation;
+        match self.inner.slack.look_back(conversation, &conversation.thread, trace).await {
             Ok(Some(ts)) => Attempt::Sent(Some(ts)),
             Ok(None) => Attempt::Missing,
             Err(error) => Attempt::Later(error),
