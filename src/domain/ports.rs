@@ -130,7 +130,8 @@ pub trait Render: Send + Sync {
 
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.
 ///
-/// Each call is one attempt, paced but not repeated: who owns the row or the piece decides what an error means.
+/// Each call is one attempt, paced but not repeated: who owns the row or the piece decides what an error means. What only shows how an
+/// answer comes along (`status`, `start_stream`, `append_stream`) never waits to be paced: it fails with [`WriteErrorKind::Rate`].
 #[async_trait]
 pub trait SlackWrite: Send + Sync {
     /// Posts a message and returns its time stamp. `key` travels in the message's metadata.
@@ -151,9 +152,9 @@ pub trait SlackWrite: Send + Sync {
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError>;
     /// Ends a growing message; one that has ended already is fine.
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
-    /// Looks through a conversation for a message of ours whose posting was not answered. `since_ms`: before that moment, in
-    /// milliseconds since the Unix epoch, there was no attempt.
-    async fn look_back(&self, to: &ConversationKey, since_ms: i64, trace: Trace) -> Result<Option<Ts>, WriteError>;
+    /// Looks through a conversation for a message of ours whose posting was not answered. `since`: a message, after which it stands
+    /// if it is there.
+    async fn look_back(&self, to: &ConversationKey, since: &Ts, trace: Trace) -> Result<Option<Ts>, WriteError>;
 }
 
 /// By what a message of ours is recognised.
@@ -161,7 +162,7 @@ pub trait SlackWrite: Send + Sync {
 pub enum Trace {
     /// The key in its metadata.
     Key(OwedId),
-    /// It still grows. A conversation has at most one such message, for it has at most one turn.
+    /// It still grows. A turn has at most one such message.
     Growing,
 }
 

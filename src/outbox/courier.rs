@@ -70,7 +70,6 @@ pub(super) struct Courier<'a> {
     inner: &'a Inner,
     conversation: &'a ConversationKey,
     id: OwedId,
-    begun_ms: i64,
     backoff: Backoff,
     /// When the first of the attempts failed that have failed since; a token that is refused does not count.
     failing_since: Option<Instant>,
@@ -82,8 +81,8 @@ pub(super) struct Courier<'a> {
 
 impl<'a> Courier<'a> {
     pub(super) fn new(inner: &'a Inner, conversation: &'a ConversationKey, id: OwedId) -> Self {
-        let (begun_ms, backoff) = (inner.clock.wall_ms(), Backoff::new(RETRY.0, RETRY.1));
-        Self { inner, conversation, id, begun_ms, backoff, failing_since: None, crashes: 0, repeats: 0, misses: None }
+        let backoff = Backoff::new(RETRY.0, RETRY.1);
+        Self { inner, conversation, id, backoff, failing_since: None, crashes: 0, repeats: 0, misses: None }
     }
 
     /// Delivers the row that is in hand, however long it takes, and notes it in the store. Its lane spills when an attempt fails.
@@ -248,7 +247,7 @@ impl<'a> Courier<'a> {
 
     async fn look_back(&self) -> Attempt {
         let trace = Trace::Key(self.id);
-        match self.inner.slack.look_back(self.conversation, self.begun_ms, trace).await {
+        match self.inner.slack.look_back(self.conversation, &self.conversation.thread, trace).await {
             Ok(Some(ts)) => Attempt::Sent(Some(ts)),
             Ok(None) => Attempt::Missing,
             Err(error) => Attempt::Later(error),

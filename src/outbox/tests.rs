@@ -92,7 +92,7 @@ impl SlackWrite for Script {
     async fn stop_stream(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.call(format!("stop {ts}"))
     }
-    async fn look_back(&self, _: &ConversationKey, _: i64, _: Trace) -> Result<Option<Ts>, WriteError> {
+    async fn look_back(&self, _: &ConversationKey, _: &Ts, _: Trace) -> Result<Option<Ts>, WriteError> {
         self.call("look back".into())?;
         Ok(self.found.lock().unwrap().pop_front().flatten())
     }

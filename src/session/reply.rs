@@ -5,6 +5,7 @@
 //! turns what was said into durable operations that give the shown messages their final form.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -26,6 +27,9 @@ pub(super) use draft::{QUIET, Worked};
 
 /// How long the end of a turn waits for a call that is on its way.
 const LAST_CALL: Duration = Duration::from_secs(5);
+/// How often a message whose start was not answered is looked for, and the pause in between.
+const LOOKS: (u32, Duration) = (3, Duration::from_secs(1));
+
 /// The writer of one turn.
 pub(super) struct Reply {
     slack: Arc<dyn SlackWrite>,
@@ -34,17 +38,27 @@ pub(super) struct Reply {
     clock: Clock,
     key: ConversationKey,
     recipient: UserId,
+    /// The message that asked: what is said in this turn stands after it.
+    asked: Ts,
     draft: Draft,
-    call: Option<(Step, Call)>,
-    /// By what the message that was started last would be found, and when that was, in milliseconds since the Unix epoch.
-    started: (Trace, i64),
+    call: Option<Call>,
+    /// By what the message that was started last would be found.
+    started: Trace,
 }
 
-/// A cosmetic call on its way; one that starts a message yields its time stamp.
-type Call = BoxFuture<'static, Result<Option<Ts>, WriteError>>;
+/// A cosmetic call that was begun.
+struct Call {
+    step: Step,
+    /// Whether it has left for Slack, rather than waits for what must stand above.
+    left: Arc<AtomicBool>,
+    answer: Answer,
+}
+
+/// What comes of a cosmetic call; one that starts a message yields its time stamp.
+type Answer = BoxFuture<'static, Result<Option<Ts>, WriteError>>;
 
 impl Reply {
-    pub(super) fn new(parts: &Parts, key: &ConversationKey, recipient: &UserId) -> Self {
+    pub(super) fn new(parts: &Parts, key: &ConversationKey, recipient: &UserId, asked: &Ts) -> Self {
         let now = parts.clock.now();
         Self {
             slack: parts.slack.clone(),
@@ -53,9 +67,10 @@ impl Reply {
             clock: parts.clock.clone(),
             key: key.clone(),
             recipient: recipient.clone(),
+            asked: asked.clone(),
             draft: Draft::new(now),
             call: None,
-            started: (Trace::Growing, 0),
+            started: Trace::Growing,
         }
     }
 
@@ -78,12 +93,12 @@ impl Reply {
     /// to show. Cancel safe: a call on its way goes on with the next `work`.
     pub(super) async fn work(&mut self) -> Worked {
         loop {
-            if let Some((_, call)) = &mut self.call {
-                let result = call.await;
+            if let Some(call) = &mut self.call {
+                let result = (&mut call.answer).await;
                 return self.came_back(result);
             }
             match self.draft.next(self.clock.now()) {
-                Next::Step(step) => self.call = Some((step.clone(), self.begin(step))),
+                Next::Step(step) => self.call = Some(self.begin(step)),
                 Next::At(due) => self.clock.sleep_until(due).await,
                 Next::Nothing => std::future::pending().await,
             }
@@ -91,10 +106,12 @@ impl Reply {
     }
 
     /// Turns what was said since the last checkpoint into operations that are owed, and forgets it. Waits for a call on its way, for
-    /// a message that it starts must be known.
+    /// a message that it starts must be known; one that has not left is superfluous.
     pub(super) async fn checkpoint(&mut self) -> Vec<Op> {
-        if let Some((_, call)) = &mut self.call {
-            let result = self.clock.timeout(LAST_CALL, call).await.unwrap_or_else(|_late| Err(unanswered()));
+        self.call.take_if(|call| !call.left.load(Ordering::Relaxed));
+        if let Some(call) = &mut self.call {
+            let result =
+                self.clock.timeout(LAST_CALL, &mut call.answer).await.unwrap_or_else(|_late| Err(unanswered()));
             self.came_back(result);
         }
         if std::mem::take(&mut self.draft.lost) {
@@ -108,8 +125,7 @@ impl Reply {
 
     /// Looks for a message whose start was not answered: if it is there, it gets its final form like any other.
     async fn find_lost(&mut self) {
-        let (trace, since_ms) = self.started;
-        let look = self.slack.look_back(&self.key, since_ms, trace);
+        let look = look(&*self.slack, &self.clock, &self.key, &self.asked, self.started);
         match self.clock.timeout(LAST_CALL, look).await.unwrap_or_else(|_late| Err(unanswered())) {
             Ok(found) => self.draft.live.extend(found),
             Err(error) => {
@@ -119,7 +135,7 @@ impl Reply {
     }
 
     fn came_back(&mut self, result: Result<Option<Ts>, WriteError>) -> Worked {
-        let Some((step, _)) = self.call.take() else { return Worked::Done };
+        let Some(Call { step, .. }) = self.call.take() else { return Worked::Done };
         if let Err(error) = &result {
             tracing::debug!(conversation = %self.key, %error, "A cosmetic call failed");
         }
@@ -127,12 +143,19 @@ impl Reply {
     }
 
     fn begin(&mut self, step: Step) -> Call {
+        // Only the start of a message waits for something before it leaves.
+        let left = Arc::new(AtomicBool::new(!matches!(step, Step::Start { .. })));
+        let answer = self.answer(step.clone(), left.clone());
+        Call { step, left, answer }
+    }
+
+    fn answer(&mut self, step: Step, left: Arc<AtomicBool>) -> Answer {
         let (slack, key) = (self.slack.clone(), self.key.clone());
         match step {
             Step::Status(status) => {
                 async move { slack.status(&Place::from(&key), &status).await.map(|()| None) }.boxed()
             }
-            Step::Start { upto } => self.start(upto),
+            Step::Start { upto } => self.start(upto, left),
             Step::Append { ts, upto } => {
                 let piece = self.draft.text[self.draft.shown..upto].to_owned();
                 async move { slack.append_stream(&key.channel, &ts, &piece).await.map(|()| None) }.boxed()
@@ -145,23 +168,26 @@ impl Reply {
         }
     }
 
-    fn start(&mut self, upto: usize) -> Call {
+    fn start(&mut self, upto: usize, left: Arc<AtomicBool>) -> Answer {
         let (slack, key, outbox) = (self.slack.clone(), self.key.clone(), self.outbox.clone());
-        let now_ms = self.clock.wall_ms();
+        // What is owed from before must stand above.
+        let settled = async move |key: &ConversationKey| {
+            outbox.settled(key).await;
+            left.store(true, Ordering::Relaxed);
+        };
         if self.draft.mode == Mode::Edit {
             let (body, id) = (self.preview(upto), OwedId::new());
-            self.started = (Trace::Key(id), now_ms);
+            self.started = Trace::Key(id);
             return async move {
-                outbox.settled(&key).await;
+                settled(&key).await;
                 slack.post(&Place::from(&key), &body, id).await.map(Some)
             }
             .boxed();
         }
-        self.started = (Trace::Growing, now_ms);
+        self.started = Trace::Growing;
         let (piece, recipient) = (self.draft.text[self.draft.shown..upto].to_owned(), self.recipient.clone());
         async move {
-            // What is owed from before must stand above.
-            outbox.settled(&key).await;
+            settled(&key).await;
             slack.start_stream(&key, &recipient, &piece).await.map(Some)
         }
         .boxed()
@@ -173,6 +199,24 @@ impl Reply {
         let mut parts = self.render.parts(&self.draft.text[from..upto]);
         Body::Text(if parts.is_empty() { "…".to_owned() } else { parts.swap_remove(0) })
     }
+}
+
+/// Looks for a message more than once: what was just posted may not be listed yet.
+async fn look(
+    slack: &dyn SlackWrite,
+    clock: &Clock,
+    key: &ConversationKey,
+    asked: &Ts,
+    trace: Trace,
+) -> Result<Option<Ts>, WriteError> {
+    let (looks, pause) = LOOKS;
+    for _ in 1..looks {
+        if let Ok(Some(found)) = slack.look_back(key, asked, trace).await {
+            return Ok(Some(found));
+        }
+        clock.sleep(pause).await;
+    }
+    slack.look_back(key, asked, trace).await
 }
 
 /// What our own time-out of a call means.

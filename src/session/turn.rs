@@ -141,7 +141,7 @@ pub(super) async fn run(
         Err(finished) => return finished,
     };
     let parts = &turn.inner.parts;
-    let reply = Reply::new(parts, &turn.key, turn.prompt.requester());
+    let reply = Reply::new(parts, &turn.key, turn.prompt.requester(), &turn.message);
     let now = parts.clock.now();
     let mut live = Live {
         turn: &turn,

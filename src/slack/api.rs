@@ -66,6 +66,15 @@ pub(super) enum Encoding {
     Json,
 }
 
+/// What a call does when calls before it have used up its method's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It waits for its moment.
+    Wait,
+    /// It fails with [`ApiErrorKind::Rate`]: whoever makes it has something newer to say by then.
+    Now,
+}
+
 /// A call.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
@@ -73,6 +82,7 @@ pub(super) struct Call<'a> {
     pub(super) encoding: Encoding,
     /// The place by which it is paced.
     pub(super) place: &'a str,
+    pub(super) urgency: Urgency,
     pub(super) args: Value,
 }
 
@@ -94,7 +104,13 @@ impl Api {
     /// # Errors
     /// [`ApiErrorKind::Auth`] when the token is not valid; transient when Slack can't be reached.
     pub async fn auth_test(&self) -> Result<AuthTest, ApiError> {
-        let call = Call { method: "auth.test", encoding: Encoding::Form, place: "", args: Value::Null };
+        let call = Call {
+            method: "auth.test",
+            encoding: Encoding::Form,
+            place: "",
+            urgency: Urgency::Wait,
+            args: Value::Null,
+        };
         let answer = self.call(call).await?;
         let id = |name: &str| answer[name].as_str().filter(|id| !id.is_empty());
         match (id("team_id"), id("user_id")) {
@@ -110,9 +126,9 @@ impl Api {
 
     /// Makes one call when its turn has come.
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Value, ApiError> {
-        let Call { method, encoding, place, args } = call;
-        let turn = self.stop.run_until_cancelled(self.pacer.acquire(method, place)).await;
-        turn.ok_or_else(|| ApiError::lost(method, false, "not sent, because Hitchline is stopping"))?;
+        let Call { method, encoding, place, urgency, args } = call;
+        let turn = self.stop.run_until_cancelled(self.turn(urgency, method, place)).await;
+        turn.unwrap_or_else(|| Err(ApiError::lost(method, false, "not sent, because Hitchline is stopping")))?;
         let request =
             self.http.post(method_url(&self.base, method)).bearer_auth(self.token.expose_secret()).timeout(TIMEOUT);
         let result = send(method, with_args(request, encoding, &args)).await;
@@ -122,6 +138,16 @@ impl Api {
             self.pacer.hold(method, place, *wait);
         }
         result
+    }
+
+    async fn turn(&self, urgency: Urgency, method: &'static str, place: &str) -> Result<(), ApiError> {
+        match urgency {
+            Urgency::Wait => {
+                self.pacer.acquire(method, place).await;
+                Ok(())
+            }
+            Urgency::Now => self.pacer.acquire_now(method, place).map_err(|wait| ApiError::paced(method, wait)),
+        }
     }
 
     /// Posts to an address that Slack gave for one answer. It is its own credential, so the token stays here.

@@ -173,6 +173,11 @@ impl ApiError {
         Self { kind, method, code: code.to_owned() }
     }
 
+    /// A call that was not made, because by our own account it would come too fast.
+    pub(super) fn paced(method: &'static str, wait: Duration) -> Self {
+        Self { kind: ApiErrorKind::Rate(wait), method, code: "not sent yet, to keep to the method's rate".to_owned() }
+    }
+
     /// A call whose answer did not come, or made no sense.
     pub(super) fn lost(method: &'static str, uncertain: bool, code: impl Into<String>) -> Self {
         Self { kind: ApiErrorKind::Transient { uncertain }, method, code: code.into() }
@@ -198,7 +203,9 @@ impl From<ApiError> for WriteError {
             StoppedByUser => WriteErrorKind::StoppedByUser,
             Auth => WriteErrorKind::Auth,
             ApiErrorKind::Rate(after) => {
-                WriteErrorKind::Rate { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
+                // Rounded up: a moment too early is too early.
+                let after_ms = after.as_nanos().div_ceil(1_000_000);
+                WriteErrorKind::Rate { after_ms: u64::try_from(after_ms).unwrap_or(u64::MAX) }
             }
             ApiErrorKind::Transient { uncertain } => WriteErrorKind::Transient { uncertain },
         };

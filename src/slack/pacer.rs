@@ -1,8 +1,8 @@
 //! When the next call of a method may go out.
 //!
 //! One lane for each method and place, first come, first served: a call takes the lane's next free moment under a short lock and then
-//! waits for it. Nothing is dropped, and the order of taking is the order of going. With `pacing = "off"` only the server's own "too
-//! fast" counts.
+//! waits for it, in the order of taking. A call that is given up gives its moment back, and one that is not worth a wait goes now or
+//! not at all. With `pacing = "off"` only the server's own "too fast" counts.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -50,11 +50,22 @@ impl Pacer {
         Self { pacing, clock, lanes: Mutex::default() }
     }
 
-    /// Waits until a call of `method` in `place` may go.
+    /// Waits until a call of `method` in `place` may go. Cancel safe: a wait that is dropped takes up no room.
     pub(super) async fn acquire(&self, method: &'static str, place: &str) {
         if let Some(at) = self.take(method, place, self.clock.now()) {
+            let mut waiting = Waiting { pacer: self, method, place, over: false };
             self.clock.sleep_until(at).await;
+            waiting.over = true;
         }
+    }
+
+    /// Lets a call of `method` in `place` go now, or says how long it would have to wait.
+    pub(super) fn acquire_now(&self, method: &'static str, place: &str) -> Result<(), Duration> {
+        let now = self.clock.now();
+        self.take(method, place, now).map_or(Ok(()), |at| {
+            self.give_back(method, place);
+            Err(at - now)
+        })
     }
 
     /// The server said that calls of `method` in `place` come too fast.
@@ -86,8 +97,35 @@ impl Pacer {
         (at > now).then_some(at)
     }
 
+    /// Gives back a moment that was taken and is not used. Whoever took a later one keeps it.
+    fn give_back(&self, method: &'static str, place: &str) {
+        if self.pacing == Pacing::Off {
+            return;
+        }
+        if let Some(lane) = self.lanes().get_mut(&(method, place.to_owned())) {
+            let (_, every) = rate(method);
+            lane.next = lane.next.checked_sub(every).max(lane.held).unwrap_or(lane.next);
+        }
+    }
+
     fn lanes(&self) -> MutexGuard<'_, HashMap<(&'static str, String), Lane>> {
         self.lanes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A call that waits for its moment.
+struct Waiting<'a> {
+    pacer: &'a Pacer,
+    method: &'static str,
+    place: &'a str,
+    over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.pacer.give_back(self.method, self.place);
+        }
     }
 }
 
@@ -168,6 +206,41 @@ mod tests {
         hand.advance(Duration::from_hours(1));
         delays(&pacer, "one more", 1);
         assert_eq!(pacer.lanes().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_takes_up_no_room() {
+        let (clock, hand) = Clock::manual(0);
+        let pacer = Pacer::new(Pacing::Slack, clock);
+        delays(&pacer, "C1", 5);
+        for _ in 0..10 {
+            let mut waits = Box::pin(pacer.acquire(POST, "C1"));
+            assert!(futures_util::poll!(waits.as_mut()).is_pending());
+        }
+        assert_eq!(delays(&pacer, "C1", 1), [1_000]);
+        hand.advance(Duration::from_secs(2));
+        pacer.acquire(POST, "C1").await;
+        assert_eq!(delays(&pacer, "C1", 1), [1_000], "one that has waited has used its moment");
+    }
+
+    #[test]
+    fn what_is_not_worth_a_wait_goes_now_or_learns_when() {
+        for pacing in [Pacing::Slack, Pacing::Off] {
+            let (clock, hand) = Clock::manual(0);
+            let pacer = Pacer::new(pacing, clock);
+            assert_eq!(pacer.acquire_now(POST, "C1"), Ok(()));
+            pacer.hold(POST, "C1", Duration::from_secs(9));
+            for _ in 0..3 {
+                assert_eq!(pacer.acquire_now(POST, "C1"), Err(Duration::from_secs(9)));
+            }
+            hand.advance(Duration::from_secs(9));
+            assert_eq!(pacer.acquire_now(POST, "C1"), Ok(()));
+        }
+        let (clock, _hand) = Clock::manual(0);
+        let pacer = Pacer::new(Pacing::Slack, clock);
+        delays(&pacer, "C1", 5);
+        assert_eq!(pacer.acquire_now(POST, "C1"), Err(Duration::from_secs(1)));
+        assert_eq!(delays(&pacer, "C1", 1), [1_000], "it took nothing");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::api::{Api, AuthTest, Call, Encoding};
+use super::api::{Api, AuthTest, Call, Encoding, Urgency};
 use super::error::ApiError;
 use super::events::Identity;
 use super::{blocks, markdown};
@@ -21,9 +21,6 @@ const METADATA: &str = "hitchline";
 /// How many messages are looked through at a time.
 const PAGE: u32 = 200;
 
-/// By how much our clock may be ahead of Slack's.
-const SKEW_MS: i64 = 3_600_000;
-
 /// The way to Slack.
 #[derive(Debug)]
 pub struct Surface {
@@ -38,7 +35,12 @@ impl Surface {
     }
 
     async fn write(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
-        self.api.call(Call { method, encoding: Encoding::Json, place, args }).await
+        self.api.call(Call { method, encoding: Encoding::Json, place, urgency: Urgency::Wait, args }).await
+    }
+
+    /// A write that is only worth making now.
+    async fn show(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
+        self.api.call(Call { method, encoding: Encoding::Json, place, urgency: Urgency::Now, args }).await
     }
 
     /// A call for which the code `fine` means that what it asks for is so already.
@@ -100,7 +102,7 @@ impl SlackWrite for Surface {
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError> {
         let args = json!({"channel_id": to.channel, "thread_ts": to.thread, "status": text});
         let thread = to.thread.as_ref().map_or("", Ts::as_str);
-        self.write("assistant.threads.setStatus", thread, args).await?;
+        self.show("assistant.threads.setStatus", thread, args).await?;
         Ok(())
     }
 
@@ -112,12 +114,12 @@ impl SlackWrite for Surface {
             "recipient_team_id": self.me.team,
             "chunks": [chunk(markdown)],
         });
-        posted(&self.write("chat.startStream", to.channel.as_str(), args).await?, "chat.startStream")
+        posted(&self.show("chat.startStream", to.channel.as_str(), args).await?, "chat.startStream")
     }
 
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "ts": ts, "chunks": [chunk(markdown)]});
-        self.write("chat.appendStream", channel.as_str(), args).await?;
+        self.show("chat.appendStream", channel.as_str(), args).await?;
         Ok(())
     }
 
@@ -126,14 +128,14 @@ impl SlackWrite for Surface {
         self.ensure("chat.stopStream", channel, args, "message_not_in_streaming_state").await
     }
 
-    async fn look_back(&self, to: &ConversationKey, since_ms: i64, trace: Trace) -> Result<Option<Ts>, WriteError> {
+    async fn look_back(&self, to: &ConversationKey, since: &Ts, trace: Trace) -> Result<Option<Ts>, WriteError> {
         const METHOD: &str = "conversations.replies";
         let mut args = json!({
-            "channel": to.channel, "ts": to.thread, "oldest": oldest(since_ms), "include_all_metadata": true, "limit": PAGE,
+            "channel": to.channel, "ts": to.thread, "oldest": since, "include_all_metadata": true, "limit": PAGE,
         });
         loop {
-            let call =
-                Call { method: METHOD, encoding: Encoding::Form, place: to.channel.as_str(), args: args.clone() };
+            let (place, page) = (to.channel.as_str(), args.clone());
+            let call = Call { method: METHOD, encoding: Encoding::Form, place, urgency: Urgency::Wait, args: page };
             let answer = self.api.call(call).await?;
             let found =
                 answer["messages"].as_array().into_iter().flatten().find(|message| self.is_ours(message, trace));
@@ -164,12 +166,6 @@ impl Surface {
             Trace::Growing => message["user"] == self.me.user.as_str() && message["streaming_state"] == "in_progress",
         }
     }
-}
-
-/// Where to begin to look for what was not there before `since_ms` by our clock; Slack has its own.
-fn oldest(since_ms: i64) -> String {
-    let ms = since_ms.saturating_sub(SKEW_MS).max(0);
-    format!("{}.{:03}000", ms / 1_000, ms % 1_000)
 }
 
 /// A message's arguments. Links are never unfurled: a preview fetches the address, and with it whatever an agent put there.

@@ -145,6 +145,41 @@ async fn a_message_whose_making_was_not_answered_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_message_that_never_left_is_not_looked_for() {
+    let world = World::new().await;
+    world.slack.fail(Step::Post, WriteErrorKind::Rate { after_ms: 60_000 });
+    let thread = world.mention("U1", "first").await;
+    let session = world.prompted("first").await;
+    session.says("one").await;
+    session.ends(Outcome::Completed);
+    world.until("the first answer waits", || world.slack.count(Step::Post) == 1).await;
+    world.reply("U1", &thread, "second").await;
+    let session = world.prompted("second").await;
+    talk(&world, &session, &pieces(3, 5)).await;
+    let idle = || world.manager.stats().busy == 0;
+    world.until_after(Duration::from_mins(5), idle).await;
+    delivered(&world, &thread).await;
+    assert_eq!(world.slack.texts(&thread), ["one".to_owned(), pieces(3, 5).concat()]);
+    assert_eq!([Step::Start, Step::Look].map(|step| world.slack.count(step)), [0, 0]);
+}
+
+#[tokio::test]
+async fn only_what_stands_below_the_question_is_looked_for_and_more_than_once() {
+    let lost = WriteErrorKind::Transient { uncertain: true };
+    let world = World::new().await;
+    let thread = world.mention("U1", "talk").await;
+    let session = world.prompted("talk").await;
+    world.slack.grown_before(&thread);
+    world.slack.fail(Step::Start, lost);
+    world.slack.fail(Step::Look, WriteErrorKind::Transient { uncertain: false });
+    talk(&world, &session, &pieces(3, 5)).await;
+    let told = || world.slack.texts(&thread).contains(&pieces(3, 5).concat());
+    world.until_after(Duration::from_secs(9), told).await;
+    assert_eq!(world.slack.texts(&thread), ["older".to_owned(), pieces(3, 5).concat()]);
+    assert_eq!([Step::Post, Step::Look].map(|step| world.slack.count(step)), [0, 2]);
+}
+
+#[tokio::test]
 async fn the_answer_arrives_whole_and_once_whatever_keeps_failing() {
     for kind in KINDS {
         for steps in [&STEPS[1..2], &STEPS[2..3], &STEPS[1..3]] {

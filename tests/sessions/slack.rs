@@ -30,6 +30,7 @@ pub(crate) enum Step {
     Append,
     Stop,
     Status,
+    Look,
 }
 
 /// A message of ours, as it stands there now.
@@ -78,6 +79,13 @@ impl FakeSlack {
     /// Shows all that another one shows: it is the same workspace.
     pub(crate) fn remember(&self, other: &Self) {
         locked(&self.shown).extend(other.everything());
+    }
+
+    /// A message of an earlier turn, above every question, that was left growing.
+    pub(crate) fn grown_before(&self, thread: &Ts) {
+        let body = Body::Text("older".to_owned());
+        let older = Shown { ts: "0.1".into(), thread: thread.clone(), body, key: None, streams: true };
+        locked(&self.shown).push(older);
     }
 
     /// What stands in a thread, in its order.
@@ -206,9 +214,11 @@ impl SlackWrite for FakeSlack {
         self.step(Step::Stop, Some(ts))?;
         self.change(ts, |shown| shown.streams = false)
     }
-    async fn look_back(&self, to: &ConversationKey, _since_ms: i64, trace: Trace) -> Result<Option<Ts>, WriteError> {
+    async fn look_back(&self, to: &ConversationKey, since: &Ts, trace: Trace) -> Result<Option<Ts>, WriteError> {
+        self.step(Step::Look, None)?;
         let ours = |shown: &&Shown| {
             shown.thread == to.thread
+                && shown.ts > *since
                 && match trace {
                     Trace::Key(key) => shown.key == Some(key),
                     Trace::Growing => shown.streams,

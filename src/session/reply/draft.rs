@@ -21,7 +21,7 @@ const STATUS_LIFE: Duration = Duration::from_secs(75);
 const STREAM_LIFE: Duration = Duration::from_mins(4);
 /// How many bytes one shown message takes before the next one is begun.
 const SEGMENT: usize = 2_500;
-/// How many failures in a row end the cosmetic side of a turn; its answer comes all the same.
+/// How many failures in a row, other than "too fast", end the cosmetic side of a turn; its answer comes all the same.
 const GIVE_UP: u32 = 3;
 /// How much of an answer is kept.
 const LONGEST: usize = 512 * 1024;
@@ -251,10 +251,11 @@ impl Draft {
     }
 
     fn failed(&mut self, step: &Step, kind: WriteErrorKind, now: Instant) {
-        self.failures += 1;
-        self.not_before = match kind {
-            WriteErrorKind::Rate { after_ms } => now + Duration::from_millis(after_ms),
-            _ => now + STREAM_PAUSE,
+        self.not_before = if let WriteErrorKind::Rate { after_ms } = kind {
+            now + Duration::from_millis(after_ms)
+        } else {
+            self.failures += 1;
+            now + STREAM_PAUSE
         };
         match step {
             // A status line is only a courtesy; one that does not work is not tried again before its time.

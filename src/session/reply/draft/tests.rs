@@ -128,10 +128,10 @@ fn a_slack_that_keeps_failing_is_left_alone_and_a_rate_is_waited_out() {
     let Next::Step(start) = draft.next(at) else { panic!("nothing is due") };
     draft.came_back(start, failed(WriteErrorKind::Rate { after_ms: 9_000 }), at);
     assert_eq!((draft.next(at), draft.mode), (Next::At(at + Duration::from_secs(9)), Mode::Stream));
-    for _ in 0..2 {
+    for kind in [vec![WriteErrorKind::Rate { after_ms: 9_000 }; 9], vec![WriteErrorKind::Auth; 3]].concat() {
         at += Duration::from_secs(9);
-        let Next::Step(start) = draft.next(at) else { panic!("nothing is due") };
-        draft.came_back(start, failed(WriteErrorKind::Transient { uncertain: false }), at);
+        let Next::Step(start) = draft.next(at) else { panic!("nothing is due: {kind:?}") };
+        draft.came_back(start, failed(kind), at);
     }
     assert_eq!(draft.next(at + STREAM_LIFE), Next::Nothing);
 }
