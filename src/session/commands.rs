@@ -111,8 +111,8 @@ impl Inner {
         if let Some(running) = running {
             running.stop(StopReason::End);
         }
-        if let Some(session) = live {
-            self.end_live(key.clone(), session);
+        if let Some(live) = live {
+            self.end_live(key.clone(), live.session);
         }
         Ok(words::ended(waiting))
     }

@@ -124,6 +124,7 @@ impl Manager {
         self.0.parts.store.drop_cut_off().await?;
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
+        self.0.start_reaper();
         Ok(())
     }
 

@@ -15,6 +15,14 @@ pub struct Policy {
     pub auto_session: bool,
     /// Whether a channel's new thread needs a mention.
     pub require_mention: bool,
+    /// How many sessions one person may have; nothing is no limit.
+    pub max_per_user: Option<u32>,
+    /// After how long without use what runs for a session is released; nothing is never.
+    pub idle_expiry: Option<Duration>,
+    /// Whether a message during a turn stops that, instead of waiting for it.
+    pub interrupts: bool,
+    /// Whether a session that had to be replaced is told the thread's earlier messages.
+    pub history_on_loss: bool,
     /// How long nothing may be heard from an agent during a turn.
     pub inactivity_timeout: Duration,
     /// How long a turn may take.
@@ -133,6 +141,10 @@ mod tests {
             backend: "echo".into(),
             auto_session: true,
             require_mention: true,
+            max_per_user: None,
+            idle_expiry: None,
+            interrupts: false,
+            history_on_loss: true,
             inactivity_timeout: Duration::from_mins(10),
             turn_timeout: Duration::from_hours(1),
             approval_timeout: Duration::from_mins(10),

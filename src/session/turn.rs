@@ -19,6 +19,7 @@ use crate::domain::outgoing::{Op, Owed};
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
+use super::live::Ready;
 use super::manager::Inner;
 use super::reply::{Reply, Worked};
 use super::words;
@@ -85,6 +86,8 @@ pub(super) struct Finished {
     pub(super) error: Option<BackendError>,
     /// What is owed for it.
     pub(super) owed: Vec<Owed>,
+    /// Whether the agent said or did anything.
+    pub(super) heard: bool,
 }
 
 /// Why a turn is being cancelled.
@@ -116,6 +119,7 @@ struct Live<'a> {
     cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
     started: Instant,
     last_heard: Instant,
+    heard: bool,
     cancelling: Option<(Cancelling, Instant)>,
 }
 
@@ -130,13 +134,8 @@ enum Woke {
 }
 
 /// Runs a turn to its end.
-pub(super) async fn run(
-    turn: Turn,
-    session: &Arc<dyn Session>,
-    context_lost: bool,
-    mut controls: Controls,
-) -> Finished {
-    let stream = match turn.begin(session, &mut controls).await {
+pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
+    let stream = match turn.begin(&ready.session, controls).await {
         Ok(stream) => stream,
         Err(finished) => return finished,
     };
@@ -144,24 +143,20 @@ pub(super) async fn run(
     let reply = Reply::new(parts, &turn.key, turn.prompt.requester(), &turn.message);
     let now = parts.clock.now();
     let mut live = Live {
-        turn: &turn,
-        session,
+        turn,
+        session: &ready.session,
         reply,
         approvals: Approvals::default(),
         cards: FuturesUnordered::new(),
         started: now,
         last_heard: now,
+        heard: false,
         cancelling: None,
     };
-    if context_lost {
+    if ready.origin.is_context_lost() {
         live.reply.push(Some("note"), words::CONTEXT_LOST);
     }
-    let outcome = live.run(stream, &mut controls).await;
-    // Presses that come from now on are stale, and so are those that nobody has looked at.
-    controls.presses.close();
-    while let Ok(press) = controls.presses.try_recv() {
-        turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned());
-    }
+    let outcome = live.run(stream, controls).await;
     live.finish(outcome).await
 }
 
@@ -189,13 +184,21 @@ impl Turn {
     pub(super) fn not_begun(&self, why: Cancelling) -> Finished {
         let (outcome, note, error) = conclude(Outcome::Cancelled, Some(why));
         let note = note.unwrap_or_default();
-        Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note) }
+        Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note), heard: false }
     }
 
     /// The end of a turn that its session did not take.
     pub(super) fn not_started(&self, error: BackendError) -> Finished {
         let owed = self.inner.say(&self.key, Some(self.prompt.turn()), &words::failed(&error));
-        Finished { outcome: "failed", error: Some(error), owed }
+        Finished { outcome: "failed", error: Some(error), owed, heard: false }
+    }
+
+    /// Presses that come from now on are stale, and so are those that nobody has looked at.
+    pub(super) fn dismiss(&self, mut controls: Controls) {
+        controls.presses.close();
+        while let Ok(press) = controls.presses.try_recv() {
+            self.inner.respond(press.reply, words::STALE_BUTTON.to_owned());
+        }
     }
 }
 
@@ -234,6 +237,7 @@ impl Live<'_> {
 
     async fn on_event(&mut self, event: AgentEvent) {
         self.last_heard = self.now();
+        self.heard = true;
         match event {
             AgentEvent::Text { message, delta } => self.reply.push(message.as_deref(), &delta),
             AgentEvent::Thought(_) => self.reply.status(words::THINKING),
@@ -331,7 +335,7 @@ impl Live<'_> {
         tracing::debug!(conversation = %self.turn.key, message.ts = %self.turn.message, outcome = name, "A turn ended");
         let said = self.reply.checkpoint().await;
         let owed = self.rows(said);
-        Finished { outcome: name, error, owed }
+        Finished { outcome: name, error, owed, heard: self.heard }
     }
 
     fn rows(&self, ops: Vec<Op>) -> Vec<Owed> {
