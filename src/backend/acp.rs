@@ -30,7 +30,7 @@ use self::process::Process;
 use self::session::{AcpSession, Desk};
 use super::config::Acp;
 use super::error::{BackendError, Phase};
-use super::{Backend, BackendParts, Session, StartSpec};
+use super::{Backend, BackendParts, ListQuery, Listed, Session, StartSpec};
 use crate::domain::session::BackendRef;
 
 /// The version of the protocol that we speak, and the only one.
@@ -138,6 +138,10 @@ impl Backend for AcpBackend {
             return Err(BackendError::Ended);
         }
         self.open(Some(session), &spec).await
+    }
+
+    async fn list(&self, _query: ListQuery) -> Result<Vec<Listed>, BackendError> {
+        Err(BackendError::Unsupported("list its sessions"))
     }
 
     async fn shutdown(&self, deadline: Instant) {

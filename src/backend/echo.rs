@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::error::BackendError;
-use super::{Answered, Backend, BackendParts, Outcome, Session, StartSpec, TurnEvent, TurnStream};
+use super::{Answered, Backend, BackendParts, ListQuery, Listed, Outcome, Session, StartSpec, TurnEvent, TurnStream};
 use crate::clock::Clock;
-use crate::domain::agent::{AgentEvent, Decision, PermissionRequest, Prompt};
+use crate::domain::agent::{AgentEvent, Decision, Offers, PermissionRequest, Prompt};
 use crate::domain::ids::{RequestId, SessionId};
 use crate::domain::session::BackendRef;
 use crate::scope::{OnCrash, Scope};
@@ -68,6 +68,10 @@ impl Backend for EchoBackend {
     async fn restore(&self, session: &BackendRef, _spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         let id = session.0.strip_prefix(REF_START).and_then(SessionId::parse);
         self.open(id.ok_or(BackendError::Unknown)?)
+    }
+
+    async fn list(&self, _query: ListQuery) -> Result<Vec<Listed>, BackendError> {
+        Err(BackendError::Unsupported("list its sessions"))
     }
 
     async fn shutdown(&self, _deadline: Instant) {
@@ -140,6 +144,14 @@ impl Session for EchoSession {
             Some(Ok(())) => Answered::Applied,
             _ => Answered::NotWaiting,
         }
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::default()
+    }
+
+    async fn set_option(&self, option: &str, _value: &str) -> Result<(), BackendError> {
+        Err(BackendError::Rejected(format!("there is no option `{option}`")))
     }
 
     async fn release(&self, _deadline: Instant) -> Result<(), BackendError> {

@@ -17,7 +17,7 @@ use super::turn::Turn;
 use super::{Handshake, Shared};
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Answered, Session, TurnStream};
-use crate::domain::agent::{Decision, Prompt};
+use crate::domain::agent::{Decision, Offers, Prompt};
 use crate::domain::ids::RequestId;
 use crate::domain::session::BackendRef;
 use crate::scope::OnCrash;
@@ -152,6 +152,14 @@ impl Session for AcpSession {
 
     async fn answer(&self, request: &RequestId, decision: Decision) -> Answered {
         self.0.answer(request, &decision)
+    }
+
+    fn offers(&self) -> Offers {
+        Offers::default()
+    }
+
+    async fn set_option(&self, option: &str, _value: &str) -> Result<(), BackendError> {
+        Err(BackendError::Rejected(format!("there is no option `{option}`")))
     }
 
     async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
