@@ -14,6 +14,7 @@ use super::conversation::Work;
 use super::manager::{Inner, Manager};
 use super::rules::{self, Decision};
 use super::slots::{Active, Mapping, Reserved, Slot, Slots};
+use super::turn::StopReason;
 use super::words;
 
 /// How soon somebody is told once more that too many messages wait in a thread.
@@ -103,7 +104,21 @@ impl Inner {
         match (keep.intent, keep.line) {
             (Some(intent), _) => self.start_claimed(seq, inbound, intent),
             (None, Line::AtOnce) => self.act(seq, inbound),
-            (None, line) => self.stored_in(&inbound.queue(), line, seq),
+            (None, line) => {
+                let key = inbound.queue();
+                if line == Line::Turn && self.parts.policy.interrupts {
+                    self.supersede(&key);
+                }
+                self.stored_in(&key, line, seq);
+            }
+        }
+    }
+
+    /// Stops the running turn in favour of a message that was just stored.
+    fn supersede(&self, key: &ConversationKey) {
+        let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
+        if running.is_some_and(|running| running.stop(StopReason::Supersede)) {
+            tracing::info!(conversation = %key, "A turn is stopped for a newer message");
         }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Turn {
 pub(super) enum StopReason {
     /// A person wants it; the session stays.
     Stop,
+    /// A newer message takes its place.
+    Supersede,
     /// Its session has been ended by a person.
     End,
     /// We are stopping.
@@ -94,6 +96,7 @@ pub(super) struct Finished {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cancelling {
     Stopped,
+    Superseded,
     Ended,
     Interrupted,
     TimedOut(BackendError),
@@ -103,6 +106,7 @@ impl From<StopReason> for Cancelling {
     fn from(why: StopReason) -> Self {
         match why {
             StopReason::Stop => Self::Stopped,
+            StopReason::Supersede => Self::Superseded,
             StopReason::End => Self::Ended,
             StopReason::Interrupt => Self::Interrupted,
         }
@@ -362,6 +366,7 @@ fn conclude(outcome: Outcome, cancelling: Option<Cancelling>) -> (&'static str, 
         (_, Some(Cancelling::Interrupted)) => ("interrupted", Some(words::RESTARTING.to_owned()), None),
         (_, Some(Cancelling::TimedOut(error))) => ("timed_out", Some(words::failed(&error)), Some(error)),
         (Outcome::Failed(error), _) => ("failed", Some(words::failed(&error)), Some(error)),
+        (Outcome::Cancelled, Some(Cancelling::Superseded)) => ("superseded", Some(words::SUPERSEDED.to_owned()), None),
         (Outcome::Cancelled, _) => ("cancelled", Some(words::STOPPED.to_owned()), None),
     }
 }

@@ -14,6 +14,8 @@ pub(super) const THINKING: &str = "is thinking…";
 pub(super) const STARTING: &str = "is starting the agent…";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
+/// The turn was stopped in favour of a newer message.
+pub(super) const SUPERSEDED: &str = "_Stopped for the newer message._";
 /// The turn was cut off by our own restart.
 pub(super) const RESTARTING: &str =
     "_Hitchline is restarting, so this turn was interrupted. Your session is kept: send a message to go on._";

@@ -13,6 +13,8 @@ mod crashes;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod expiry;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod patience;

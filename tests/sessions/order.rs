@@ -118,3 +118,19 @@ async fn a_message_that_comes_twice_is_answered_once() {
     assert_eq!(world.slack.texts(&ts), ["once"], "{receipts:?}");
     assert_eq!(world.agents.count("prompt"), 1);
 }
+
+// holds: S-8
+#[tokio::test]
+async fn a_newer_message_stops_the_turn_where_that_is_the_rule() {
+    let world = World::with(|policy| policy.interrupts = true).await;
+    let thread = world.mention("U1", "first").await;
+    world.prompted("first").await.says("half of").await;
+    world.reply("U1", &thread, "rather this").await;
+    let session = world.prompted("rather this").await;
+    session.says("done").await;
+    session.ends(Outcome::Completed);
+    world.until_told(&thread, "done").await;
+    let texts = world.slack.texts(&thread);
+    assert!(texts[0].starts_with("half of") && texts[0].contains("Stopped for the newer message"), "{texts:?}");
+    assert_eq!((world.agents.count("cancel"), world.agents.count("start")), (1, 1));
+}
