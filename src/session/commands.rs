@@ -84,8 +84,10 @@ impl Inner {
             Err(refused) => return Ok(words::not_started(&refused)),
         };
         let record = self.new_record(key, &start, by.user(), &args.text);
-        let created = self.parts.store.create_session(record.clone()).await;
-        created.map_err(|error| Later::because(key, &error))?;
+        let created = self.parts.store.create_session(record.clone(), None).await;
+        if !created.map_err(|error| Later::because(key, &error))? {
+            return Ok(words::TOO_MANY_SESSIONS.to_owned());
+        }
         let told = words::created(&record.id.short(), &record.backend);
         self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));
         Ok(told)
@@ -99,7 +101,7 @@ impl Inner {
         seq: i64,
         Active { record, live }: Active,
     ) -> Result<String, Later> {
-        let ended = self.parts.store.end_session(record.id, key.clone(), seq).await;
+        let ended = self.parts.store.end_session(record.id, key.clone(), seq, self.parts.clock.wall_ms()).await;
         let waiting = ended.map_err(|error| Later::because(key, &error))?;
         tracing::info!(conversation = %key, session.id = %record.id, "A session was ended by a person");
         let running = {

@@ -18,7 +18,7 @@ use crate::domain::ports::{Intent, Line};
 use crate::domain::session::SessionRecord;
 use crate::outbox::Fate;
 use crate::scope::OnCrash;
-use crate::store::{StoreError, TurnEnd};
+use crate::store::{Begun, StoreError, TurnEnd};
 
 use super::lines::{Delivered, Later};
 use super::live::{IfLost, Origin};
@@ -126,9 +126,11 @@ impl Inner {
         text: String,
     ) -> Result<Delivered, Later> {
         let begun = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await;
-        // It no longer waits when the session was ended in this moment, and what waited for it too.
-        if !begun.map_err(|error| Later::because(key, &error))? {
-            return Ok(None);
+        match begun.map_err(|error| Later::because(key, &error))? {
+            Begun::Begun => {}
+            // The session was ended in this moment, and what waited for it too.
+            Begun::NotWaiting => return Ok(None),
+            Begun::OverLimit => return Ok(self.answer(key, work.seq, words::TOO_MANY_SESSIONS).await),
         }
         if let Some(record) = &intent.new_session {
             self.slots().entry(key).mapping =

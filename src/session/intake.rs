@@ -91,7 +91,9 @@ impl Inner {
 
     fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
         match outcome {
-            Settled::Stored { seq } => return self.stored(seq, inbound, keep),
+            // It waits, and giving its claim back looks at the line.
+            Settled::Stored { begun: false, .. } if keep.intent.is_some() => {}
+            Settled::Stored { seq, .. } => return self.stored(seq, inbound, keep),
             Settled::Refused { .. } => self.refuse(&inbound),
             Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
         }

@@ -1,6 +1,6 @@
 //! The session manager: which conversation a message wakes, what waits in the store, and how everything comes to rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -238,6 +238,7 @@ impl Inner {
             creator: creator.clone(),
             created_ms: now_ms,
             last_active_ms: now_ms,
+            options: BTreeMap::new(),
             status: SessionStatus::Active,
         }
     }

@@ -43,6 +43,9 @@ pub(super) const SESSION_EXISTS: &str =
     "This thread has a session already. `!end` ends it; a new thread starts another one.";
 /// Too many messages wait.
 pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so the newest are not taken. Send them again when the agent has caught up.";
+/// To somebody who has as many sessions as one person may have.
+pub(super) const TOO_MANY_SESSIONS: &str =
+    "You have as many sessions as one person may have. End one of them, then send this again.";
 /// A button whose question is settled.
 pub(super) const STALE_BUTTON: &str = "This has been settled already, or the session behind it is gone.";
 /// What becomes of a question that was left open.
