@@ -84,9 +84,9 @@ impl Inner {
             Err(refused) => return Ok(words::not_started(&refused)),
         };
         let record = self.new_record(key, &start, by.user(), &args.text);
-        let created = self.parts.store.create_session(record.clone(), None).await;
+        let created = self.parts.store.create_session(record.clone(), self.limit()).await;
         if !created.map_err(|error| Later::because(key, &error))? {
-            return Ok(words::TOO_MANY_SESSIONS.to_owned());
+            return Ok(self.too_many_sessions());
         }
         let told = words::created(&record.id.short(), &record.backend);
         self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));

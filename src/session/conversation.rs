@@ -111,7 +111,7 @@ impl Inner {
         match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
             Ok(start) => {
                 let record = self.new_record(key, &start, work.admitted.user(), &args.text);
-                self.prompt(key, work, Intent::begin(record), args.text.clone()).await
+                self.prompt(key, work, self.begin(record), args.text.clone()).await
             }
             Err(refused) => Ok(self.answer(key, work.seq, &words::not_started(&refused)).await),
         }
@@ -130,7 +130,7 @@ impl Inner {
             Begun::Begun => {}
             // The session was ended in this moment, and what waited for it too.
             Begun::NotWaiting => return Ok(None),
-            Begun::OverLimit => return Ok(self.answer(key, work.seq, words::TOO_MANY_SESSIONS).await),
+            Begun::OverLimit => return Ok(self.answer(key, work.seq, &self.too_many_sessions()).await),
         }
         if let Some(record) = &intent.new_session {
             self.slots().entry(key).mapping =

@@ -83,7 +83,7 @@ impl Inner {
             Intent::follow(session)
         } else {
             let start = self.parts.policy.start(&key.channel, None, None).ok()?;
-            Intent::begin(self.new_record(key, &start, admitted.user(), &text))
+            self.begin(self.new_record(key, &start, admitted.user(), &text))
         };
         slots.entry(key).claim(Reserved { admitted, text, place });
         Some(intent)
