@@ -160,7 +160,7 @@ pub(super) async fn run(
     // Presses that come from now on are stale, and so are those that nobody has looked at.
     controls.presses.close();
     while let Ok(press) = controls.presses.try_recv() {
-        turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned());
+        turn.inner.respond(press.reply, words::STALE_BUTTON);
     }
     live.finish(outcome).await
 }
