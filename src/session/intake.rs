@@ -10,6 +10,7 @@ use crate::domain::outgoing::Place;
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Line, Settled};
 use crate::scope::OnCrash;
 
+use super::config::WhenBusy;
 use super::conversation::Work;
 use super::manager::{Inner, Manager};
 use super::rules::{self, Decision};
@@ -109,7 +110,7 @@ impl Inner {
             (None, Line::AtOnce) => self.act(seq, inbound),
             (None, line) => {
                 let key = inbound.queue();
-                if line == Line::Turn && self.parts.policy.interrupts {
+                if line == Line::Turn && self.parts.policy.when_busy == WhenBusy::Interrupt {
                     self.supersede(&key);
                 }
                 self.stored_in(&key, line, seq);
