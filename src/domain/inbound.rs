@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::conversation::ConversationKey;
-use super::ids::{ApprovalId, BotId, ChannelId, TeamId, Ts, UserId};
+use super::ids::{ApprovalId, BotId, ChannelId, SessionId, TeamId, Ts, TurnId, UserId};
 
 /// Something that a person did, and under which keys it counts as the same thing when it comes again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub enum ChannelKind {
     Direct,
     /// A conversation with several people.
     Group,
+    /// The web page. Nothing that comes from Slack is of this kind.
+    Web,
 }
 
 /// Who did something. Identity is ids alone, never a name.
@@ -61,6 +63,16 @@ pub struct Author {
 pub enum What {
     /// A message was written.
     Message(Message),
+    /// A person changed the text of a message of theirs. This is its new form.
+    Edited(Message),
+    /// A person's message was deleted, by them or by somebody who may.
+    Deleted {
+        /// The message.
+        ts: Ts,
+        /// The thread's root, when it stood in a thread.
+        #[serde(default)]
+        thread: Option<Ts>,
+    },
     /// A button of ours was pressed.
     Click(Click),
     /// A slash command was given.
@@ -95,6 +107,9 @@ pub struct Message {
 pub struct Click {
     /// The message that holds the button.
     pub message: Ts,
+    /// Whether that message is shown to this person alone. Then it is the root of no thread, and can't be changed.
+    #[serde(default)]
+    pub ephemeral: bool,
     /// The thread in which that message stands.
     #[serde(default)]
     pub thread: Option<Ts>,
@@ -135,24 +150,135 @@ pub enum Button {
         /// The option's place in the approval's list, from 0.
         option: usize,
     },
+    /// Bring one of our sessions into the conversation in which its list was asked for.
+    Connect {
+        /// Which session.
+        session: SessionId,
+        /// The thread in which the list was asked for: a press on a message for one person alone may not say it.
+        #[serde(default)]
+        thread: Option<Ts>,
+    },
+    /// The same for a session that only its backend knows.
+    Adopt {
+        /// The backend's configured name.
+        backend: String,
+        /// What the backend calls the session.
+        backend_ref: String,
+        /// The thread in which the list was asked for.
+        #[serde(default)]
+        thread: Option<Ts>,
+    },
+    /// Stop a turn.
+    Stop {
+        /// Which turn.
+        turn: TurnId,
+    },
+    /// Choose a value of one of the agent's own options, such as its model.
+    Option {
+        /// Whose option.
+        session: SessionId,
+        /// The agent's id for the option.
+        option: String,
+        /// The agent's id for the value.
+        value: String,
+    },
+}
+
+impl Button {
+    /// The thread that the button itself names.
+    pub fn thread(&self) -> Option<&Ts> {
+        match self {
+            Self::Connect { thread, .. } | Self::Adopt { thread, .. } => thread.as_ref(),
+            Self::Approval { .. } | Self::Stop { .. } | Self::Option { .. } => None,
+        }
+    }
+}
+
+impl Click {
+    /// The root of the thread to which it belongs: the one that Slack says, or the button's own, or else the message itself. A press on
+    /// a message for one person alone may belong to none.
+    fn root(&self) -> Option<&Ts> {
+        let named = self.thread.as_ref().or_else(|| self.button.thread());
+        named.or_else(|| (!self.ephemeral).then_some(&self.message))
+    }
+}
+
+impl Message {
+    /// The root of the thread to which it belongs: itself, when it stands in none.
+    fn root(&self) -> &Ts {
+        self.thread.as_ref().unwrap_or(&self.ts)
+    }
 }
 
 impl Inbound {
-    /// Whose line it waits in: its conversation's, or its channel's own, where a slash command was given.
+    /// Whose line it waits in: its conversation's, or its channel's own, where it stands in no thread.
     pub fn queue(&self) -> ConversationKey {
-        let top_level =
-            || ConversationKey { team: self.team.clone(), channel: self.channel.clone(), thread: Ts::from("") };
+        let top_level = || ConversationKey::channel_wide(self.team.clone(), self.channel.clone());
         self.conversation().unwrap_or_else(top_level)
     }
 
-    /// The conversation it belongs to; a slash command stands in none.
+    /// The conversation it belongs to. A slash command stands in none, nor does a press on its answer.
     pub fn conversation(&self) -> Option<ConversationKey> {
         let thread = match &self.what {
-            What::Message(message) => message.thread.as_ref().unwrap_or(&message.ts),
-            What::Click(click) => click.thread.as_ref().unwrap_or(&click.message),
+            What::Message(message) | What::Edited(message) => message.root(),
+            What::Deleted { ts, thread } => thread.as_ref().unwrap_or(ts),
+            What::Click(click) => click.root()?,
             What::Stop { thread } => thread,
             What::Slash(_) => return None,
         };
         Some(ConversationKey { team: self.team.clone(), channel: self.channel.clone(), thread: thread.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn click(message: &str, ephemeral: bool, thread: Option<&str>, of_button: Option<&str>) -> Inbound {
+        let button = Button::Connect { session: SessionId::new(), thread: of_button.map(Ts::from) };
+        Inbound {
+            keys: Vec::new(),
+            team: "T1".into(),
+            channel: "C1".into(),
+            channel_kind: ChannelKind::Channel,
+            author: Author { user: "U1".into(), team: None, bot: None },
+            what: What::Click(Click {
+                message: message.into(),
+                ephemeral,
+                thread: thread.map(Ts::from),
+                button,
+                reply: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_press_belongs_to_the_thread_that_is_known_best() {
+        let cases = [
+            (click("5.0", false, Some("1.0"), Some("2.0")), Some("1.0")),
+            (click("5.0", true, None, Some("2.0")), Some("2.0")),
+            (click("5.0", false, None, None), Some("5.0")),
+            (click("5.0", true, None, None), None),
+        ];
+        for (inbound, expected) in cases {
+            let thread = inbound.conversation().map(|key| key.thread);
+            assert_eq!(thread, expected.map(Ts::from), "{:?}", inbound.what);
+            assert_eq!(inbound.queue().is_channel_wide(), expected.is_none());
+        }
+    }
+
+    /// As the first release wrote them.
+    #[test]
+    fn what_an_older_release_stored_is_still_understood() {
+        let id = "0b1e2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
+        let rest = r#""team":"T1","channel":"C1","channel_kind":"direct","author":{"user":"U1"}"#;
+        let message = format!(r#"{{"keys":["k"],{rest},"what":{{"message":{{"ts":"1.0","text":"hi"}}}}}}"#);
+        let approval = format!(r#"{{"approval":{{"id":"{id}","option":1}}}}"#);
+        let press = format!(r#"{{"keys":[],{rest},"what":{{"click":{{"message":"1.0","button":{approval}}}}}}}"#);
+        let read = |text: &str| serde_json::from_str::<Inbound>(text).unwrap().what;
+        assert!(matches!(read(&message), What::Message(message) if message.text == "hi" && !message.mention));
+        let What::Click(click) = read(&press) else { panic!("not a press") };
+        assert_eq!(click.button, Button::Approval { id: ApprovalId::parse(id).unwrap(), option: 1 });
+        assert!(!click.ephemeral);
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::agent::OptionKind;
 use super::conversation::ConversationKey;
 use super::ids::{ApprovalId, ChannelId, OwedId, Ts, TurnId, UserId};
+use super::inbound::Button;
 
 /// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +18,8 @@ pub struct Place {
 
 impl From<&ConversationKey> for Place {
     fn from(key: &ConversationKey) -> Self {
-        Self { channel: key.channel.clone(), thread: Some(key.thread.clone()) }
+        let thread = (!key.is_channel_wide()).then(|| key.thread.clone());
+        Self { channel: key.channel.clone(), thread }
     }
 }
 
@@ -69,6 +71,50 @@ pub enum Body {
     Text(String),
     /// A request for a decision, with its buttons or its result.
     Approval(ApprovalCard),
+    /// Rows with a button each.
+    List(List),
+}
+
+/// Rows with a button each, such as sessions to connect. What is too much for one message is left out at the end, and that is said.
+///
+/// All its texts are in Slack's own markup, as [`Render`](super::ports::Render) makes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// What stands above the rows.
+    pub text: String,
+    /// The rows.
+    pub rows: Vec<ListRow>,
+}
+
+/// A row of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRow {
+    /// What it says.
+    pub text: String,
+    /// Its button, if there is something to do with it.
+    pub button: Option<ListButton>,
+}
+
+/// A row's button.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListButton {
+    /// What stands on it, as plain text.
+    pub label: String,
+    /// What a press means.
+    pub button: Button,
+    /// Whether it destroys something.
+    pub danger: bool,
+}
+
+impl Body {
+    /// About how many bytes its texts take.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Approval(card) => card.title.len() + card.detail.as_ref().map_or(0, String::len),
+            Self::List(list) => list.text.len() + list.rows.iter().map(|row| row.text.len()).sum::<usize>(),
+        }
+    }
 }
 
 /// A request for a decision, as people see it.

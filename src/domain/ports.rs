@@ -87,17 +87,28 @@ pub struct Intent {
     pub session: SessionId,
     /// The mapping to write along, when the session is new.
     pub new_session: Option<Box<SessionRecord>>,
+    /// What the new session's creator may have; without it there is no limit. Means nothing without a new session.
+    pub limit: Option<Limit>,
+}
+
+/// How many sessions a person may have. One counts while it works, and while it was used lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How many, the new one included.
+    pub max: u32,
+    /// Since when a use is late enough, in milliseconds since the Unix epoch.
+    pub since_ms: i64,
 }
 
 impl Intent {
     /// A turn in a session that exists.
     pub fn follow(session: SessionId) -> Self {
-        Self { turn: TurnId::new(), session, new_session: None }
+        Self { turn: TurnId::new(), session, new_session: None, limit: None }
     }
 
     /// The turn with which a session begins.
     pub fn begin(record: SessionRecord) -> Self {
-        Self { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record)) }
+        Self { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record)), limit: None }
     }
 }
 
@@ -108,6 +119,9 @@ pub enum Settled {
     Stored {
         /// The event's place in the inbox.
         seq: i64,
+        /// Whether the turn that was claimed for it is committed too. If not, because its session would be one too many, it waits like
+        /// any other.
+        begun: bool,
     },
     /// Committed as refused: too many are waiting in its conversation.
     Refused {
@@ -131,7 +145,8 @@ pub trait Render: Send + Sync {
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.
 ///
 /// Each call is one attempt, paced but not repeated: who owns the row or the piece decides what an error means. What only shows how an
-/// answer comes along (`status`, `start_stream`, `append_stream`) never waits to be paced: it fails with [`WriteErrorKind::Rate`].
+/// answer comes along (`status`, `start_stream`, `append_stream`, `mark`) never waits to be paced: it fails with
+/// [`WriteErrorKind::Rate`].
 #[async_trait]
 pub trait SlackWrite: Send + Sync {
     /// Posts a message and returns its time stamp. `key` travels in the message's metadata.
@@ -140,10 +155,15 @@ pub trait SlackWrite: Send + Sync {
     async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError>;
     /// Deletes a message of ours; one that is gone already counts as deleted.
     async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
-    /// Shows `markdown` to `user` alone. At most once: it is never the only carrier of a result.
-    async fn whisper(&self, to: &Place, user: &UserId, markdown: &str) -> Result<(), WriteError>;
+    /// Shows `body` to `user` alone. At most once: it is never the only carrier of a result.
+    async fn whisper(&self, to: &Place, user: &UserId, body: &Body) -> Result<(), WriteError>;
     /// Answers a slash command or a click, for its author alone. At most once.
-    async fn respond(&self, to: &ReplyUrl, markdown: &str) -> Result<(), WriteError>;
+    async fn respond(&self, to: &ReplyUrl, body: &Body) -> Result<(), WriteError>;
+    /// Puts a mark on a person's message or takes it off; one that is there, or gone, already is fine.
+    async fn mark(&self, channel: &ChannelId, ts: &Ts, mark: Mark, on: bool) -> Result<(), WriteError>;
+    /// Makes a private channel with us and `member` in it. A name that is taken (`name_taken`) or that Slack refuses (`invalid_name…`)
+    /// is [`WriteErrorKind::Permanent`]: it is for the caller to try another.
+    async fn create_channel(&self, name: &str, member: &UserId) -> Result<ChannelId, WriteError>;
     /// Shows a status line in a thread, such as "is thinking…"; empty text clears it.
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError>;
     /// Starts a message that grows, with its first piece of Markdown, as the answer to `recipient` in `conversation`.
@@ -155,6 +175,35 @@ pub trait SlackWrite: Send + Sync {
     /// Looks through a conversation for a message of ours whose posting was not answered. `since`: a message, after which it stands
     /// if it is there.
     async fn look_back(&self, to: &ConversationKey, since: &Ts, trace: Trace) -> Result<Option<Ts>, WriteError>;
+}
+
+/// A mark of ours on somebody's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It waits for its turn.
+    Waiting,
+}
+
+/// Reads what was said in Slack; `slack` implements it.
+#[async_trait]
+pub trait SlackRead: Send + Sync {
+    /// The last `limit` messages of a conversation that stand before the message `before`, oldest first. Of a whole channel, those that
+    /// stand in no thread.
+    ///
+    /// # Errors
+    /// As a write's: [`WriteErrorKind::Permanent`] when the conversation is gone or closed to us.
+    async fn thread(&self, conversation: &ConversationKey, before: &Ts, limit: usize) -> Result<Vec<Said>, WriteError>;
+}
+
+/// A message that was read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Who said it; of a bot that has no user, its own id.
+    pub author: UserId,
+    /// Whether we did.
+    pub ours: bool,
+    /// What it says, as plain text.
+    pub text: String,
 }
 
 /// By what a message of ours is recognised.

@@ -89,7 +89,7 @@ fn not_stored(error: &StoreError) -> NotStored {
 
 fn settled(outcome: &Result<Accepted, StoreError>) -> Settled {
     match outcome {
-        Ok(Accepted::Stored(seq)) => Settled::Stored { seq: *seq },
+        Ok(Accepted::Stored { seq, begun }) => Settled::Stored { seq: *seq, begun: *begun },
         Ok(Accepted::Refused(seq)) => Settled::Refused { seq: *seq },
         Ok(Accepted::Duplicate) => Settled::Duplicate,
         Ok(Accepted::NotFollowed) => Settled::NotFollowed,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::Delivery;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::OwedId;
-use crate::domain::outgoing::{Body, Op, Owed};
+use crate::domain::outgoing::{Op, Owed};
 
 /// How many bytes of rows all lanes hold together; a lane that would need more spills.
 pub(super) const IN_MEMORY: usize = 16 << 20;
@@ -211,10 +211,7 @@ impl Item {
     /// About how many bytes it takes.
     fn size(&self) -> usize {
         let text = match &self.owed.op {
-            Op::Post(body) | Op::Finish { body, .. } | Op::Revise { body, .. } => match body {
-                Body::Text(text) => text.len(),
-                Body::Approval(card) => card.title.len() + card.detail.as_ref().map_or(0, String::len),
-            },
+            Op::Post(body) | Op::Finish { body, .. } | Op::Revise { body, .. } => body.size(),
             Op::Delete { .. } => 0,
         };
         ROW + text

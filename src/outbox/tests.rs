@@ -9,7 +9,7 @@ use crate::clock::Hand;
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Op, Place};
-use crate::domain::ports::{Trace, WriteError, WriteErrorKind};
+use crate::domain::ports::{Mark, Trace, WriteError, WriteErrorKind};
 
 /// A Slack that notes each call and answers from a script; an empty script means success.
 #[derive(Default)]
@@ -74,11 +74,17 @@ impl SlackWrite for Script {
     async fn delete(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.call(format!("delete {ts}"))
     }
-    async fn whisper(&self, _: &Place, _: &UserId, _: &str) -> Result<(), WriteError> {
+    async fn whisper(&self, _: &Place, _: &UserId, _: &Body) -> Result<(), WriteError> {
         self.call("whisper".into())
     }
-    async fn respond(&self, _: &ReplyUrl, _: &str) -> Result<(), WriteError> {
+    async fn respond(&self, _: &ReplyUrl, _: &Body) -> Result<(), WriteError> {
         self.call("respond".into())
+    }
+    async fn mark(&self, _: &ChannelId, _: &Ts, _: Mark, _: bool) -> Result<(), WriteError> {
+        self.call("mark".into())
+    }
+    async fn create_channel(&self, _: &str, _: &UserId) -> Result<ChannelId, WriteError> {
+        self.call("create channel".into()).map(|()| ChannelId::from("CNEW"))
     }
     async fn status(&self, _: &Place, _: &str) -> Result<(), WriteError> {
         self.call("status".into())

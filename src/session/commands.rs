@@ -84,8 +84,10 @@ impl Inner {
             Err(refused) => return Ok(words::not_started(&refused)),
         };
         let record = self.new_record(key, &start, by.user(), &args.text);
-        let created = self.parts.store.create_session(record.clone()).await;
-        created.map_err(|error| Later::because(key, &error))?;
+        let created = self.parts.store.create_session(record.clone(), self.limit()).await;
+        if !created.map_err(|error| Later::because(key, &error))? {
+            return Ok(self.too_many_sessions());
+        }
         let told = words::created(&record.id.short(), &record.backend);
         self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));
         Ok(told)
@@ -99,7 +101,7 @@ impl Inner {
         seq: i64,
         Active { record, live }: Active,
     ) -> Result<String, Later> {
-        let ended = self.parts.store.end_session(record.id, key.clone(), seq).await;
+        let ended = self.parts.store.end_session(record.id, key.clone(), seq, self.parts.clock.wall_ms()).await;
         let waiting = ended.map_err(|error| Later::because(key, &error))?;
         tracing::info!(conversation = %key, session.id = %record.id, "A session was ended by a person");
         let running = {
@@ -129,17 +131,19 @@ impl Inner {
             Err(denied) => {
                 metrics::counter!("hitchline_authz_denied_total").increment(1);
                 tracing::info!(conversation = %key, reason = ?denied, "A press by somebody who may not was refused");
-                return self.respond(click.reply.clone(), "You may not decide this.".to_owned());
+                return self.respond(click.reply.clone(), "You may not decide this.");
             }
         };
+        let Button::Approval { id, option } = click.button else {
+            return self.respond(click.reply.clone(), words::STALE_BUTTON);
+        };
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
-        let Button::Approval { id, option } = click.button;
         let press = Press { id, option, by, reply: click.reply.clone() };
         match running.map(|running| running.presses.try_send(press)) {
             Some(Ok(())) => {}
-            Some(Err(_settled_or_full)) => self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned()),
+            Some(Err(_settled_or_full)) => self.respond(click.reply.clone(), words::STALE_BUTTON),
             None => {
-                self.respond(click.reply.clone(), words::STALE_BUTTON.to_owned());
+                self.respond(click.reply.clone(), words::STALE_BUTTON);
                 self.close_card(key, &click.message);
             }
         }
@@ -170,7 +174,7 @@ impl Inner {
             (_, Reading::Misused(misuse)) => words::misused_slash(&misuse, &self.parts.policy.command),
             (_, Reading::Command(_) | Reading::Prompt(_)) => words::THREADS_ONLY.to_owned(),
         };
-        self.respond(Some(slash.reply.clone()), answer);
+        self.respond(Some(slash.reply.clone()), &answer);
         self.done(key, seq).await
     }
 
@@ -224,10 +228,15 @@ impl Inner {
     }
 
     /// Answers one person alone, at most once; nothing waits for it.
-    pub(super) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: String) {
+    pub(super) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: &str) {
         let Some(to) = to else { return };
-        let slack = self.parts.slack.clone();
-        self.aside(async move { slack.respond(&to, &markdown).await });
+        let (slack, body) = (self.parts.slack.clone(), self.first_part(markdown));
+        self.aside(async move { slack.respond(&to, &body).await });
+    }
+
+    /// What fits into one private message; we never say more there.
+    pub(super) fn first_part(&self, markdown: &str) -> Body {
+        Body::Text(self.parts.render.parts(markdown).into_iter().next().unwrap_or_default())
     }
 
     /// Makes a call to Slack that nothing waits for, at most once; it is left out when too many are on their way.

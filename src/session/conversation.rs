@@ -18,7 +18,7 @@ use crate::domain::ports::{Intent, Line};
 use crate::domain::session::SessionRecord;
 use crate::outbox::Fate;
 use crate::scope::OnCrash;
-use crate::store::{StoreError, TurnEnd};
+use crate::store::{Begun, StoreError, TurnEnd};
 
 use super::lines::{Delivered, Later};
 use super::live::{IfLost, Origin};
@@ -111,7 +111,7 @@ impl Inner {
         match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
             Ok(start) => {
                 let record = self.new_record(key, &start, work.admitted.user(), &args.text);
-                self.prompt(key, work, Intent::begin(record), args.text.clone()).await
+                self.prompt(key, work, self.begin(record), args.text.clone()).await
             }
             Err(refused) => Ok(self.answer(key, work.seq, &words::not_started(&refused)).await),
         }
@@ -126,9 +126,11 @@ impl Inner {
         text: String,
     ) -> Result<Delivered, Later> {
         let begun = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await;
-        // It no longer waits when the session was ended in this moment, and what waited for it too.
-        if !begun.map_err(|error| Later::because(key, &error))? {
-            return Ok(None);
+        match begun.map_err(|error| Later::because(key, &error))? {
+            Begun::Begun => {}
+            // The session was ended in this moment, and what waited for it too.
+            Begun::NotWaiting => return Ok(None),
+            Begun::OverLimit => return Ok(self.answer(key, work.seq, &self.too_many_sessions()).await),
         }
         if let Some(record) = &intent.new_session {
             self.slots().entry(key).mapping =

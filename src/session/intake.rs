@@ -26,6 +26,7 @@ impl Intake for Manager {
     fn claim(&self, inbound: &Inbound) -> Claim {
         match &inbound.what {
             What::Message(message) => self.0.claim_message(inbound, message),
+            What::Edited(_) | What::Deleted { .. } => Claim::Drop("edit"),
             // Who may do it is decided when it is handled: the answer is for them alone.
             What::Click(_) | What::Stop { .. } => Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() }),
             What::Slash(_) => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
@@ -83,7 +84,7 @@ impl Inner {
             Intent::follow(session)
         } else {
             let start = self.parts.policy.start(&key.channel, None, None).ok()?;
-            Intent::begin(self.new_record(key, &start, admitted.user(), &text))
+            self.begin(self.new_record(key, &start, admitted.user(), &text))
         };
         slots.entry(key).claim(Reserved { admitted, text, place });
         Some(intent)
@@ -91,7 +92,9 @@ impl Inner {
 
     fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
         match outcome {
-            Settled::Stored { seq } => return self.stored(seq, inbound, keep),
+            // It waits, and giving its claim back looks at the line.
+            Settled::Stored { begun: false, .. } if keep.intent.is_some() => {}
+            Settled::Stored { seq, .. } => return self.stored(seq, inbound, keep),
             Settled::Refused { .. } => self.refuse(&inbound),
             Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
         }
@@ -157,7 +160,7 @@ impl Inner {
     fn refuse(self: &Arc<Self>, inbound: &Inbound) {
         metrics::counter!("hitchline_messages_refused_total").increment(1);
         if let What::Slash(slash) = &inbound.what {
-            return self.respond(Some(slash.reply.clone()), words::QUEUE_FULL.to_owned());
+            return self.respond(Some(slash.reply.clone()), words::QUEUE_FULL);
         }
         let Some(key) = inbound.conversation() else { return };
         let (inner, user) = (self.clone(), inbound.author.user.clone());
@@ -167,7 +170,8 @@ impl Inner {
         }
         // One at a time and for the sender alone: neither a durable row nor a task for each refusal, or a flood would never end.
         self.parts.scope.spawn("refusal", OnCrash::Log, async move {
-            if let Err(error) = inner.parts.slack.whisper(&Place::from(&key), &user, words::QUEUE_FULL).await {
+            let body = inner.first_part(words::QUEUE_FULL);
+            if let Err(error) = inner.parts.slack.whisper(&Place::from(&key), &user, &body).await {
                 tracing::warn!(conversation = %key, %error, "A sender could not be told that the queue is full");
             }
             let pause = inner.parts.clock.sleep(REFUSED_AGAIN);
@@ -195,7 +199,8 @@ impl Inner {
         self.parts.scope.spawn("stranger", OnCrash::Log, async move {
             // Not in the thread: an ephemeral message shows there only once the thread has replies.
             let place = Place { channel: key.channel, thread: None };
-            if let Err(error) = inner.parts.slack.whisper(&place, &user, &words::denied(denied, &user)).await {
+            let body = inner.first_part(&words::denied(denied, &user));
+            if let Err(error) = inner.parts.slack.whisper(&place, &user, &body).await {
                 tracing::warn!(user.id = %user, %error, "Somebody who may not prompt could not be told so");
             }
         });

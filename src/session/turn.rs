@@ -201,7 +201,7 @@ impl Turn {
     pub(super) fn dismiss(&self, mut controls: Controls) {
         controls.presses.close();
         while let Ok(press) = controls.presses.try_recv() {
-            self.inner.respond(press.reply, words::STALE_BUTTON.to_owned());
+            self.inner.respond(press.reply, words::STALE_BUTTON);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What people read from us, as Markdown. One place, so that it sounds like one voice.
 
+use std::time::Duration;
+
 use crate::backend::error::BackendError;
 use crate::domain::access::Denied;
 use crate::domain::command::{COMMANDS, Misuse};
 use crate::domain::ids::UserId;
 use crate::domain::session::SessionRecord;
+use crate::duration::spoken;
 
 use super::policy::StartRefused;
 
@@ -85,6 +88,17 @@ pub(super) fn misused_slash(misuse: &Misuse, command: &str) -> String {
 /// A session that was not started.
 pub(super) fn not_started(refused: &StartRefused) -> String {
     format!("I did not start a session: {refused}.")
+}
+
+/// To somebody who has as many sessions as one person may have.
+pub(super) fn too_many_sessions(max: u32, idle_expiry: Option<Duration>) -> String {
+    let waiting = idle_expiry.map_or_else(String::new, |expiry| {
+        format!(" One that nobody uses for {} no longer counts, though it can still be used.", spoken(expiry))
+    });
+    format!(
+        "I did not start a session: you have {max} already, as many as one person may have (`sessions.max_per_user`). \
+         `!sessions` lists them; `end`, written in its thread, ends one.{waiting}"
+    )
 }
 
 /// A thread for a new session that Slack did not let us open.

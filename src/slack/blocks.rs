@@ -1,5 +1,7 @@
 //! Message contents as Slack wants them: a plain text for notifications, and blocks for the message itself.
 
+mod list;
+
 use serde_json::{Value, json};
 
 use super::button;
@@ -25,6 +27,7 @@ pub fn content(body: &Body) -> (String, Value) {
     match body {
         Body::Text(text) => (text.clone(), Value::Array(text_blocks(text))),
         Body::Approval(card) => approval(card),
+        Body::List(rows) => list::list(rows),
     }
 }
 

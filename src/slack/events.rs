@@ -1,5 +1,7 @@
 //! Deliveries into the domain's words, or a reason to pass them over. Pure.
 
+mod changes;
+
 use serde_json::Value;
 
 use super::button;
@@ -31,7 +33,7 @@ pub enum Decoded {
 use Decoded::Ignored;
 
 /// Message subtypes that are a person's message all the same.
-const MESSAGES: [&str; 4] = ["", "file_share", "thread_broadcast", "me_message"];
+pub(super) const MESSAGES: [&str; 4] = ["", "file_share", "thread_broadcast", "me_message"];
 
 /// Reads a delivery.
 pub fn decode(envelope: &Envelope, me: &Identity) -> Decoded {
@@ -45,7 +47,12 @@ pub fn decode(envelope: &Envelope, me: &Identity) -> Decoded {
 fn event(payload: &Value, me: &Identity) -> Decoded {
     let event = &payload["event"];
     match text(event, "type") {
-        "message" | "app_mention" => message(payload, event, me),
+        "message" => match text(event, "subtype") {
+            "message_changed" => changes::changed(payload, event, me),
+            "message_deleted" => changes::deleted(payload, event, me),
+            _ => message(payload, event, me),
+        },
+        "app_mention" => message(payload, event, me),
         "agent_session_stopped" => stopped(payload, event, me),
         _ => Ignored("event_type"),
     }
@@ -63,7 +70,7 @@ fn message(payload: &Value, event: &Value, me: &Identity) -> Decoded {
         return Ignored("edit");
     }
     let (user, ts, channel) = (text(event, "user"), text(event, "ts"), text(event, "channel"));
-    if user == me.user.as_str() || me.bot.as_ref().is_some_and(|own| own.as_str() == bot) {
+    if is_own(me, user, bot) {
         return Ignored("own");
     }
     // An integration has no user.
@@ -71,19 +78,29 @@ fn message(payload: &Value, event: &Value, me: &Identity) -> Decoded {
     if user.is_empty() || ts.is_empty() || channel.is_empty() {
         return Ignored("incomplete");
     }
-    let plain = plain(text(event, "text"), me.user.as_str());
     let mut keys = vec![format!("message:{channel}:{ts}")];
     keys.extend(key("event", text(payload, "event_id")));
     keys.extend(key(&format!("gesture:{user}"), text(event, "client_msg_id")));
-    let thread = Some(text(event, "thread_ts")).filter(|root| !root.is_empty() && *root != ts);
-    let what = What::Message(Message {
+    inbound(me, keys, event, author(payload, event, user, bot), What::Message(said(event, me)))
+}
+
+/// Whether a message is ours, by its user or its bot.
+pub(super) fn is_own(me: &Identity, user: &str, bot: &str) -> bool {
+    user == me.user.as_str() || me.bot.as_ref().is_some_and(|own| own.as_str() == bot)
+}
+
+/// What a message says, and where it stands.
+fn said(message: &Value, me: &Identity) -> Message {
+    let ts = text(message, "ts");
+    let plain = plain(text(message, "text"), me.user.as_str());
+    let thread = Some(text(message, "thread_ts")).filter(|root| !root.is_empty() && *root != ts);
+    Message {
         ts: ts.into(),
         thread: thread.map(Ts::from),
-        mention: plain.mention || text(event, "type") == "app_mention",
+        mention: plain.mention || text(message, "type") == "app_mention",
         text: plain.text,
-        files: event["files"].as_array().map_or(0, Vec::len),
-    });
-    inbound(me, keys, event, author(payload, event, user, bot), what)
+        files: message["files"].as_array().map_or(0, Vec::len),
+    }
 }
 
 fn stopped(payload: &Value, event: &Value, me: &Identity) -> Decoded {
@@ -147,6 +164,7 @@ fn interactive(payload: &Value, me: &Identity) -> Decoded {
         author: actor(user, text(&payload["user"], "team_id")),
         what: What::Click(Click {
             message: message.into(),
+            ephemeral: container["is_ephemeral"] == true,
             thread: thread.map(Ts::from),
             button,
             reply: reply.map(|url| ReplyUrl(url.to_owned())),

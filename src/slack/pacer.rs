@@ -24,7 +24,12 @@ const RATES: &[(&str, u32, Duration)] = &[
     ("chat.startStream", 10, Duration::from_secs(3)),
     ("chat.appendStream", 20, Duration::from_millis(600)),
     ("chat.stopStream", 10, Duration::from_secs(3)),
+    ("conversations.create", 5, Duration::from_secs(3)),
+    ("conversations.history", 10, Duration::from_millis(1_200)),
+    ("conversations.invite", 10, Duration::from_millis(1_200)),
     ("conversations.replies", 10, Duration::from_millis(1_200)),
+    ("reactions.add", 10, Duration::from_millis(1_200)),
+    ("reactions.remove", 5, Duration::from_secs(3)),
     ("assistant.threads.setStatus", 10, Duration::from_secs(1)),
 ];
 

@@ -13,19 +13,16 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Place};
-use crate::domain::ports::{Render, SlackWrite, Trace, WriteError};
+use crate::domain::ports::{Mark, Render, SlackWrite, Trace, WriteError};
 
 /// The event type of our messages' metadata; its payload holds the delivery's key.
-const METADATA: &str = "hitchline";
-
-/// How many messages are looked through at a time.
-const PAGE: u32 = 200;
+pub(super) const METADATA: &str = "hitchline";
 
 /// The way to Slack.
 #[derive(Debug)]
 pub struct Surface {
-    api: Arc<Api>,
-    me: Identity,
+    pub(super) api: Arc<Api>,
+    pub(super) me: Identity,
 }
 
 impl Surface {
@@ -41,21 +38,6 @@ impl Surface {
     /// A write that is only worth making now.
     async fn show(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
         self.api.call(Call { method, encoding: Encoding::Json, place, urgency: Urgency::Now, args }).await
-    }
-
-    /// A call for which the code `fine` means that what it asks for is so already.
-    async fn ensure(
-        &self,
-        method: &'static str,
-        channel: &ChannelId,
-        args: Value,
-        fine: &str,
-    ) -> Result<(), WriteError> {
-        match self.write(method, channel.as_str(), args).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code == fine => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 
@@ -82,21 +64,43 @@ impl SlackWrite for Surface {
 
     async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "ts": ts});
-        self.ensure("chat.delete", channel, args, "message_not_found").await
+        unless("message_not_found", self.write("chat.delete", channel.as_str(), args).await)
     }
 
-    async fn whisper(&self, to: &Place, user: &UserId, markdown: &str) -> Result<(), WriteError> {
-        let mut args = message(&to.channel, to.thread.as_ref(), &Body::Text(self.first_part(markdown)));
+    async fn whisper(&self, to: &Place, user: &UserId, body: &Body) -> Result<(), WriteError> {
+        let mut args = message(&to.channel, to.thread.as_ref(), body);
         args["user"] = json!(user);
         self.write("chat.postEphemeral", to.channel.as_str(), args).await?;
         Ok(())
     }
 
-    async fn respond(&self, to: &ReplyUrl, markdown: &str) -> Result<(), WriteError> {
-        let text = self.first_part(markdown);
+    async fn respond(&self, to: &ReplyUrl, body: &Body) -> Result<(), WriteError> {
+        let mut answer = content(body);
+        answer["response_type"] = json!("ephemeral");
         // In place of nothing: a press must not replace the message that holds the button.
-        let body = json!({"response_type": "ephemeral", "replace_original": false, "text": text, "unfurl_links": false, "unfurl_media": false});
-        Ok(self.api.respond(&to.0, &body).await?)
+        answer["replace_original"] = json!(false);
+        Ok(self.api.respond(&to.0, &answer).await?)
+    }
+
+    async fn mark(&self, channel: &ChannelId, ts: &Ts, mark: Mark, on: bool) -> Result<(), WriteError> {
+        let (method, fine) =
+            if on { ("reactions.add", "already_reacted") } else { ("reactions.remove", "no_reaction") };
+        let args = json!({"channel": channel, "timestamp": ts, "name": emoji(mark)});
+        unless(fine, self.show(method, channel.as_str(), args).await)
+    }
+
+    async fn create_channel(&self, name: &str, member: &UserId) -> Result<ChannelId, WriteError> {
+        const METHOD: &str = "conversations.create";
+        let answer = self.write(METHOD, "", json!({"name": name, "is_private": true})).await?;
+        let id = answer["channel"]["id"].as_str();
+        let id = id.ok_or_else(|| ApiError::lost(METHOD, true, "the answer names no channel"))?;
+        let args = json!({"channel": id, "users": member});
+        let invited = unless("already_in_channel", self.write("conversations.invite", id, args).await);
+        if invited.is_err() {
+            // Nobody but us would ever see it.
+            drop(self.write("conversations.archive", id, json!({"channel": id})).await);
+        }
+        invited.map(|()| id.into())
     }
 
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError> {
@@ -107,6 +111,10 @@ impl SlackWrite for Surface {
     }
 
     async fn start_stream(&self, to: &ConversationKey, recipient: &UserId, markdown: &str) -> Result<Ts, WriteError> {
+        // Slack's streams stand in threads.
+        if to.is_channel_wide() {
+            return Err(ApiError::from_code("chat.startStream", "channel_type_not_supported", None).into());
+        }
         let args = json!({
             "channel": to.channel,
             "thread_ts": to.thread,
@@ -125,55 +133,39 @@ impl SlackWrite for Surface {
 
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "ts": ts});
-        self.ensure("chat.stopStream", channel, args, "message_not_in_streaming_state").await
+        unless("message_not_in_streaming_state", self.write("chat.stopStream", channel.as_str(), args).await)
     }
 
     async fn look_back(&self, to: &ConversationKey, since: &Ts, trace: Trace) -> Result<Option<Ts>, WriteError> {
-        const METHOD: &str = "conversations.replies";
-        let mut args = json!({
-            "channel": to.channel, "ts": to.thread, "oldest": since, "include_all_metadata": true, "limit": PAGE,
-        });
-        loop {
-            let (place, page) = (to.channel.as_str(), args.clone());
-            let call = Call { method: METHOD, encoding: Encoding::Form, place, urgency: Urgency::Wait, args: page };
-            let answer = self.api.call(call).await?;
-            let found =
-                answer["messages"].as_array().into_iter().flatten().find(|message| self.is_ours(message, trace));
-            if let Some(ts) = found.and_then(|message| message["ts"].as_str()) {
-                return Ok(Some(ts.into()));
-            }
-            match answer["response_metadata"]["next_cursor"].as_str().filter(|cursor| !cursor.is_empty()) {
-                Some(cursor) => args["cursor"] = json!(cursor),
-                None => return Ok(None),
-            }
-        }
+        self.find(to, since, trace).await
     }
 }
 
-impl Surface {
-    /// What fits into one private message; we never say more there.
-    fn first_part(&self, markdown: &str) -> String {
-        self.parts(markdown).into_iter().next().unwrap_or_default()
-    }
-
-    /// Whether a message of `conversations.replies` is the one that left the `trace`.
-    fn is_ours(&self, message: &Value, trace: Trace) -> bool {
-        match trace {
-            Trace::Key(key) => {
-                let metadata = &message["metadata"];
-                metadata["event_type"] == METADATA && metadata["event_payload"]["key"] == key.to_string()
-            }
-            Trace::Growing => message["user"] == self.me.user.as_str() && message["streaming_state"] == "in_progress",
-        }
+fn emoji(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Waiting => "hourglass_flowing_sand",
     }
 }
 
-/// A message's arguments. Links are never unfurled: a preview fetches the address, and with it whatever an agent put there.
-fn message(channel: &ChannelId, thread: Option<&Ts>, body: &Body) -> Value {
+/// A result for which the code `fine` means that what was asked for is so already.
+fn unless(fine: &str, result: Result<Value, ApiError>) -> Result<(), WriteError> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) if error.code == fine => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A message's content. Links are never unfurled: a preview fetches the address, and with it whatever an agent put there.
+fn content(body: &Body) -> Value {
     let (text, blocks) = blocks::content(body);
-    let mut args = json!({
-        "channel": channel, "text": text, "blocks": blocks, "unfurl_links": false, "unfurl_media": false,
-    });
+    json!({"text": text, "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
+}
+
+/// A message's arguments.
+fn message(channel: &ChannelId, thread: Option<&Ts>, body: &Body) -> Value {
+    let mut args = content(body);
+    args["channel"] = json!(channel);
     if let Some(thread) = thread {
         args["thread_ts"] = json!(thread);
     }

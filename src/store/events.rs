@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Slot, Store, StoreError, sessions, turns};
+use super::{Slot, Store, StoreError, turns};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::inbound::Inbound;
 use crate::domain::ports::{Intent, Keep, Line};
@@ -27,8 +27,13 @@ pub struct Accept {
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// Stored, under this number.
-    Stored(i64),
+    /// Stored.
+    Stored {
+        /// Under this number.
+        seq: i64,
+        /// Whether its intent is written too; without, it waits in its line.
+        begun: bool,
+    },
     /// Stored as refused: too many wait in its conversation.
     Refused(i64),
     /// One of its keys is known.
@@ -176,36 +181,41 @@ fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::
     if !insert_keys(connection, &accept.inbound.keys, accept.now_ms)? {
         return Ok(Accepted::Duplicate);
     }
-    let state = state_of(connection, accept, &key)?;
+    let intent = allowed(connection, accept.keep.intent.as_ref())?;
+    let state = if intent.is_some() { "running" } else { state_of(connection, accept, &key)? };
     let body = (state != "refused").then_some(body);
     let seq = insert_event(connection, &key, accept.keep.line, state, body, accept.now_ms)?;
-    if let Some(intent) = &accept.keep.intent {
-        begin(connection, intent, seq, accept.now_ms)?;
+    if let Some(intent) = intent {
+        turns::begin(connection, intent, seq, accept.now_ms)?;
     }
-    Ok(if state == "refused" { Accepted::Refused(seq) } else { Accepted::Stored(seq) })
+    Ok(if state == "refused" { Accepted::Refused(seq) } else { Accepted::Stored { seq, begun: intent.is_some() } })
 }
 
-/// The state in which an inbound is stored.
+/// The intent, unless its session would be one too many.
+fn allowed<'a>(connection: &Connection, intent: Option<&'a Intent>) -> rusqlite::Result<Option<&'a Intent>> {
+    match intent {
+        Some(intent) if turns::is_over_limit(connection, intent)? => Ok(None),
+        intent => Ok(intent),
+    }
+}
+
+/// The state in which an inbound is stored that begins no turn.
 fn state_of(connection: &Connection, accept: &Accept, key: &ConversationKey) -> rusqlite::Result<&'static str> {
-    if accept.keep.intent.is_some() || accept.keep.line == Line::AtOnce {
+    if accept.keep.line == Line::AtOnce {
         return Ok("running");
     }
     let waiting = count_waiting(connection, key, accept.keep.line)?;
     Ok(if waiting >= accept.queue_limit { "refused" } else { "queued" })
 }
 
-/// Writes a turn's intent, and its session when that is new.
-pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
-    if let Some(record) = &intent.new_session {
-        sessions::insert(connection, record)?;
-    }
-    turns::insert(connection, intent, seq, now_ms)
+/// Whether an event still waits.
+pub(super) fn waits(connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM inbox WHERE seq = ?1 AND state = 'queued'")?.exists([seq])
 }
 
-/// Marks an event as taken up by a turn. Returns whether it still waited.
-pub(super) fn start_event(connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
-    let sql = "UPDATE inbox SET state = 'running' WHERE seq = ?1 AND state = 'queued'";
-    Ok(connection.prepare_cached(sql)?.execute([seq])? > 0)
+/// Marks an event as taken up by a turn.
+pub(super) fn start_event(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE inbox SET state = 'running' WHERE seq = ?1")?.execute([seq]).map(drop)
 }
 
 /// Takes out what waits in a conversation's turns before number `before`. Returns how many that were.

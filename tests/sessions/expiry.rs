@@ -44,7 +44,7 @@ async fn an_idle_session_is_released_and_the_next_message_brings_it_back() {
     minutes_pass(&world, EXPIRY - 1).await;
     assert_eq!(world.agents.count("release"), 0, "each use begins the time anew");
     minutes_pass(&world, 2).await;
-    world.until("its release", || world.agents.count("release") == 1 && world.manager.stats().live == 0).await;
+    world.until("its release", || world.agents.count("release") == 1 && world.manager.stats().active == 0).await;
     assert_eq!(world.mappings(), 1, "its mapping stays");
 
     world.reply("U1", &thread, "back again").await;
@@ -62,7 +62,7 @@ async fn an_expired_session_that_can_not_be_brought_back_starts_afresh_and_says_
     let world = expiring().await;
     let thread = one_turn(&world).await;
     minutes_pass(&world, EXPIRY + 1).await;
-    world.until("its release", || world.manager.stats().live == 0).await;
+    world.until("its release", || world.manager.stats().active == 0).await;
     locked(&world.agents.manners).restore = Act::Fail(BackendError::Unknown);
     world.reply("U1", &thread, "back again").await;
     world.prompted("back again").await.ends(Outcome::Completed);
@@ -86,7 +86,7 @@ async fn a_working_session_does_not_expire_and_without_an_expiry_none_does() {
     let lasting = World::new().await;
     one_turn(&lasting).await;
     minutes_pass(&lasting, 10 * EXPIRY).await;
-    assert_eq!((lasting.agents.count("release"), lasting.manager.stats().live), (0, 1));
+    assert_eq!((lasting.agents.count("release"), lasting.manager.stats().active), (0, 1));
 }
 
 // holds: S-12, S-10
@@ -99,10 +99,11 @@ async fn a_message_that_meets_a_leaving_session_waits_for_its_end() {
     session.set(|manners| manners.release = Act::Wait(leave.clone()));
     session.ends(Outcome::Completed);
     world.rest().await;
-    minutes_pass(&world, EXPIRY + 1).await;
+    minutes_pass(&world, EXPIRY).await;
     world.until("its leaving", || world.agents.count("release") == 1).await;
     world.reply("U1", &thread, "wait").await;
     world.settle().await;
+    assert_eq!(world.manager.stats().draining, 1);
     assert_eq!(world.agents.count("restore"), 0, "two processes of one session would quarrel over its files");
     leave.add_permits(1);
     world.prompted("wait").await.ends(Outcome::Completed);

@@ -15,6 +15,8 @@ mod endings;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod patience;

@@ -53,7 +53,7 @@ async fn conversations_that_begin_together_have_sessions_of_their_own() {
     for (thread, text) in &threads {
         world.until_thread_is(thread, &[text]).await;
     }
-    assert_eq!((world.agents.count("start"), world.manager.stats().live), (50, 50));
+    assert_eq!((world.agents.count("start"), world.manager.stats().active), (50, 50));
     assert_eq!(world.mappings(), 50);
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn mention_in(user: &str, thread: &Ts, ts: &Ts, text: &str) -> Inboun
 pub(crate) fn press(user: &str, thread: &Ts, at: &Ts, id: ApprovalId, option: usize, reply: &str) -> Inbound {
     let click = Click {
         message: at.clone(),
+        ephemeral: false,
         thread: Some(thread.clone()),
         button: Button::Approval { id, option },
         reply: Some(ReplyUrl(reply.into())),

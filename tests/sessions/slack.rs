@@ -1,6 +1,6 @@
 //! A Slack that notes what is shown in each thread, and fails as the test says.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,7 +9,7 @@ use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use hitchline::domain::inbound::ReplyUrl;
 use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
-use hitchline::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
+use hitchline::domain::ports::{Mark, Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 
 use tokio::sync::watch;
 
@@ -55,6 +55,8 @@ pub(crate) struct FakeSlack {
     pub(crate) statuses: Mutex<Vec<String>>,
     /// Answers to presses and slash commands, by their address.
     pub(crate) responses: Mutex<Vec<(String, String)>>,
+    /// People's messages that are marked as waiting.
+    pub(crate) marked: Mutex<BTreeSet<Ts>>,
     pub(crate) steps: Mutex<Vec<Step>>,
     /// Whether posts wait on their way.
     pub(crate) slow: watch::Sender<bool>,
@@ -102,7 +104,7 @@ impl FakeSlack {
     pub(crate) fn texts(&self, thread: &Ts) -> Vec<String> {
         let text = |shown: Shown| match shown.body {
             Body::Text(text) => Some(text),
-            Body::Approval(_) => None,
+            Body::Approval(_) | Body::List(_) => None,
         };
         self.thread(thread).into_iter().filter_map(text).collect()
     }
@@ -111,7 +113,7 @@ impl FakeSlack {
     pub(crate) fn cards(&self, thread: &Ts) -> Vec<(Ts, ApprovalCard)> {
         let card = |shown: Shown| match shown.body {
             Body::Approval(card) => Some((shown.ts, card)),
-            Body::Text(_) => None,
+            Body::Text(_) | Body::List(_) => None,
         };
         self.thread(thread).into_iter().filter_map(card).collect()
     }
@@ -168,6 +170,18 @@ impl FakeSlack {
     }
 }
 
+/// What a message for one person alone says.
+fn said(body: &Body) -> String {
+    match body {
+        Body::Text(text) => text.clone(),
+        Body::Approval(card) => card.title.clone(),
+        Body::List(list) => {
+            let rows = list.rows.iter().map(|row| row.text.as_str());
+            std::iter::once(list.text.as_str()).chain(rows).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
 fn error(kind: WriteErrorKind) -> WriteError {
     WriteError { kind, call: "test", code: "as_the_test_says".into() }
 }
@@ -187,13 +201,21 @@ impl SlackWrite for FakeSlack {
         locked(&self.shown).retain(|shown| shown.ts != *ts);
         Ok(())
     }
-    async fn whisper(&self, _to: &Place, user: &UserId, markdown: &str) -> Result<(), WriteError> {
-        locked(&self.whispers).push((user.clone(), markdown.to_owned()));
+    async fn whisper(&self, _to: &Place, user: &UserId, body: &Body) -> Result<(), WriteError> {
+        locked(&self.whispers).push((user.clone(), said(body)));
         Ok(())
     }
-    async fn respond(&self, to: &ReplyUrl, markdown: &str) -> Result<(), WriteError> {
-        locked(&self.responses).push((to.0.clone(), markdown.to_owned()));
+    async fn respond(&self, to: &ReplyUrl, body: &Body) -> Result<(), WriteError> {
+        locked(&self.responses).push((to.0.clone(), said(body)));
         Ok(())
+    }
+    async fn mark(&self, _channel: &ChannelId, ts: &Ts, _mark: Mark, on: bool) -> Result<(), WriteError> {
+        let mut marked = locked(&self.marked);
+        let _was_so_already = if on { marked.insert(ts.clone()) } else { marked.remove(ts) };
+        Ok(())
+    }
+    async fn create_channel(&self, name: &str, _member: &UserId) -> Result<ChannelId, WriteError> {
+        Ok(ChannelId::from(format!("C-{name}")))
     }
     async fn status(&self, _to: &Place, text: &str) -> Result<(), WriteError> {
         locked(&self.statuses).push(text.to_owned());

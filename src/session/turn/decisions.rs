@@ -65,8 +65,8 @@ impl Live<'_> {
     pub(super) async fn press(&mut self, press: Press) {
         match self.approvals.press(press.id, press.option, &press.by) {
             Ok(settled) => self.settle(settled).await,
-            Err(NotPressed::Stale) => self.turn.inner.respond(press.reply, words::STALE_BUTTON.to_owned()),
-            Err(NotPressed::NotYours) => self.turn.inner.respond(press.reply, words::NOT_YOURS.to_owned()),
+            Err(NotPressed::Stale) => self.turn.inner.respond(press.reply, words::STALE_BUTTON),
+            Err(NotPressed::NotYours) => self.turn.inner.respond(press.reply, words::NOT_YOURS),
         }
     }
 

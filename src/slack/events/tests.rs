@@ -43,7 +43,9 @@ fn what_nobody_meant_for_us_is_passed_over() {
     let cases = [
         (json!({"user": "UBOT"}), "own"),
         (json!({"bot_id": "BBOT", "user": "U9"}), "own"),
-        (json!({"subtype": "message_changed"}), "subtype"),
+        (json!({"subtype": "message_changed"}), "incomplete"),
+        (json!({"subtype": "message_deleted"}), "incomplete"),
+        (json!({"subtype": "message_replied"}), "subtype"),
         (json!({"subtype": "channel_join"}), "subtype"),
         (json!({"subtype": "bot_message"}), "subtype"),
         (json!({"subtype": "bot_message", "bot_id": "BBOT", "user": null}), "own"),

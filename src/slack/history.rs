@@ -1,0 +1,119 @@
+//! What was said before, read back from Slack.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::api::{Call, Encoding, Urgency};
+use super::error::ApiError;
+use super::events::{MESSAGES, is_own};
+use super::surface::{METADATA, Surface};
+use super::text::plain;
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::Ts;
+use crate::domain::ports::{Said, SlackRead, Trace, WriteError};
+
+/// How many messages are asked for at a time when one is looked for, and when many are read (999 is the most that Slack gives).
+const LOOKED_THROUGH: usize = 200;
+const READ: usize = 999;
+
+/// A part of a conversation, as Slack gives it.
+struct Page {
+    messages: Vec<Value>,
+    /// Where the next one begins.
+    next: Option<String>,
+}
+
+#[async_trait]
+impl SlackRead for Surface {
+    async fn thread(&self, conversation: &ConversationKey, before: &Ts, limit: usize) -> Result<Vec<Said>, WriteError> {
+        let newest_first = conversation.is_channel_wide();
+        let mut args = json!({"latest": before, "inclusive": false, "limit": READ});
+        let mut said = VecDeque::new();
+        loop {
+            let page = self.page(conversation, &args).await?;
+            // Each page of a thread begins with its root.
+            let again = |message: &&Value| args["cursor"].is_string() && message["ts"] == conversation.thread.as_str();
+            for message in page.messages.iter().filter(|message| !again(message)) {
+                match self.said(message, before) {
+                    Some(words) if newest_first => said.push_front(words),
+                    Some(words) => said.push_back(words),
+                    None => {}
+                }
+            }
+            let enough = newest_first && said.len() >= limit;
+            said.drain(..said.len().saturating_sub(limit));
+            match page.next {
+                Some(next) if !enough => args["cursor"] = json!(next),
+                _ => return Ok(said.into()),
+            }
+        }
+    }
+}
+
+impl Surface {
+    /// The first message after `since` that left the `trace`.
+    pub(super) async fn find(
+        &self,
+        conversation: &ConversationKey,
+        since: &Ts,
+        trace: Trace,
+    ) -> Result<Option<Ts>, WriteError> {
+        let mut args = json!({"oldest": since, "include_all_metadata": true, "limit": LOOKED_THROUGH});
+        loop {
+            let page = self.page(conversation, &args).await?;
+            let found = page.messages.iter().find(|message| self.left(message, trace));
+            if let Some(ts) = found.and_then(|message| message["ts"].as_str()) {
+                return Ok(Some(ts.into()));
+            }
+            match page.next {
+                Some(next) => args["cursor"] = json!(next),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The part of a conversation that `window` describes: of a thread oldest first, of a channel newest first.
+    async fn page(&self, conversation: &ConversationKey, window: &Value) -> Result<Page, ApiError> {
+        let mut args = window.clone();
+        args["channel"] = json!(conversation.channel);
+        let method = if conversation.is_channel_wide() {
+            "conversations.history"
+        } else {
+            args["ts"] = json!(conversation.thread);
+            "conversations.replies"
+        };
+        let place = conversation.channel.as_str();
+        let call = Call { method, encoding: Encoding::Form, place, urgency: Urgency::Wait, args };
+        let mut answer = self.api.call(call).await?;
+        let messages = match answer["messages"].take() {
+            Value::Array(messages) => messages,
+            _ => Vec::new(),
+        };
+        let next = answer["response_metadata"]["next_cursor"].as_str().filter(|next| !next.is_empty());
+        Ok(Page { messages, next: next.map(str::to_owned) })
+    }
+
+    /// Whether a message of ours is the one that left the `trace`.
+    fn left(&self, message: &Value, trace: Trace) -> bool {
+        match trace {
+            Trace::Key(key) => {
+                let metadata = &message["metadata"];
+                metadata["event_type"] == METADATA && metadata["event_payload"]["key"] == key.to_string()
+            }
+            Trace::Growing => message["user"] == self.me.user.as_str() && message["streaming_state"] == "in_progress",
+        }
+    }
+
+    /// What a message says, when it stands before the message `before` and somebody said it.
+    fn said(&self, message: &Value, before: &Ts) -> Option<Said> {
+        let text = |name: &str| message[name].as_str().unwrap_or_default();
+        let (user, bot, subtype) = (text("user"), text("bot_id"), text("subtype"));
+        let author = if user.is_empty() { bot } else { user };
+        let words = plain(text("text"), self.me.user.as_str()).text;
+        let is_said = MESSAGES.contains(&subtype) || subtype == "bot_message";
+        let counts = is_said && !author.is_empty() && !words.is_empty() && Ts::from(text("ts")) < *before;
+        counts.then(|| Said { author: author.into(), ours: is_own(&self.me, user, bot), text: words })
+    }
+}
