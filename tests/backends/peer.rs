@@ -61,7 +61,12 @@ impl Peer {
     }
 
     pub(super) fn echo() -> Self {
-        let peer = Self::of(&Config::Echo(Echo::default()));
+        Self::echo_at(Clock::system())
+    }
+
+    /// The echo backend, on a clock that the test turns.
+    pub(super) fn echo_at(clock: Clock) -> Self {
+        let peer = Self::at(clock, &Config::Echo(Echo::default()));
         Self { wait: "!sleep 1000", ask: "!ask", ..peer }
     }
 
