@@ -168,26 +168,10 @@ async fn the_page_is_told_how_many_replies_a_message_has() {
     }
     bench.sim("delete", json!({"user": "U0BOB", "channel": "C0GENERAL", "ts": replies[0]})).await;
     bench.alice("the last").await;
-    let mut events = bench.http.get(bench.url("/sim/events?since=0")).send().await.unwrap();
-    let mut seen = String::new();
-    while !seen.contains("the last") {
-        seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
-    }
-    let told: Vec<Value> =
-        seen.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    let told = bench.told("the last").await;
     let of_root = told.iter().filter(|event| event["type"] == "message_changed" && event["message"]["ts"] == root);
     let counts: Vec<u64> = of_root.filter_map(|event| event["message"]["reply_count"].as_u64()).collect();
     assert_eq!(counts, [1, 2, 1]);
-}
-
-/// What the page has been told so far, up to the first line that `last` stands in.
-async fn told(bench: &Bench, last: &str) -> Vec<Value> {
-    let mut events = bench.http.get(bench.url("/sim/events?since=0")).send().await.unwrap();
-    let mut seen = String::new();
-    while !seen.contains(last) {
-        seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
-    }
-    seen.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect()
 }
 
 #[tokio::test]
@@ -204,7 +188,7 @@ async fn a_private_channel_is_made_for_those_who_are_invited_and_the_page_is_tol
     bench.sim("messages", json!({"user": "U0BOB", "channel": channel["id"], "text": "hello"})).await;
     assert_eq!(socket.acked().await["payload"]["event"]["channel_type"], "group");
 
-    let told = told(&bench, "hello").await;
+    let told = bench.told("hello").await;
     let members: Vec<_> =
         told.iter().filter(|event| event["type"] == "channel").map(|event| &event["channel"]["members"]).collect();
     assert_eq!(members, [&json!(["U0BOT"]), &json!(["U0BOT", "U0BOB"])]);
