@@ -27,7 +27,8 @@ impl Intake for Manager {
     fn claim(&self, inbound: &Inbound) -> Claim {
         match &inbound.what {
             What::Message(message) => self.0.claim_message(inbound, message),
-            What::Edited(_) | What::Deleted { .. } => Claim::Drop("edit"),
+            // The store knows whether it waits, and of whom it is.
+            What::Edited(_) | What::Deleted { .. } => Claim::Keep(Keep::default()),
             // Who may do it is decided when it is handled: the answer is for them alone.
             What::Click(_) | What::Stop { .. } => Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() }),
             What::Slash(_) => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
@@ -97,7 +98,7 @@ impl Inner {
             Settled::Stored { begun: false, .. } if keep.intent.is_some() => {}
             Settled::Stored { seq, .. } => return self.stored(seq, inbound, keep),
             Settled::Refused { .. } => self.refuse(&inbound),
-            Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
+            Settled::Duplicate | Settled::NotFollowed | Settled::Applied | Settled::Failed => {}
         }
         if keep.intent.is_some() {
             self.release_claim(&inbound);
