@@ -74,6 +74,8 @@ pub struct Keep {
     pub only_if_followed: bool,
     /// What it waits behind.
     pub line: Line,
+    /// The conversation in whose line it waits, where that is another than its own thread: a whole channel.
+    pub conversation: Option<ConversationKey>,
     /// The turn that it starts at once, when its conversation is idle.
     pub intent: Option<Intent>,
 }
@@ -98,6 +100,13 @@ pub struct Limit {
     pub max: u32,
     /// Since when a use is late enough, in milliseconds since the Unix epoch.
     pub since_ms: i64,
+}
+
+impl Keep {
+    /// In whose line `inbound` waits.
+    pub fn queue(&self, inbound: &Inbound) -> ConversationKey {
+        self.conversation.clone().unwrap_or_else(|| inbound.queue())
+    }
 }
 
 impl Intent {

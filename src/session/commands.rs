@@ -26,7 +26,7 @@ const THREAD_RETRY: Duration = Duration::from_secs(2);
 impl Inner {
     /// Acts on the running turn: a press, a stop.
     pub(super) async fn act_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
-        let (admitted, key) = (self.admit(&inbound), inbound.queue());
+        let (admitted, key) = (self.admit(&inbound), self.acting_on(&inbound));
         let acted = match (&inbound.what, admitted) {
             (What::Click(click), admitted) => {
                 self.click(&key, click, admitted);
@@ -47,6 +47,14 @@ impl Inner {
         if acted.is_err() {
             tracing::warn!(conversation = %key, "A press or a stop is not marked as handled");
         }
+    }
+
+    /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
+    fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
+        let key = inbound.queue();
+        let runs = self.slots().get(&key).is_some_and(|slot| slot.turn.is_some());
+        let whole = if runs { None } else { self.whole_channel(&key) };
+        whole.unwrap_or(key)
     }
 
     /// Runs a command of a conversation and answers in it.

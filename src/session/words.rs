@@ -121,12 +121,16 @@ pub(super) fn status(record: &SessionRecord, works: bool, waiting: usize) -> Str
 
 /// `end` worked; so many messages were waiting.
 pub(super) fn ended(waiting: usize) -> String {
-    let waiting = match waiting {
+    format!("The session has ended.{} Mention me to start a new one.", not_passed_on(waiting))
+}
+
+/// What became of messages that waited for a session that has ended.
+pub(super) fn not_passed_on(waiting: usize) -> String {
+    match waiting {
         0 => String::new(),
         1 => " The message that was waiting has not been passed on.".to_owned(),
         many => format!(" The {many} messages that were waiting have not been passed on."),
-    };
-    format!("The session has ended.{waiting} Mention me to start a new one.")
+    }
 }
 
 /// The session's memory could not be brought back; the agent was told so many of the thread's messages.

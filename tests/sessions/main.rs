@@ -7,6 +7,8 @@ mod agent;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod crashes;
@@ -34,5 +36,7 @@ mod replies;
 mod shutdown;
 #[cfg(test)]
 mod slack;
+#[cfg(test)]
+mod waiting;
 #[cfg(test)]
 mod world;
