@@ -130,8 +130,10 @@ pub enum Settled {
     },
     /// It had come before.
     Duplicate,
-    /// It was to be kept only if followed, and is not.
+    /// It was to be kept only if followed, and is not; or it changes a message that does not wait.
     NotFollowed,
+    /// It changed a message that waits.
+    Applied,
     /// The store failed; nothing was written.
     Failed,
 }

@@ -93,6 +93,7 @@ fn settled(outcome: &Result<Accepted, StoreError>) -> Settled {
         Ok(Accepted::Refused(seq)) => Settled::Refused { seq: *seq },
         Ok(Accepted::Duplicate) => Settled::Duplicate,
         Ok(Accepted::NotFollowed) => Settled::NotFollowed,
+        Ok(Accepted::Applied) => Settled::Applied,
         Err(_) => Settled::Failed,
     }
 }
@@ -105,6 +106,6 @@ fn receipt_of(settled: Settled, outcome: Result<Accepted, StoreError>) -> Result
             Receipt::Duplicate
         }
         Settled::NotFollowed | Settled::Failed => Receipt::Ignored,
-        Settled::Stored { .. } | Settled::Refused { .. } => Receipt::Stored,
+        Settled::Stored { .. } | Settled::Refused { .. } | Settled::Applied => Receipt::Stored,
     })
 }

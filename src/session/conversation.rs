@@ -17,7 +17,6 @@ use crate::domain::outgoing::{Owed, Place};
 use crate::domain::ports::{Intent, Line};
 use crate::domain::session::SessionRecord;
 use crate::outbox::Fate;
-use crate::scope::OnCrash;
 use crate::store::{Begun, StoreError, TurnEnd};
 
 use super::lines::{Delivered, Later};
@@ -234,15 +233,6 @@ impl Inner {
         std::future::pending().await
     }
 
-    /// Ends what ran for a mapping that a person has ended; nobody waits for it.
-    pub(super) fn end_live(self: &Arc<Self>, key: ConversationKey, session: Arc<dyn Session>) {
-        let inner = self.clone();
-        self.parts.scope.spawn("session end", OnCrash::Log, async move {
-            let deadline = inner.parts.clock.now() + END_TIMEOUT;
-            inner.see_off(&key, deadline, session.end(deadline)).await;
-        });
-    }
-
     /// What a turn's end means for its session. Returns what is left of one that must be released before it is restored.
     fn after_turn(
         self: &Arc<Self>,
@@ -257,6 +247,9 @@ impl Inner {
             );
         }
         let gone = finished.session_ended();
+        if gone {
+            self.note_place(key, false);
+        }
         let dead = self.slots().take_dead(record, gone, self.parts.clock.now())?;
         if gone {
             self.end_live(key.clone(), dead);

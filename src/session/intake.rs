@@ -10,6 +10,7 @@ use crate::domain::outgoing::Place;
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Line, Settled};
 use crate::scope::OnCrash;
 
+use super::config::WhenBusy;
 use super::conversation::Work;
 use super::manager::{Inner, Manager};
 use super::rules::{self, Decision};
@@ -26,7 +27,8 @@ impl Intake for Manager {
     fn claim(&self, inbound: &Inbound) -> Claim {
         match &inbound.what {
             What::Message(message) => self.0.claim_message(inbound, message),
-            What::Edited(_) | What::Deleted { .. } => Claim::Drop("edit"),
+            // The store knows whether it waits, and of whom it is.
+            What::Edited(_) | What::Deleted { .. } => Claim::Keep(Keep::default()),
             // Who may do it is decided when it is handled: the answer is for them alone.
             What::Click(_) | What::Stop { .. } => Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() }),
             What::Slash(_) => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
@@ -96,7 +98,7 @@ impl Inner {
             Settled::Stored { begun: false, .. } if keep.intent.is_some() => {}
             Settled::Stored { seq, .. } => return self.stored(seq, inbound, keep),
             Settled::Refused { .. } => self.refuse(&inbound),
-            Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
+            Settled::Duplicate | Settled::NotFollowed | Settled::Applied | Settled::Failed => {}
         }
         if keep.intent.is_some() {
             self.release_claim(&inbound);
@@ -109,7 +111,7 @@ impl Inner {
             (None, Line::AtOnce) => self.act(seq, inbound),
             (None, line) => {
                 let key = inbound.queue();
-                if line == Line::Turn && self.parts.policy.interrupts {
+                if line == Line::Turn && self.parts.policy.when_busy == WhenBusy::Interrupt {
                     self.supersede(&key);
                 }
                 self.stored_in(&key, line, seq);

@@ -15,6 +15,7 @@ mod schema;
 mod sessions;
 mod transcript;
 mod turns;
+mod waiting;
 mod writer;
 
 #[cfg(test)]
@@ -26,12 +27,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use events::{Accept, Accepted, Queued, Unreadable};
+pub use events::{Accept, Accepted};
 pub use notes::Note;
 pub use outbox::Pending;
 pub use sessions::{Moved, SessionFilter};
 pub use transcript::{ChatAuthor, ChatMessage};
 pub use turns::{Begun, Interrupted, TurnEnd};
+pub use waiting::{Queued, Unreadable};
 pub use writer::Slot;
 
 use lock::Lock;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
-use super::{Store, StoreError, events, outbox};
+use super::{Store, StoreError, outbox, waiting};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ChannelId, SessionId, TeamId, UserId};
 use crate::domain::ports::Limit;
@@ -201,7 +201,7 @@ impl Store {
     ) -> Result<usize, StoreError> {
         self.write(move |connection| {
             end(connection, id, now_ms)?;
-            events::drop_waiting(connection, &key, before)
+            waiting::drop_waiting(connection, &key, before)
         })
         .await
     }

@@ -9,11 +9,11 @@ use crate::domain::ports::{Intent, Keep, Limit, Line};
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 use tokio::sync::oneshot;
 
-fn open(dir: &Path) -> Store {
+pub(super) fn open(dir: &Path) -> Store {
     Store::open(dir).unwrap()
 }
 
-fn message(ts: &str, event: &str) -> Inbound {
+pub(super) fn message(ts: &str, event: &str) -> Inbound {
     Inbound {
         keys: vec![format!("event:{event}"), format!("message:C1:{ts}")],
         team: "T1".into(),
@@ -46,11 +46,11 @@ fn record() -> SessionRecord {
     }
 }
 
-fn key() -> ConversationKey {
+pub(super) fn key() -> ConversationKey {
     ConversationKey { team: "T1".into(), channel: "C1".into(), thread: "1.0".into() }
 }
 
-async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accepted {
+pub(super) async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accepted {
     let (done, outcome) = oneshot::channel();
     let accept = Accept { inbound, keep, queue_limit: 2, now_ms: 1_000 };
     Store::accept(store.slot().await.unwrap(), accept, |_, outcome| done.send(outcome).unwrap());
@@ -85,7 +85,7 @@ impl Store {
     }
 }
 
-fn plain() -> Keep {
+pub(super) fn plain() -> Keep {
     Keep::default()
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::{Store, StoreError, events, outbox, sessions};
+use super::{Store, StoreError, events, outbox, sessions, waiting};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::outgoing::Owed;
@@ -55,7 +55,7 @@ impl Store {
     /// Writes the intent of a turn whose event was stored before; nothing at all unless it is begun.
     pub async fn begin_turn(&self, intent: Intent, seq: i64, now_ms: i64) -> Result<Begun, StoreError> {
         self.write(move |connection| {
-            if !events::waits(connection, seq)? {
+            if !waiting::waits(connection, seq)? {
                 return Ok(Begun::NotWaiting);
             }
             if is_over_limit(connection, &intent)? {
