@@ -53,7 +53,7 @@ impl Probes {
         let pool = self.manager.borrow().as_ref().map(Manager::stats);
         let readiness = self.readiness.borrow();
         set("hitchline_sockets_live", readiness.sockets);
-        set("hitchline_sessions_live", pool.map_or(0, |pool| pool.live));
+        set("hitchline_sessions_live", pool.map_or(0, |pool| pool.total));
         set("hitchline_conversations_busy", pool.map_or(0, |pool| pool.busy));
         set("hitchline_draining", usize::from(readiness.draining));
         self.counters.render()

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::domain::agent::{AgentEvent, Decision, Prompt};
+use crate::domain::agent::{AgentEvent, Decision, Offers, Prompt};
 use crate::domain::ids::{RequestId, SessionId};
 use crate::domain::session::BackendRef;
 use crate::scope::Scope;
@@ -40,6 +40,12 @@ pub trait Backend: Send + Sync + Debug {
     /// # Errors
     /// [`BackendError::Unsupported`] when this kind can't; [`BackendError::Unknown`] when it could but does not know the session.
     async fn restore(&self, session: &BackendRef, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError>;
+
+    /// The sessions that the agent knows and could restore, the one used last first. It starts none, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] when this kind of agent has no list.
+    async fn list(&self, query: ListQuery) -> Result<Vec<Listed>, BackendError>;
 
     /// Lets go of what all sessions share. Safe to call twice; every wait is cut to the deadline.
     async fn shutdown(&self, deadline: Instant);
@@ -66,6 +72,16 @@ pub trait Session: Send + Sync + Debug {
     /// Answers a permission request.
     async fn answer(&self, request: &RequestId, decision: Decision) -> Answered;
 
+    /// What the agent offers beside answering, as far as it has said so yet.
+    fn offers(&self) -> Offers;
+
+    /// Sets one of the agent's own options. A session that is restored may have forgotten it.
+    ///
+    /// # Errors
+    /// [`BackendError::Rejected`] when the agent has no such option, or the option no such value; [`BackendError::Busy`] when a turn
+    /// runs and the agent can't take it meanwhile.
+    async fn set_option(&self, option: &str, value: &str) -> Result<(), BackendError>;
+
     /// Stops everything that runs for the session, by the deadline at the latest. It may be restored later. Safe to call twice.
     async fn release(&self, deadline: Instant) -> Result<(), BackendError>;
 
@@ -83,6 +99,30 @@ pub struct StartSpec {
     pub working_dir: PathBuf,
     /// When it must be ready.
     pub deadline: Instant,
+}
+
+/// Which sessions are listed.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// How many at the most.
+    pub limit: usize,
+    /// The directory in which an agent is started to be asked; absolute. Sessions of other directories are listed too.
+    pub working_dir: PathBuf,
+    /// When the list must be there.
+    pub deadline: Instant,
+}
+
+/// A session that an agent knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// By this it is restored.
+    pub backend_ref: BackendRef,
+    /// The directory in which it works, where the agent says so.
+    pub working_dir: Option<PathBuf>,
+    /// What the agent calls it.
+    pub title: Option<String>,
+    /// When it was last used, in milliseconds since 1970.
+    pub updated_ms: Option<i64>,
 }
 
 /// What a turn yields.

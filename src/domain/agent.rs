@@ -19,6 +19,12 @@ impl Prompt {
         Self { turn, requester: by.user().clone(), text }
     }
 
+    /// The same with `context` before what the person said.
+    #[must_use]
+    pub fn after(self, context: &str) -> Self {
+        Self { text: format!("{context}\n\n{}", self.text), ..self }
+    }
+
     /// The turn that it starts.
     pub fn turn(&self) -> TurnId {
         self.turn
@@ -163,4 +169,63 @@ pub enum Decision {
     },
     /// None: the turn is being cancelled, or no option means "no".
     Cancelled,
+}
+
+// === What an agent offers beside answering ===
+
+/// What the agent of a session offers beside answering.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Its slash commands, in its order.
+    pub commands: Vec<AgentCommand>,
+    /// What can be chosen about it, in its order.
+    pub options: Vec<AgentOption>,
+}
+
+/// A slash command of an agent. It is used by sending `/NAME` and what follows as a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentCommand {
+    /// Its name, without the slash.
+    pub name: String,
+    /// What it does, in the agent's words.
+    pub description: String,
+    /// What may follow the name, in the agent's words; `None` when nothing does.
+    pub hint: Option<String>,
+}
+
+/// Something that can be chosen about an agent, such as its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentOption {
+    /// The agent's id of the option; by this it is set.
+    pub id: String,
+    /// What the agent calls it.
+    pub name: String,
+    /// What it is about.
+    pub category: OptionCategory,
+    /// The value that is chosen now; one of `values`, unless the agent says otherwise.
+    pub current: String,
+    /// What can be chosen, in the agent's order.
+    pub values: Vec<OptionValue>,
+}
+
+/// One choice of an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionValue {
+    /// The agent's id of the choice.
+    pub value: String,
+    /// What the agent calls it.
+    pub name: String,
+    /// What it means, in the agent's words.
+    pub description: Option<String>,
+}
+
+/// What an option is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptionCategory {
+    /// Which model answers.
+    Model,
+    /// How the agent works, such as asking first or only planning.
+    Mode,
+    /// Something else.
+    Other,
 }

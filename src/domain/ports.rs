@@ -87,17 +87,28 @@ pub struct Intent {
     pub session: SessionId,
     /// The mapping to write along, when the session is new.
     pub new_session: Option<Box<SessionRecord>>,
+    /// What the new session's creator may have; without it there is no limit. Means nothing without a new session.
+    pub limit: Option<Limit>,
+}
+
+/// How many sessions a person may have. One counts while it works, and while it was used lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How many, the new one included.
+    pub max: u32,
+    /// Since when a use is late enough, in milliseconds since the Unix epoch.
+    pub since_ms: i64,
 }
 
 impl Intent {
     /// A turn in a session that exists.
     pub fn follow(session: SessionId) -> Self {
-        Self { turn: TurnId::new(), session, new_session: None }
+        Self { turn: TurnId::new(), session, new_session: None, limit: None }
     }
 
     /// The turn with which a session begins.
     pub fn begin(record: SessionRecord) -> Self {
-        Self { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record)) }
+        Self { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record)), limit: None }
     }
 }
 
@@ -108,6 +119,9 @@ pub enum Settled {
     Stored {
         /// The event's place in the inbox.
         seq: i64,
+        /// Whether the turn that was claimed for it is committed too. If not, because its session would be one too many, it waits like
+        /// any other.
+        begun: bool,
     },
     /// Committed as refused: too many are waiting in its conversation.
     Refused {
@@ -116,8 +130,10 @@ pub enum Settled {
     },
     /// It had come before.
     Duplicate,
-    /// It was to be kept only if followed, and is not.
+    /// It was to be kept only if followed, and is not; or it changes a message that does not wait.
     NotFollowed,
+    /// It changed a message that waits.
+    Applied,
     /// The store failed; nothing was written.
     Failed,
 }

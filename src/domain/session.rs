@@ -1,5 +1,6 @@
 //! The mapping between a conversation and what a backend runs for it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct SessionRecord {
     pub created_ms: i64,
     /// When it was last used, likewise.
     pub last_active_ms: i64,
+    /// What people chose among its agent's own options: option and value, by the agent's names.
+    pub options: BTreeMap<String, String>,
     /// Whether it lives. An ended one never comes back.
     pub status: SessionStatus,
 }

@@ -89,10 +89,11 @@ fn not_stored(error: &StoreError) -> NotStored {
 
 fn settled(outcome: &Result<Accepted, StoreError>) -> Settled {
     match outcome {
-        Ok(Accepted::Stored(seq)) => Settled::Stored { seq: *seq },
+        Ok(Accepted::Stored { seq, begun }) => Settled::Stored { seq: *seq, begun: *begun },
         Ok(Accepted::Refused(seq)) => Settled::Refused { seq: *seq },
         Ok(Accepted::Duplicate) => Settled::Duplicate,
         Ok(Accepted::NotFollowed) => Settled::NotFollowed,
+        Ok(Accepted::Applied) => Settled::Applied,
         Err(_) => Settled::Failed,
     }
 }
@@ -105,6 +106,6 @@ fn receipt_of(settled: Settled, outcome: Result<Accepted, StoreError>) -> Result
             Receipt::Duplicate
         }
         Settled::NotFollowed | Settled::Failed => Receipt::Ignored,
-        Settled::Stored { .. } | Settled::Refused { .. } => Receipt::Stored,
+        Settled::Stored { .. } | Settled::Refused { .. } | Settled::Applied => Receipt::Stored,
     })
 }

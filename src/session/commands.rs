@@ -66,7 +66,7 @@ impl Inner {
             (Command::New(args), None) => self.new_session(key, &args, by).await?,
             (Command::Status | Command::End, None) => words::NO_SESSION.to_owned(),
             (Command::Status, Some(active)) => self.status(key, &active.record).await?,
-            (Command::End, Some(active)) => self.end_session(key, seq, active).await?,
+            (Command::End, Some(active)) => self.end_session(key, seq, &active.record).await?,
         };
         Ok(self.answer(key, seq, &answer).await)
     }
@@ -84,36 +84,23 @@ impl Inner {
             Err(refused) => return Ok(words::not_started(&refused)),
         };
         let record = self.new_record(key, &start, by.user(), &args.text);
-        let created = self.parts.store.create_session(record.clone()).await;
-        created.map_err(|error| Later::because(key, &error))?;
+        let created = self.parts.store.create_session(record.clone(), self.limit()).await;
+        if !created.map_err(|error| Later::because(key, &error))? {
+            return Ok(self.too_many_sessions());
+        }
         let told = words::created(&record.id.short(), &record.backend);
         self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));
         Ok(told)
     }
 
-    /// Ends a session for good: the tombstone is written before the backend is told. What was waiting for it when the end was said,
-    /// the event `seq`, ends with it.
+    /// Ends the conversation's session. What was waiting for it when the end was said, the event `seq`, ends with it.
     async fn end_session(
         self: &Arc<Self>,
         key: &ConversationKey,
         seq: i64,
-        Active { record, live }: Active,
+        record: &SessionRecord,
     ) -> Result<String, Later> {
-        let ended = self.parts.store.end_session(record.id, key.clone(), seq).await;
-        let waiting = ended.map_err(|error| Later::because(key, &error))?;
-        tracing::info!(conversation = %key, session.id = %record.id, "A session was ended by a person");
-        let running = {
-            let mut slots = self.slots();
-            let slot = slots.entry(key);
-            slot.mapping = Mapping::None;
-            slot.turn.clone()
-        };
-        if let Some(running) = running {
-            running.stop(StopReason::End);
-        }
-        if let Some(session) = live {
-            self.end_live(key.clone(), session);
-        }
+        let waiting = self.end_for_good(record, seq).await.map_err(|error| Later::because(key, &error))?;
         Ok(words::ended(waiting))
     }
 

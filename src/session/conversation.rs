@@ -1,50 +1,37 @@
 //! A conversation's task: one message after the other, until none is left.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use crate::backend::error::{BackendError, Kind, Phase as Doing};
-use crate::backend::{Session, StartSpec};
+use crate::backend::Session;
+use crate::backend::error::{BackendError, Kind};
 use crate::domain::access::Admitted;
 use crate::domain::agent::Prompt;
 use crate::domain::command::{Command, NewArgs};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::SessionId;
 use crate::domain::inbound::{ChannelKind, Message};
 use crate::domain::outgoing::{Owed, Place};
 use crate::domain::ports::{Intent, Line};
-use crate::domain::session::{BackendRef, SessionRecord};
+use crate::domain::session::SessionRecord;
 use crate::outbox::Fate;
-use crate::scope::OnCrash;
-use crate::store::{StoreError, TurnEnd};
+use crate::store::{Begun, StoreError, TurnEnd};
 
 use super::lines::{Delivered, Later};
+use super::live::{IfLost, Origin};
 use super::manager::Inner;
 use super::reply::QUIET;
 use super::rules::{self, Decision};
-use super::slots::{Active, Mapping, Running};
+use super::slots::{Active, Live, Mapping, Running};
 use super::turn::{self, Controls, Finished, StopReason, Turn};
 use super::words;
 
 /// How long the backend of a session that failed or was ended may take to clean up.
 const END_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long a backend may take to clean up after a start that took too long.
-const START_GRACE: Duration = Duration::from_secs(5);
 /// The pause between attempts to commit a turn's end.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
-
-/// A session ready for a prompt.
-struct Ready {
-    session: Arc<dyn Session>,
-    /// Its name, when this start gave it one.
-    named: Option<BackendRef>,
-    /// Its earlier context is gone.
-    context_lost: bool,
-}
 
 /// A message that is handled now.
 pub(super) struct Work {
@@ -66,7 +53,7 @@ impl Inner {
             Some(Mapping::Active(active)) if line == Line::Turn => active.live.take(),
             _ => None,
         };
-        if let Some(session) = running {
+        if let Some(Live { session, .. }) = running {
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             self.see_off(key, deadline, session.release(deadline)).await;
         }
@@ -123,7 +110,7 @@ impl Inner {
         match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
             Ok(start) => {
                 let record = self.new_record(key, &start, work.admitted.user(), &args.text);
-                self.prompt(key, work, Intent::begin(record), args.text.clone()).await
+                self.prompt(key, work, self.begin(record), args.text.clone()).await
             }
             Err(refused) => Ok(self.answer(key, work.seq, &words::not_started(&refused)).await),
         }
@@ -138,9 +125,11 @@ impl Inner {
         text: String,
     ) -> Result<Delivered, Later> {
         let begun = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await;
-        // It no longer waits when the session was ended in this moment, and what waited for it too.
-        if !begun.map_err(|error| Later::because(key, &error))? {
-            return Ok(None);
+        match begun.map_err(|error| Later::because(key, &error))? {
+            Begun::Begun => {}
+            // The session was ended in this moment, and what waited for it too.
+            Begun::NotWaiting => return Ok(None),
+            Begun::OverLimit => return Ok(self.answer(key, work.seq, &self.too_many_sessions()).await),
         }
         if let Some(record) = &intent.new_session {
             self.slots().entry(key).mapping =
@@ -180,20 +169,13 @@ impl Inner {
             prompt: Prompt::new(intent.turn, &work.admitted, text),
             message: work.message.ts.clone(),
         };
-        let ready = tokio::select! {
-            biased;
-            // A start that is dropped half-way leaves nothing behind.
-            why = turn::stopped(&mut controls.stop) => Err(turn.not_begun(why)),
-            ready = self.ready(&active) => ready.map_err(|error| turn.not_started(error)),
-            never = self.show_start(key) => match never {},
-        };
-        let finished = match ready {
-            Ok(ready) => {
-                self.note_name(intent.session, ready.named).await;
-                turn::run(turn, &ready.session, ready.context_lost, controls).await
-            }
-            Err(finished) => finished,
-        };
+        let mut attempt = self.attempt(&turn, &active.record, IfLost::StartAfresh, &mut controls).await;
+        if attempt.is_lost() {
+            self.let_go(&active.record).await;
+            attempt = self.attempt(&turn, &active.record, IfLost::GiveUp, &mut controls).await;
+        }
+        turn.dismiss(controls);
+        let finished = attempt.finished;
         let dead = self.after_turn(key, &active.record, &finished);
         let delivered = self.close_turn(key, &work, &intent, finished).await;
         // The person is told first, the next message waits.
@@ -202,6 +184,30 @@ impl Inner {
             self.see_off(key, deadline, session.release(deadline)).await;
         }
         delivered
+    }
+
+    /// Runs a turn in the mapping's session, which is brought up first where it does not run.
+    async fn attempt(
+        self: &Arc<Self>,
+        turn: &Turn,
+        record: &SessionRecord,
+        if_lost: IfLost,
+        controls: &mut Controls,
+    ) -> Attempt {
+        let ready = tokio::select! {
+            biased;
+            // A start that is dropped half-way leaves nothing behind.
+            why = turn::stopped(&mut controls.stop) => Err(turn.not_begun(why)),
+            ready = self.ready(record, if_lost) => ready.map_err(|error| turn.not_started(error)),
+            never = self.show_start(&turn.key) => match never {},
+        };
+        match ready {
+            Ok(ready) => {
+                let finished = turn::run(turn, &ready, controls).await;
+                Attempt { finished, was_running: ready.origin == Origin::Running }
+            }
+            Err(finished) => Attempt { finished, was_running: false },
+        }
     }
 
     /// Notes that a turn runs, from which moment on it can be stopped; unless its session has been ended.
@@ -227,74 +233,6 @@ impl Inner {
         std::future::pending().await
     }
 
-    /// A live session for the mapping: the one that runs, or a restored one, or a fresh one.
-    async fn ready(self: &Arc<Self>, active: &Active) -> Result<Ready, BackendError> {
-        if let Some(session) = active.live.as_ref().filter(|session| session.is_alive()) {
-            return Ok(Ready { session: session.clone(), named: None, context_lost: false });
-        }
-        let record = &active.record;
-        let timeout = self.parts.policy.create_timeout(&record.backend);
-        let deadline = self.parts.clock.now() + timeout;
-        let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline };
-        // Backends keep to the deadline themselves, and then see to it that nothing is left.
-        let patience = deadline + START_GRACE;
-        let ready = self.parts.clock.timeout_at(patience, self.start_or_restore(record, spec)).await;
-        let ready = ready.map_err(|_late| BackendError::Timeout { phase: Doing::Create, after: timeout })??;
-        if self.keep_live(record, &ready) {
-            return Ok(ready);
-        }
-        self.end_live(record.conversation.clone(), ready.session);
-        Err(BackendError::Ended)
-    }
-
-    async fn start_or_restore(&self, record: &SessionRecord, spec: StartSpec) -> Result<Ready, BackendError> {
-        let backend = self.parts.backends.get(&record.backend).ok_or_else(|| {
-            BackendError::Transient(format!("the agent `{}` is not configured any more", record.backend))
-        })?;
-        check_dir(&spec.working_dir)?;
-        let Some(earlier) = &record.backend_ref else {
-            let session = backend.start(spec).await?;
-            return Ok(Ready { named: Some(session.backend_ref()), session, context_lost: false });
-        };
-        match backend.restore(earlier, spec.clone()).await {
-            Ok(session) => Ok(Ready { session, named: None, context_lost: false }),
-            // It was lost by a restart or a crash, not ended by anybody: the person goes on, and is told what is gone.
-            Err(BackendError::Unsupported(_) | BackendError::Unknown) => {
-                let session = backend.start(spec).await?;
-                Ok(Ready { named: Some(session.backend_ref()), session, context_lost: true })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Notes what runs for a mapping. Returns false when a person has ended the mapping meanwhile.
-    fn keep_live(&self, record: &SessionRecord, ready: &Ready) -> bool {
-        let mut slots = self.slots();
-        let Some(active) = slots.active_mut(record) else { return false };
-        active.live = Some(ready.session.clone());
-        if let Some(name) = &ready.named {
-            active.record.backend_ref = Some(name.clone());
-        }
-        true
-    }
-
-    /// Writes down what the backend calls a new session: before its first turn, so that a crash does not lose it.
-    async fn note_name(&self, session: SessionId, named: Option<BackendRef>) {
-        let Some(name) = named else { return };
-        if let Err(error) = self.parts.store.name_session(session, name).await {
-            tracing::warn!(session.id = %session, %error, "A session's name was not noted; after a restart it begins anew");
-        }
-    }
-
-    /// Ends what ran for a mapping that a person has ended; nobody waits for it.
-    pub(super) fn end_live(self: &Arc<Self>, key: ConversationKey, session: Arc<dyn Session>) {
-        let inner = self.clone();
-        self.parts.scope.spawn("session end", OnCrash::Log, async move {
-            let deadline = inner.parts.clock.now() + END_TIMEOUT;
-            inner.see_off(&key, deadline, session.end(deadline)).await;
-        });
-    }
-
     /// What a turn's end means for its session. Returns what is left of one that must be released before it is restored.
     fn after_turn(
         self: &Arc<Self>,
@@ -309,7 +247,10 @@ impl Inner {
             );
         }
         let gone = finished.session_ended();
-        let dead = self.slots().take_dead(record, gone)?;
+        if gone {
+            self.note_place(key, false);
+        }
+        let dead = self.slots().take_dead(record, gone, self.parts.clock.now())?;
         if gone {
             self.end_live(key.clone(), dead);
             return None;
@@ -363,17 +304,25 @@ impl Inner {
     }
 }
 
+/// A turn that was tried.
+struct Attempt {
+    finished: Finished,
+    /// Whether its session ran already.
+    was_running: bool,
+}
+
+impl Attempt {
+    /// Whether the backend has lost a session that ran, and did nothing of what it was asked: it is brought back, once.
+    fn is_lost(&self) -> bool {
+        let unknown = matches!(self.finished.error, Some(BackendError::Unknown));
+        self.was_running && unknown && !self.finished.heard
+    }
+}
+
 fn ended_before(inner: &Inner, key: &ConversationKey, intent: &Intent) -> Finished {
     let error = BackendError::Ended;
     let owed = inner.say(key, Some(intent.turn), &words::failed(&error));
-    Finished { outcome: "failed", error: Some(error), owed }
-}
-
-fn check_dir(dir: &Path) -> Result<(), BackendError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    Err(BackendError::Rejected(format!("its working directory {} does not exist", dir.display())))
+    Finished { outcome: "failed", error: Some(error), owed, heard: false }
 }
 
 impl Finished {

@@ -10,10 +10,12 @@ use crate::domain::outgoing::Place;
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Line, Settled};
 use crate::scope::OnCrash;
 
+use super::config::WhenBusy;
 use super::conversation::Work;
 use super::manager::{Inner, Manager};
 use super::rules::{self, Decision};
 use super::slots::{Active, Mapping, Reserved, Slot, Slots};
+use super::turn::StopReason;
 use super::words;
 
 /// How soon somebody is told once more that too many messages wait in a thread.
@@ -25,7 +27,8 @@ impl Intake for Manager {
     fn claim(&self, inbound: &Inbound) -> Claim {
         match &inbound.what {
             What::Message(message) => self.0.claim_message(inbound, message),
-            What::Edited(_) | What::Deleted { .. } => Claim::Drop("edit"),
+            // The store knows whether it waits, and of whom it is.
+            What::Edited(_) | What::Deleted { .. } => Claim::Keep(Keep::default()),
             // Who may do it is decided when it is handled: the answer is for them alone.
             What::Click(_) | What::Stop { .. } => Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() }),
             What::Slash(_) => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
@@ -83,7 +86,7 @@ impl Inner {
             Intent::follow(session)
         } else {
             let start = self.parts.policy.start(&key.channel, None, None).ok()?;
-            Intent::begin(self.new_record(key, &start, admitted.user(), &text))
+            self.begin(self.new_record(key, &start, admitted.user(), &text))
         };
         slots.entry(key).claim(Reserved { admitted, text, place });
         Some(intent)
@@ -91,9 +94,11 @@ impl Inner {
 
     fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
         match outcome {
-            Settled::Stored { seq } => return self.stored(seq, inbound, keep),
+            // It waits, and giving its claim back looks at the line.
+            Settled::Stored { begun: false, .. } if keep.intent.is_some() => {}
+            Settled::Stored { seq, .. } => return self.stored(seq, inbound, keep),
             Settled::Refused { .. } => self.refuse(&inbound),
-            Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
+            Settled::Duplicate | Settled::NotFollowed | Settled::Applied | Settled::Failed => {}
         }
         if keep.intent.is_some() {
             self.release_claim(&inbound);
@@ -104,7 +109,21 @@ impl Inner {
         match (keep.intent, keep.line) {
             (Some(intent), _) => self.start_claimed(seq, inbound, intent),
             (None, Line::AtOnce) => self.act(seq, inbound),
-            (None, line) => self.stored_in(&inbound.queue(), line, seq),
+            (None, line) => {
+                let key = inbound.queue();
+                if line == Line::Turn && self.parts.policy.when_busy == WhenBusy::Interrupt {
+                    self.supersede(&key);
+                }
+                self.stored_in(&key, line, seq);
+            }
+        }
+    }
+
+    /// Stops the running turn in favour of a message that was just stored.
+    fn supersede(&self, key: &ConversationKey) {
+        let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
+        if running.is_some_and(|running| running.stop(StopReason::Supersede)) {
+            tracing::info!(conversation = %key, "A turn is stopped for a newer message");
         }
     }
 

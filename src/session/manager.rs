@@ -1,10 +1,11 @@
 //! The session manager: which conversation a message wakes, what waits in the store, and how everything comes to rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -18,7 +19,7 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
 use crate::domain::inbound::Inbound;
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Line, Render, SlackWrite};
+use crate::domain::ports::{Intent, Limit, Line, Render, SlackRead, SlackWrite};
 use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::Scope;
@@ -32,6 +33,8 @@ use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const ASIDES: usize = 64;
+/// How often it is said how far draining is.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// How much of the first prompt describes a session.
 const DESCRIPTION: usize = 80;
 
@@ -47,6 +50,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// The cosmetic way to Slack.
     pub slack: Arc<dyn SlackWrite>,
+    /// What was said in a thread.
+    pub history: Arc<dyn SlackRead>,
     /// Markdown to Slack's markup.
     pub render: Arc<dyn Render>,
     /// The agents.
@@ -79,19 +84,27 @@ pub(super) struct Inner {
     pub(super) refusals: Mutex<HashSet<(ConversationKey, UserId)>>,
     /// Strangers who were told that they may not prompt.
     pub(super) told: Mutex<HashSet<UserId>>,
+    /// The channels that are one conversation each.
+    wide: Mutex<HashSet<ConversationKey>>,
     /// Told whenever a line comes to rest.
     pub(super) rested: Notify,
+    /// How many sessions are being let go that no slot knows any more.
+    leaving: AtomicUsize,
 }
 
 /// The pool in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
     /// Sessions that a backend runs now.
-    pub live: usize,
-    /// Conversations with work in hand.
+    pub total: usize,
+    /// Of these, those that take prompts.
+    pub active: usize,
+    /// Of these, those that are being let go: ended or expired ones, and when we stop all of them.
+    pub draining: usize,
+    /// Lines of conversations with work in hand.
     pub busy: usize,
     /// Whether no turn starts any more.
-    pub draining: bool,
+    pub closed: bool,
 }
 
 impl fmt::Debug for Manager {
@@ -111,7 +124,9 @@ impl Manager {
             asides: Arc::new(Semaphore::new(ASIDES)),
             refusals: Mutex::default(),
             told: Mutex::default(),
+            wide: Mutex::default(),
             rested: Notify::new(),
+            leaving: AtomicUsize::new(0),
         }))
     }
 
@@ -122,15 +137,22 @@ impl Manager {
             self.0.close_interrupted(turn).await?;
         }
         self.0.parts.store.drop_cut_off().await?;
+        for key in self.0.parts.store.channel_wide().await? {
+            self.0.note_place(&key, true);
+        }
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
+        self.0.start_reaper();
         Ok(())
     }
 
     /// The pool in numbers.
     pub fn stats(&self) -> Stats {
+        let leaving = self.0.leaving.load(Ordering::Relaxed);
         let slots = self.0.slots();
-        Stats { live: slots.live(), busy: slots.busy(), draining: slots.draining }
+        let (live, busy, closed) = (slots.live(), slots.busy(), slots.draining);
+        let (active, draining) = if closed { (0, live + leaving) } else { (live, leaving) };
+        Stats { total: live + leaving, active, draining, busy, closed }
     }
 
     /// Starts no more turns and waits for the running ones, until `grace` at the latest; then tells what is left to stop, and waits
@@ -138,10 +160,9 @@ impl Manager {
     pub async fn drain(&self, grace: Instant, deadline: Instant) {
         self.0.slots().draining = true;
         tracing::info!(turns = self.0.slots().busy(), "Draining: no turn starts any more");
-        let clock = &self.0.parts.clock;
-        if clock.timeout_at(grace, self.0.at_rest()).await.is_err() {
+        if !self.0.rests_by(grace).await {
             self.interrupt();
-            if clock.timeout_at(deadline, self.0.at_rest()).await.is_err() {
+            if !self.0.rests_by(deadline).await {
                 tracing::warn!(
                     turns = self.0.slots().busy(),
                     "Some turns did not stop in time; they are told after the restart"
@@ -166,7 +187,7 @@ impl Manager {
         let live = self.0.slots().live_sessions();
         tracing::info!(sessions = live.len(), "Releasing the live sessions");
         let release = async |(key, session): (ConversationKey, Arc<dyn Session>)| {
-            let released = self.0.see_off(&key, deadline, session.release(deadline)).await;
+            let released = self.0.has_left(&key, deadline, session.release(deadline)).await;
             // Only now: a release that is left half-way is begun again by the next call.
             self.0.slots().forget_live(&key, &session);
             released
@@ -180,11 +201,27 @@ impl Manager {
     }
 }
 
+/// Counts while it lives, also when whoever waits is dropped.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 // === What the manager's own modules share ===
 
 impl Inner {
     pub(super) fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn admit(&self, inbound: &Inbound) -> Result<Admitted, Denied> {
@@ -209,14 +246,69 @@ impl Inner {
             creator: creator.clone(),
             created_ms: now_ms,
             last_active_ms: now_ms,
+            options: BTreeMap::new(),
             status: SessionStatus::Active,
         }
+    }
+
+    /// Notes whether a session answers in a conversation, in case that is a whole channel.
+    pub(super) fn note_place(&self, key: &ConversationKey, answers: bool) {
+        if !key.is_channel_wide() {
+            return;
+        }
+        let mut wide = self.wide.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers {
+            wide.insert(key.clone())
+        } else {
+            wide.remove(key)
+        };
+    }
+
+    /// The channel as one conversation, where it is one.
+    pub(super) fn whole_channel(&self, key: &ConversationKey) -> Option<ConversationKey> {
+        let whole = ConversationKey::channel_wide(key.team.clone(), key.channel.clone());
+        self.wide.lock().unwrap_or_else(PoisonError::into_inner).contains(&whole).then_some(whole)
+    }
+
+    /// The turn with which a session begins, if its creator may have one more.
+    pub(super) fn begin(&self, record: SessionRecord) -> Intent {
+        Intent { limit: self.limit(), ..Intent::begin(record) }
+    }
+
+    /// How many sessions a person may have now.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        let policy = &self.parts.policy;
+        let now_ms = self.parts.clock.wall_ms();
+        let since = |expiry: Duration| now_ms.saturating_sub(i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX));
+        // Where none expires, all that are open count.
+        policy.max_per_user.map(|max| Limit { max, since_ms: policy.idle_expiry.map_or(i64::MIN, since) })
+    }
+
+    /// What somebody is told who has as many sessions as one person may have.
+    pub(super) fn too_many_sessions(&self) -> String {
+        let policy = &self.parts.policy;
+        words::too_many_sessions(policy.max_per_user.unwrap_or_default(), policy.idle_expiry)
     }
 
     pub(super) fn queue(&self, line: Line) -> &Queue {
         match line {
             Line::Turn => &self.turns,
             Line::Command | Line::AtOnce => &self.commands,
+        }
+    }
+
+    /// Waits until no conversation has work in hand, by the deadline; says every second how far that is. Returns whether it is so.
+    async fn rests_by(&self, deadline: Instant) -> bool {
+        let clock = &self.parts.clock;
+        loop {
+            let step = deadline.min(clock.now() + PROGRESS);
+            if clock.timeout_at(step, self.at_rest()).await.is_ok() {
+                return true;
+            }
+            if step == deadline {
+                return false;
+            }
+            tracing::info!(turns = self.slots().busy(), "Draining: turns still run");
         }
     }
 
@@ -238,8 +330,19 @@ impl Inner {
         self.parts.store.done(seq).await.map(|()| None).map_err(|error| Later::because(key, &error))
     }
 
-    /// Waits until `leaving`, the end or the release of a live session, is done, and says in one line when that fails.
+    /// Waits until `leaving`, the end or the release of a session that no slot holds any more, is done.
     pub(super) async fn see_off(
+        &self,
+        key: &ConversationKey,
+        deadline: Instant,
+        leaving: impl Future<Output = Result<(), BackendError>>,
+    ) {
+        let _counted = Counted::one_more(&self.leaving);
+        self.has_left(key, deadline, leaving).await;
+    }
+
+    /// Waits until `leaving`, the end or the release of a live session, is done, and says in one line when that fails.
+    async fn has_left(
         &self,
         key: &ConversationKey,
         deadline: Instant,

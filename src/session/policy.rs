@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::domain::ids::ChannelId;
 
+use super::config::WhenBusy;
+
 /// How sessions are started and how long things may take.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -15,6 +17,14 @@ pub struct Policy {
     pub auto_session: bool,
     /// Whether a channel's new thread needs a mention.
     pub require_mention: bool,
+    /// How many sessions one person may have; nothing is no limit.
+    pub max_per_user: Option<u32>,
+    /// After how long without use what runs for a session is released; nothing is never.
+    pub idle_expiry: Option<Duration>,
+    /// What becomes of a message that arrives during a turn.
+    pub when_busy: WhenBusy,
+    /// Whether a session that had to be replaced is told the thread's earlier messages.
+    pub history_on_loss: bool,
     /// How long nothing may be heard from an agent during a turn.
     pub inactivity_timeout: Duration,
     /// How long a turn may take.
@@ -133,6 +143,10 @@ mod tests {
             backend: "echo".into(),
             auto_session: true,
             require_mention: true,
+            max_per_user: None,
+            idle_expiry: None,
+            when_busy: WhenBusy::Queue,
+            history_on_loss: true,
             inactivity_timeout: Duration::from_mins(10),
             turn_timeout: Duration::from_hours(1),
             approval_timeout: Duration::from_mins(10),

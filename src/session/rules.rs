@@ -73,6 +73,7 @@ fn file_note(files: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::config::WhenBusy;
     use crate::session::policy::Policy;
 
     fn policy(auto_session: bool, require_mention: bool) -> Policy {
@@ -80,6 +81,10 @@ mod tests {
             backend: "echo".into(),
             auto_session,
             require_mention,
+            max_per_user: None,
+            idle_expiry: None,
+            when_busy: WhenBusy::Queue,
+            history_on_loss: true,
             inactivity_timeout: std::time::Duration::ZERO,
             turn_timeout: std::time::Duration::ZERO,
             approval_timeout: std::time::Duration::ZERO,

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, mpsc, watch};
 
 use crate::backend::Session;
 use crate::domain::access::Admitted;
@@ -39,6 +40,8 @@ pub(super) struct Slot {
     pub(super) turn: Option<Running>,
     turns: State,
     commands: State,
+    /// Held by whoever brings the session up or lets it go: one at a time.
+    gate: Arc<Mutex<()>>,
 }
 
 /// How one of a conversation's lines stands.
@@ -87,7 +90,15 @@ pub(super) enum Mapping {
 #[derive(Debug, Clone)]
 pub(super) struct Active {
     pub(super) record: SessionRecord,
-    pub(super) live: Option<Arc<dyn Session>>,
+    pub(super) live: Option<Live>,
+}
+
+/// What a backend runs for a mapping.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    pub(super) session: Arc<dyn Session>,
+    /// When it was last used.
+    pub(super) used: Instant,
 }
 
 /// The running turn, for whoever wants to stop it or to answer it.
@@ -138,14 +149,30 @@ impl Slots {
         }
     }
 
-    /// Takes out what can't be prompted any more, and with `gone` the mapping too.
-    pub(super) fn take_dead(&mut self, record: &SessionRecord, gone: bool) -> Option<Arc<dyn Session>> {
+    /// Takes out what can't be prompted any more, and with `gone` the mapping too. What stays has been used now.
+    pub(super) fn take_dead(&mut self, record: &SessionRecord, gone: bool, now: Instant) -> Option<Arc<dyn Session>> {
         let active = self.active_mut(record)?;
-        let dead = active.live.take_if(|live| gone || !live.is_alive());
+        let dead = active.live.take_if(|live| gone || !live.session.is_alive());
+        if let Some(live) = &mut active.live {
+            live.used = now;
+        }
         if gone {
             self.entry(&record.conversation).mapping = Mapping::None;
         }
-        dead
+        dead.map(|live| live.session)
+    }
+
+    /// The conversations at rest whose live sessions nobody has used since `before`, each with the gate that nobody else holds.
+    pub(super) fn idle_since(&self, before: Instant) -> Vec<(ConversationKey, OwnedMutexGuard<()>)> {
+        let idle = self.by_key.iter().filter(|(_, slot)| slot.is_idle_since(before));
+        idle.filter_map(|(key, slot)| Some((key.clone(), slot.gate.clone().try_lock_owned().ok()?))).collect()
+    }
+
+    /// Takes out what is live and idle; the caller holds the gate until it is gone.
+    pub(super) fn take_idle(&mut self, key: &ConversationKey, before: Instant) -> Option<Arc<dyn Session>> {
+        let slot = self.by_key.get_mut(key).filter(|slot| slot.is_idle_since(before))?;
+        let Mapping::Active(active) = &mut slot.mapping else { return None };
+        active.live.take().map(|live| live.session)
     }
 
     /// Every running turn.
@@ -167,7 +194,7 @@ impl Slots {
     /// Notes that `session` no longer runs.
     pub(super) fn forget_live(&mut self, key: &ConversationKey, session: &Arc<dyn Session>) {
         if let Some(Mapping::Active(active)) = self.get_mut(key).map(|slot| &mut slot.mapping) {
-            active.live.take_if(|live| Arc::ptr_eq(live, session));
+            active.live.take_if(|live| Arc::ptr_eq(&live.session, session));
         }
     }
 
@@ -277,12 +304,24 @@ impl Slot {
         self.turns.is_free()
     }
 
+    /// Whoever brings the session up or lets it go waits for this.
+    pub(super) fn gate(&self) -> Arc<Mutex<()>> {
+        self.gate.clone()
+    }
+
     fn live(&self) -> Option<&Arc<dyn Session>> {
-        self.active().and_then(|active| active.live.as_ref())
+        self.active().and_then(|active| active.live.as_ref()).map(|live| &live.session)
+    }
+
+    fn is_idle_since(&self, before: Instant) -> bool {
+        let at_rest = [&self.turns, &self.commands].into_iter().all(|line| matches!(line.phase, Phase::Idle));
+        let live = self.active().and_then(|active| active.live.as_ref());
+        at_rest && live.is_some_and(|live| live.used <= before)
     }
 
     fn is_empty(&self) -> bool {
-        self.turns.is_over() && self.commands.is_over() && self.live().is_none()
+        let nobody_waits = Arc::strong_count(&self.gate) == 1;
+        self.turns.is_over() && self.commands.is_over() && self.live().is_none() && nobody_waits
     }
 }
 

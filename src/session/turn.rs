@@ -19,6 +19,7 @@ use crate::domain::outgoing::{Op, Owed};
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
+use super::live::Ready;
 use super::manager::Inner;
 use super::reply::{Reply, Worked};
 use super::words;
@@ -46,6 +47,8 @@ pub(super) struct Turn {
 pub(super) enum StopReason {
     /// A person wants it; the session stays.
     Stop,
+    /// A newer message takes its place.
+    Supersede,
     /// Its session has been ended by a person.
     End,
     /// We are stopping.
@@ -85,12 +88,15 @@ pub(super) struct Finished {
     pub(super) error: Option<BackendError>,
     /// What is owed for it.
     pub(super) owed: Vec<Owed>,
+    /// Whether the agent said or did anything.
+    pub(super) heard: bool,
 }
 
 /// Why a turn is being cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cancelling {
     Stopped,
+    Superseded,
     Ended,
     Interrupted,
     TimedOut(BackendError),
@@ -100,6 +106,7 @@ impl From<StopReason> for Cancelling {
     fn from(why: StopReason) -> Self {
         match why {
             StopReason::Stop => Self::Stopped,
+            StopReason::Supersede => Self::Superseded,
             StopReason::End => Self::Ended,
             StopReason::Interrupt => Self::Interrupted,
         }
@@ -116,6 +123,7 @@ struct Live<'a> {
     cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
     started: Instant,
     last_heard: Instant,
+    heard: bool,
     cancelling: Option<(Cancelling, Instant)>,
 }
 
@@ -130,13 +138,12 @@ enum Woke {
 }
 
 /// Runs a turn to its end.
-pub(super) async fn run(
-    turn: Turn,
-    session: &Arc<dyn Session>,
-    context_lost: bool,
-    mut controls: Controls,
-) -> Finished {
-    let stream = match turn.begin(session, &mut controls).await {
+pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
+    let lost = ready.origin.is_context_lost();
+    let told = if lost { turn.inner.history(&turn.key, &turn.message).await } else { None };
+    let prompt = turn.prompt.clone();
+    let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
+    let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,
         Err(finished) => return finished,
     };
@@ -144,37 +151,38 @@ pub(super) async fn run(
     let reply = Reply::new(parts, &turn.key, turn.prompt.requester(), &turn.message);
     let now = parts.clock.now();
     let mut live = Live {
-        turn: &turn,
-        session,
+        turn,
+        session: &ready.session,
         reply,
         approvals: Approvals::default(),
         cards: FuturesUnordered::new(),
         started: now,
         last_heard: now,
+        heard: false,
         cancelling: None,
     };
-    if context_lost {
-        live.reply.push(Some("note"), words::CONTEXT_LOST);
+    if lost {
+        live.reply.push(Some("note"), &words::context_lost(told.map_or(0, |history| history.messages)));
     }
-    let outcome = live.run(stream, &mut controls).await;
-    // Presses that come from now on are stale, and so are those that nobody has looked at.
-    controls.presses.close();
-    while let Ok(press) = controls.presses.try_recv() {
-        turn.inner.respond(press.reply, words::STALE_BUTTON);
-    }
+    let outcome = live.run(stream, controls).await;
     live.finish(outcome).await
 }
 
 impl Turn {
     /// Hands the prompt over. A session that does not take it in time, or is no longer to take it, is in an unknown state: it is
     /// released, and restored by the next message.
-    async fn begin(&self, session: &Arc<dyn Session>, controls: &mut Controls) -> Result<TurnStream, Finished> {
+    async fn begin(
+        &self,
+        session: &Arc<dyn Session>,
+        prompt: Prompt,
+        controls: &mut Controls,
+    ) -> Result<TurnStream, Finished> {
         let clock = &self.inner.parts.clock;
         let patience = self.inner.parts.policy.inactivity_timeout;
         let finished = tokio::select! {
             biased;
             why = stopped(&mut controls.stop) => self.not_begun(why),
-            taken = clock.timeout(patience, session.prompt(self.prompt.clone())) => match taken {
+            taken = clock.timeout(patience, session.prompt(prompt)) => match taken {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => return Err(self.not_started(error)),
                 Err(_late) => self.not_started(BackendError::Timeout { phase: Phase::Inactivity, after: patience }),
@@ -189,13 +197,21 @@ impl Turn {
     pub(super) fn not_begun(&self, why: Cancelling) -> Finished {
         let (outcome, note, error) = conclude(Outcome::Cancelled, Some(why));
         let note = note.unwrap_or_default();
-        Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note) }
+        Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note), heard: false }
     }
 
     /// The end of a turn that its session did not take.
     pub(super) fn not_started(&self, error: BackendError) -> Finished {
         let owed = self.inner.say(&self.key, Some(self.prompt.turn()), &words::failed(&error));
-        Finished { outcome: "failed", error: Some(error), owed }
+        Finished { outcome: "failed", error: Some(error), owed, heard: false }
+    }
+
+    /// Presses that come from now on are stale, and so are those that nobody has looked at.
+    pub(super) fn dismiss(&self, mut controls: Controls) {
+        controls.presses.close();
+        while let Ok(press) = controls.presses.try_recv() {
+            self.inner.respond(press.reply, words::STALE_BUTTON);
+        }
     }
 }
 
@@ -234,6 +250,7 @@ impl Live<'_> {
 
     async fn on_event(&mut self, event: AgentEvent) {
         self.last_heard = self.now();
+        self.heard = true;
         match event {
             AgentEvent::Text { message, delta } => self.reply.push(message.as_deref(), &delta),
             AgentEvent::Thought(_) => self.reply.status(words::THINKING),
@@ -331,7 +348,7 @@ impl Live<'_> {
         tracing::debug!(conversation = %self.turn.key, message.ts = %self.turn.message, outcome = name, "A turn ended");
         let said = self.reply.checkpoint().await;
         let owed = self.rows(said);
-        Finished { outcome: name, error, owed }
+        Finished { outcome: name, error, owed, heard: self.heard }
     }
 
     fn rows(&self, ops: Vec<Op>) -> Vec<Owed> {
@@ -358,6 +375,7 @@ fn conclude(outcome: Outcome, cancelling: Option<Cancelling>) -> (&'static str, 
         (_, Some(Cancelling::Interrupted)) => ("interrupted", Some(words::RESTARTING.to_owned()), None),
         (_, Some(Cancelling::TimedOut(error))) => ("timed_out", Some(words::failed(&error)), Some(error)),
         (Outcome::Failed(error), _) => ("failed", Some(words::failed(&error)), Some(error)),
+        (Outcome::Cancelled, Some(Cancelling::Superseded)) => ("superseded", Some(words::SUPERSEDED.to_owned()), None),
         (Outcome::Cancelled, _) => ("cancelled", Some(words::STOPPED.to_owned()), None),
     }
 }

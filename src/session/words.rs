@@ -1,10 +1,13 @@
 //! What people read from us, as Markdown. One place, so that it sounds like one voice.
 
+use std::time::Duration;
+
 use crate::backend::error::BackendError;
 use crate::domain::access::Denied;
 use crate::domain::command::{COMMANDS, Misuse};
 use crate::domain::ids::UserId;
 use crate::domain::session::SessionRecord;
+use crate::duration::spoken;
 
 use super::policy::StartRefused;
 
@@ -14,6 +17,8 @@ pub(super) const THINKING: &str = "is thinking…";
 pub(super) const STARTING: &str = "is starting the agent…";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
+/// The turn was stopped in favour of a newer message.
+pub(super) const SUPERSEDED: &str = "_Stopped for the newer message._";
 /// The turn was cut off by our own restart.
 pub(super) const RESTARTING: &str =
     "_Hitchline is restarting, so this turn was interrupted. Your session is kept: send a message to go on._";
@@ -28,8 +33,6 @@ pub(super) const NOTHING_SAID: &str = "_The agent finished without saying anythi
 pub(super) const REFUSED: &str = "_The agent declined to answer this._";
 /// The agent's own limit cut the answer short.
 pub(super) const TRUNCATED: &str = "_The answer is cut short by the agent's own limit._";
-/// The session's memory could not be brought back.
-pub(super) const CONTEXT_LOST: &str = "_The agent could not bring this session back, so it starts afresh in the same directory and does not remember what was said before._";
 /// The answer grew beyond what we keep.
 pub(super) const TOO_LONG: &str = "_The answer was longer than Hitchline passes on; the rest is left out._";
 /// `stop` when nothing runs.
@@ -85,6 +88,17 @@ pub(super) fn not_started(refused: &StartRefused) -> String {
     format!("I did not start a session: {refused}.")
 }
 
+/// To somebody who has as many sessions as one person may have.
+pub(super) fn too_many_sessions(max: u32, idle_expiry: Option<Duration>) -> String {
+    let waiting = idle_expiry.map_or_else(String::new, |expiry| {
+        format!(" One that nobody uses for {} no longer counts, though it can still be used.", spoken(expiry))
+    });
+    format!(
+        "I did not start a session: you have {max} already, as many as one person may have (`sessions.max_per_user`). \
+         `!sessions` lists them; `end`, written in its thread, ends one.{waiting}"
+    )
+}
+
 /// A thread for a new session that Slack did not let us open.
 pub(super) fn no_thread(code: &str) -> String {
     format!("I could not open a thread here ({code}). Invite me to this channel, then try again.")
@@ -113,6 +127,16 @@ pub(super) fn ended(waiting: usize) -> String {
         many => format!(" The {many} messages that were waiting have not been passed on."),
     };
     format!("The session has ended.{waiting} Mention me to start a new one.")
+}
+
+/// The session's memory could not be brought back; the agent was told so many of the thread's messages.
+pub(super) fn context_lost(told: usize) -> String {
+    let knows = match told {
+        0 => "does not remember what was said before".to_owned(),
+        1 => "knows only the last message of this thread".to_owned(),
+        many => format!("knows only the last {many} messages of this thread"),
+    };
+    format!("_The agent could not bring this session back, so it starts afresh in the same directory and {knows}._")
 }
 
 /// A session was made, without a prompt yet.

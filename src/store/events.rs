@@ -1,15 +1,12 @@
 //! The inbox's rows: what people did, stored before it is acknowledged.
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, params};
 
-use super::{Slot, Store, StoreError, sessions, turns};
+use super::waiting::{self, INBOUND_VERSION, count_waiting, to_json};
+use super::{Slot, Store, StoreError, turns};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::inbound::Inbound;
+use crate::domain::inbound::{Inbound, What};
 use crate::domain::ports::{Intent, Keep, Line};
-
-/// The form in which inbounds are written: JSON to which fields are only ever added, with a default.
-const INBOUND_VERSION: i64 = 1;
 
 /// An inbound and the conditions under which it is stored.
 #[derive(Debug, Clone)]
@@ -27,34 +24,21 @@ pub struct Accept {
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// Stored, under this number.
-    Stored(i64),
+    /// Stored.
+    Stored {
+        /// Under this number.
+        seq: i64,
+        /// Whether its intent is written too; without, it waits in its line.
+        begun: bool,
+    },
     /// Stored as refused: too many wait in its conversation.
     Refused(i64),
     /// One of its keys is known.
     Duplicate,
-    /// Its conversation has no active mapping, which was the condition.
+    /// Its conversation has no active mapping, which was the condition; or it changes a message that does not wait.
     NotFollowed,
-}
-
-/// An inbound that waits in the store.
-#[derive(Debug)]
-pub struct Queued {
-    /// Its number.
-    pub seq: i64,
-    /// What was done; or why that can't be read.
-    pub inbound: Result<Inbound, Unreadable>,
-}
-
-/// A body that this version can't read.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// Another version wrote it.
-    #[error("its form is version {0}, this program reads {INBOUND_VERSION}")]
-    Version(i64),
-    /// It is not what was written.
-    #[error("its content is damaged: {0}")]
-    Damaged(String),
+    /// It changed a message that waits, and is not stored itself.
+    Applied,
 }
 
 impl Store {
@@ -110,54 +94,6 @@ impl Store {
         .await
     }
 
-    /// The inbound that is next in a conversation's line.
-    pub async fn next_in(&self, key: &ConversationKey, line: Line) -> Result<Option<Queued>, StoreError> {
-        let key = key.clone();
-        self.read(move |connection| {
-            let sql = "SELECT seq, version, body FROM inbox \
-                       WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued' ORDER BY seq LIMIT 1";
-            let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), name(line)];
-            connection.prepare_cached(sql)?.query_row(key, queued_row).optional()
-        })
-        .await
-    }
-
-    /// How many wait in a conversation's line.
-    pub async fn waiting(&self, key: &ConversationKey, line: Line) -> Result<usize, StoreError> {
-        let key = key.clone();
-        self.read(move |connection| count_waiting(connection, &key, line)).await
-    }
-
-    /// Who waits in a line after number `after`: at most `limit` inbounds, each with its conversation.
-    pub async fn queued(
-        &self,
-        line: Line,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, ConversationKey)>, StoreError> {
-        self.read(move |connection| {
-            let sql = "SELECT seq, team, channel, thread FROM inbox \
-                       WHERE line = ?1 AND state = 'queued' AND seq > ?2 ORDER BY seq LIMIT ?3";
-            let page = params![name(line), after, i64::try_from(limit).unwrap_or(i64::MAX)];
-            let row = |row: &Row<'_>| {
-                let text = |column: usize| row.get::<_, String>(column);
-                let key = ConversationKey { team: text(1)?.into(), channel: text(2)?.into(), thread: text(3)?.into() };
-                Ok((row.get(0)?, key))
-            };
-            connection.prepare_cached(sql)?.query_map(page, row)?.collect()
-        })
-        .await
-    }
-
-    /// The newest number in a line, 0 when nothing waits there.
-    pub async fn newest_queued(&self, line: Line) -> Result<i64, StoreError> {
-        self.read(move |connection| {
-            let sql = "SELECT coalesce(max(seq), 0) FROM inbox WHERE line = ?1 AND state = 'queued'";
-            connection.query_row(sql, [name(line)], |row| row.get(0))
-        })
-        .await
-    }
-
     /// Lets go of what was acting on a running turn when the process ended; there is no such turn any more. For start-up.
     pub async fn drop_cut_off(&self) -> Result<(), StoreError> {
         self.write(|connection| {
@@ -169,6 +105,9 @@ impl Store {
 }
 
 fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::Result<Accepted> {
+    if matches!(accept.inbound.what, What::Edited(_) | What::Deleted { .. }) {
+        return change_in(connection, accept);
+    }
     let key = accept.inbound.queue();
     if accept.keep.only_if_followed && !is_followed(connection, &key)? {
         return Ok(Accepted::NotFollowed);
@@ -176,44 +115,45 @@ fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::
     if !insert_keys(connection, &accept.inbound.keys, accept.now_ms)? {
         return Ok(Accepted::Duplicate);
     }
-    let state = state_of(connection, accept, &key)?;
+    let intent = allowed(connection, accept.keep.intent.as_ref())?;
+    let state = if intent.is_some() { "running" } else { state_of(connection, accept, &key)? };
     let body = (state != "refused").then_some(body);
     let seq = insert_event(connection, &key, accept.keep.line, state, body, accept.now_ms)?;
-    if let Some(intent) = &accept.keep.intent {
-        begin(connection, intent, seq, accept.now_ms)?;
+    if let Some(intent) = intent {
+        turns::begin(connection, intent, seq, accept.now_ms)?;
     }
-    Ok(if state == "refused" { Accepted::Refused(seq) } else { Accepted::Stored(seq) })
+    Ok(if state == "refused" { Accepted::Refused(seq) } else { Accepted::Stored { seq, begun: intent.is_some() } })
 }
 
-/// The state in which an inbound is stored.
+/// Applies an edit or a deletion to the message that it is about. An earlier edit that comes again must not undo a later one.
+fn change_in(connection: &Connection, accept: &Accept) -> rusqlite::Result<Accepted> {
+    let Some(waiting) = waiting::changed_by(connection, &accept.inbound)? else { return Ok(Accepted::NotFollowed) };
+    if !insert_keys(connection, &accept.inbound.keys, accept.now_ms)? {
+        return Ok(Accepted::Duplicate);
+    }
+    waiting.apply(connection, &accept.inbound.what).map(|()| Accepted::Applied)
+}
+
+/// The intent, unless its session would be one too many.
+fn allowed<'a>(connection: &Connection, intent: Option<&'a Intent>) -> rusqlite::Result<Option<&'a Intent>> {
+    match intent {
+        Some(intent) if turns::is_over_limit(connection, intent)? => Ok(None),
+        intent => Ok(intent),
+    }
+}
+
+/// The state in which an inbound is stored that begins no turn.
 fn state_of(connection: &Connection, accept: &Accept, key: &ConversationKey) -> rusqlite::Result<&'static str> {
-    if accept.keep.intent.is_some() || accept.keep.line == Line::AtOnce {
+    if accept.keep.line == Line::AtOnce {
         return Ok("running");
     }
     let waiting = count_waiting(connection, key, accept.keep.line)?;
     Ok(if waiting >= accept.queue_limit { "refused" } else { "queued" })
 }
 
-/// Writes a turn's intent, and its session when that is new.
-pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
-    if let Some(record) = &intent.new_session {
-        sessions::insert(connection, record)?;
-    }
-    turns::insert(connection, intent, seq, now_ms)
-}
-
-/// Marks an event as taken up by a turn. Returns whether it still waited.
-pub(super) fn start_event(connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
-    let sql = "UPDATE inbox SET state = 'running' WHERE seq = ?1 AND state = 'queued'";
-    Ok(connection.prepare_cached(sql)?.execute([seq])? > 0)
-}
-
-/// Takes out what waits in a conversation's turns before number `before`. Returns how many that were.
-pub(super) fn drop_waiting(connection: &Connection, key: &ConversationKey, before: i64) -> rusqlite::Result<usize> {
-    let sql = "UPDATE inbox SET state = 'done', body = NULL \
-               WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = 'turn' AND state = 'queued' AND seq < ?4";
-    let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), before];
-    connection.prepare_cached(sql)?.execute(key)
+/// Marks an event as taken up by a turn.
+pub(super) fn start_event(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE inbox SET state = 'running' WHERE seq = ?1")?.execute([seq]).map(drop)
 }
 
 pub(super) fn finish_event(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
@@ -254,37 +194,11 @@ fn is_followed(connection: &Connection, key: &ConversationKey) -> rusqlite::Resu
         .exists(params![key.team.as_str(), key.channel.as_str(), key.thread.as_str()])
 }
 
-fn count_waiting(connection: &Connection, key: &ConversationKey, line: Line) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM inbox \
-               WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued'";
-    let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), name(line)];
-    let count: i64 = connection.prepare_cached(sql)?.query_row(key, |row| row.get(0))?;
-    Ok(usize::try_from(count).unwrap_or(0))
-}
-
 /// A line's name in the database.
-fn name(line: Line) -> &'static str {
+pub(super) fn name(line: Line) -> &'static str {
     match line {
         Line::Turn => "turn",
         Line::Command => "command",
         Line::AtOnce => "at_once",
     }
-}
-
-fn to_json(inbound: &Inbound) -> rusqlite::Result<String> {
-    serde_json::to_string(inbound).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-fn queued_row(row: &Row<'_>) -> rusqlite::Result<Queued> {
-    Ok(Queued { seq: row.get(0)?, inbound: inbound(row.get(1)?, row.get_ref(2)?) })
-}
-
-fn inbound(version: i64, body: ValueRef<'_>) -> Result<Inbound, Unreadable> {
-    if version != INBOUND_VERSION {
-        return Err(Unreadable::Version(version));
-    }
-    let text = body.as_str().map_err(|_| Unreadable::Damaged("it is no text".to_owned()))?;
-    // Only where it is wrong: the error's own words may quote what a person wrote.
-    serde_json::from_str(text)
-        .map_err(|error| Unreadable::Damaged(format!("{:?} error in column {}", error.classify(), error.column())))
 }

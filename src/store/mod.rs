@@ -6,12 +6,16 @@
 pub mod config;
 mod events;
 mod lock;
+mod notes;
 mod outbox;
 mod purge;
 mod reader;
 mod runs;
+mod schema;
 mod sessions;
+mod transcript;
 mod turns;
+mod waiting;
 mod writer;
 
 #[cfg(test)]
@@ -23,9 +27,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use events::{Accept, Accepted, Queued, Unreadable};
+pub use events::{Accept, Accepted};
+pub use notes::Note;
 pub use outbox::Pending;
-pub use turns::{Interrupted, TurnEnd};
+pub use sessions::{Moved, SessionFilter};
+pub use transcript::{ChatAuthor, ChatMessage};
+pub use turns::{Begun, Interrupted, TurnEnd};
+pub use waiting::{Queued, Unreadable};
 pub use writer::Slot;
 
 use lock::Lock;
@@ -36,8 +44,6 @@ use writer::Writer;
 const DATABASE: &str = "hitchline.db";
 /// What `SQLite` puts beside it. Their modes are the database's when they are made.
 const COMPANIONS: [&str; 2] = ["hitchline.db-wal", "hitchline.db-shm"];
-/// The schema that this binary writes; a newer one is refused.
-const SCHEMA_VERSION: i64 = 1;
 /// The size of a page, in bytes. Our rows are short and lie on many pages, all of which go into the log whole.
 const PAGE_SIZE: u32 = 1_024;
 /// Pages in the write-ahead log, 16 MiB, after which `SQLite` copies them back; checkpoints make the tail of the commit time.
@@ -69,7 +75,8 @@ pub enum OpenError {
     },
     /// A newer version wrote it.
     #[error(
-        "{path} was written by a newer hitchline (schema {found}, this one knows {SCHEMA_VERSION}); run that version"
+        "{path} was written by a newer hitchline (schema {found}, this one knows {known}); run that version",
+        known = schema::VERSION
     )]
     Newer {
         /// The database file.
@@ -120,7 +127,7 @@ impl Store {
         keep_private(dir).map_err(not_writable)?;
         let database = |source| OpenError::Database { path: path.clone(), source };
         let connection = connect(&path).map_err(database)?;
-        migrate(&connection, &path)?;
+        schema::migrate(&connection, &path)?;
         let reader = Reader::open(&path).map_err(database)?;
         let writer = Writer::start(connection, lock).map_err(not_writable)?;
         Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader) })
@@ -171,16 +178,4 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
-}
-
-fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let database = |source| OpenError::Database { path: path.to_owned(), source };
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
-    match found {
-        SCHEMA_VERSION => Ok(()),
-        0 => connection
-            .execute_batch(concat!("BEGIN IMMEDIATE;", include_str!("schema.sql"), "PRAGMA user_version = 1; COMMIT;"))
-            .map_err(database),
-        _ => Err(OpenError::Newer { path: path.to_owned(), found }),
-    }
 }

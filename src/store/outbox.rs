@@ -181,7 +181,7 @@ fn owed(row: &Row<'_>) -> rusqlite::Result<Owed> {
 }
 
 /// The three columns from `first` on.
-fn conversation(row: &Row<'_>, first: usize) -> rusqlite::Result<ConversationKey> {
+pub(super) fn conversation(row: &Row<'_>, first: usize) -> rusqlite::Result<ConversationKey> {
     let text = |column: usize| row.get::<_, String>(first + column);
     Ok(ConversationKey { team: text(0)?.into(), channel: text(1)?.into(), thread: text(2)?.into() })
 }

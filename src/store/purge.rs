@@ -27,7 +27,12 @@ const OLD: &[(&str, &str)] = &[
         "DELETE FROM outbox WHERE pos = ?1",
     ),
     (
-        "SELECT id FROM session WHERE last_active_ms < ?1 AND status = 'ended' AND id NOT IN (SELECT session FROM turn) \
+        "SELECT pos FROM chat_message WHERE created_ms < ?1 AND conversation NOT IN \
+         (SELECT thread FROM session WHERE status = 'active' OR ended_ms >= ?1) LIMIT ?2",
+        "DELETE FROM chat_message WHERE pos = ?1",
+    ),
+    (
+        "SELECT id FROM session WHERE coalesce(ended_ms, last_active_ms) < ?1 AND status = 'ended' AND id NOT IN (SELECT session FROM turn) \
          LIMIT ?2",
         "DELETE FROM session WHERE id = ?1",
     ),

@@ -1,16 +1,53 @@
 //! The mappings between conversations and sessions.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
-use super::{Store, StoreError, events};
+use super::{Store, StoreError, outbox, waiting};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::SessionId;
+use crate::domain::ids::{ChannelId, SessionId, TeamId, UserId};
+use crate::domain::ports::Limit;
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 
 const COLUMNS: &str = "id, team, channel, thread, backend, backend_ref, working_dir, description, creator, created_ms, \
-                       last_active_ms, status";
+                       last_active_ms, options, status";
+
+/// The sessions of a person that count for a limit: those that were used lately, and those that work.
+const COUNTED: &str = "SELECT count(*) FROM session WHERE creator = ?1 AND status = 'active' AND (last_active_ms >= ?2 \
+                       OR EXISTS (SELECT 1 FROM turn WHERE turn.session = session.id AND outcome IS NULL))";
+
+/// Which active sessions are asked for; every condition that is there must hold.
+#[derive(Debug, Clone)]
+pub struct SessionFilter {
+    /// Who started them.
+    pub creator: Option<UserId>,
+    /// The workspace in which they answer.
+    pub team: Option<TeamId>,
+    /// The channel in which they answer.
+    pub channel: Option<ChannelId>,
+    /// How many at the most.
+    pub limit: usize,
+}
+
+impl Default for SessionFilter {
+    /// All of them, as many as a list may show.
+    fn default() -> Self {
+        Self { creator: None, team: None, channel: None, limit: 50 }
+    }
+}
+
+/// What became of a session that was to answer elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It answers there from now on.
+    Moved,
+    /// It has ended, or never was.
+    Ended,
+    /// Another one answers there.
+    Occupied,
+}
 
 impl Store {
     /// The active mapping of exactly this conversation.
@@ -26,9 +63,114 @@ impl Store {
         .await
     }
 
-    /// Writes a new mapping.
-    pub async fn create_session(&self, record: SessionRecord) -> Result<(), StoreError> {
-        self.write(move |connection| insert(connection, &record)).await
+    /// A mapping, active or ended.
+    pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM session WHERE id = ?1");
+            connection.prepare_cached(&sql)?.query_row([id.to_string()], record).optional()
+        })
+        .await
+    }
+
+    /// The active mappings that a filter asks for, the last used first.
+    pub async fn sessions(&self, filter: SessionFilter) -> Result<Vec<SessionRecord>, StoreError> {
+        self.read(move |connection| {
+            let SessionFilter { creator, team, channel, limit } = &filter;
+            let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+            let conditions = [
+                (" AND creator = ?", creator.as_ref().map(UserId::as_str)),
+                (" AND team = ?", team.as_ref().map(TeamId::as_str)),
+                (" AND channel = ?", channel.as_ref().map(ChannelId::as_str)),
+            ];
+            let given = || conditions.iter().filter_map(|(condition, value)| value.map(|value| (*condition, value)));
+            let conditions: String = given().map(|(condition, _)| condition).collect();
+            let sql = format!(
+                "SELECT {COLUMNS} FROM session WHERE status = 'active'{conditions} \
+                 ORDER BY last_active_ms DESC, id LIMIT {limit}"
+            );
+            let values = rusqlite::params_from_iter(given().map(|(_, value)| value));
+            connection.prepare_cached(&sql)?.query_map(values, record)?.collect()
+        })
+        .await
+    }
+
+    /// The mappings, active and ended, whose id begins with what a person typed: the active ones and the last used first.
+    pub async fn session_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<SessionRecord>, StoreError> {
+        // As it is written, so that nothing that is typed means something to LIKE.
+        let prefix: String = prefix.trim().to_ascii_lowercase().split('-').collect();
+        if prefix.is_empty() || !prefix.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Ok(Vec::new());
+        }
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM session WHERE id >= ?1 AND id < ?1 || 'g' \
+                 ORDER BY status, last_active_ms DESC, id LIMIT ?2"
+            );
+            let range = params![prefix, i64::try_from(limit).unwrap_or(i64::MAX)];
+            connection.prepare_cached(&sql)?.query_map(range, record)?.collect()
+        })
+        .await
+    }
+
+    /// The conversations of active mappings that are whole channels, not threads.
+    pub async fn channel_wide(&self) -> Result<Vec<ConversationKey>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT team, channel, thread FROM session WHERE status = 'active' AND thread = ''";
+            connection.prepare_cached(sql)?.query_map([], |row| outbox::conversation(row, 0))?.collect()
+        })
+        .await
+    }
+
+    /// How many mappings are active.
+    pub async fn active_sessions(&self) -> Result<u32, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT count(*) FROM session WHERE status = 'active'";
+            connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+        })
+        .await
+    }
+
+    /// Writes a new mapping, unless its creator has as many as `limit` allows. Returns whether it is written.
+    pub async fn create_session(&self, record: SessionRecord, limit: Option<Limit>) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            if is_over_limit(connection, &record.creator, limit)? {
+                return Ok(false);
+            }
+            insert(connection, &record).map(|()| true)
+        })
+        .await
+    }
+
+    /// Lets an active session answer in another conversation from now on, and in its old one no more.
+    pub async fn move_session(&self, id: SessionId, to: ConversationKey) -> Result<Moved, StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE session SET team = ?2, channel = ?3, thread = ?4 WHERE id = ?1 AND status = 'active'";
+            let place = params![id.to_string(), to.team.as_str(), to.channel.as_str(), to.thread.as_str()];
+            match connection.prepare_cached(sql)?.execute(place) {
+                Ok(0) => Ok(Moved::Ended),
+                Ok(_) => Ok(Moved::Moved),
+                // There is at most one for each conversation.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(Moved::Occupied),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// Notes what people have chosen among the agent's own options, all of it.
+    pub async fn set_options(&self, id: SessionId, options: BTreeMap<String, String>) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached("UPDATE session SET options = ?2 WHERE id = ?1")?
+                .execute(params![id.to_string(), to_json(&options)?])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Notes that a session was used.
+    pub async fn touch(&self, id: SessionId, now_ms: i64) -> Result<(), StoreError> {
+        self.write(move |connection| touch(connection, id, now_ms)).await
     }
 
     /// Notes what the backend calls the session. Nobody waits for this commit; it rides with the next one.
@@ -50,20 +192,26 @@ impl Store {
 
     /// Ends a mapping for good, and with it what waits in its conversation before the event `before`. Returns how many that were.
     /// Ending one that has ended, or that never was, is fine.
-    pub async fn end_session(&self, id: SessionId, key: ConversationKey, before: i64) -> Result<usize, StoreError> {
+    pub async fn end_session(
+        &self,
+        id: SessionId,
+        key: ConversationKey,
+        before: i64,
+        now_ms: i64,
+    ) -> Result<usize, StoreError> {
         self.write(move |connection| {
-            end(connection, id)?;
-            events::drop_waiting(connection, &key, before)
+            end(connection, id, now_ms)?;
+            waiting::drop_waiting(connection, &key, before)
         })
         .await
     }
 }
 
 pub(super) fn insert(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO session (id, team, channel, thread, backend, backend_ref, working_dir, description, creator, \
-               created_ms, last_active_ms, status) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'active')";
+    let sql =
+        format!("INSERT INTO session ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'active')");
     connection
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .execute(params![
             record.id.to_string(),
             record.conversation.team.as_str(),
@@ -76,12 +224,24 @@ pub(super) fn insert(connection: &Connection, record: &SessionRecord) -> rusqlit
             record.creator.as_str(),
             record.created_ms,
             record.last_active_ms,
+            to_json(&record.options)?,
         ])
         .map(drop)
 }
 
-pub(super) fn end(connection: &Connection, id: SessionId) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE session SET status = 'ended' WHERE id = ?1")?.execute([id.to_string()]).map(drop)
+/// Whether a person has as many sessions as one may have.
+pub(super) fn is_over_limit(connection: &Connection, creator: &UserId, limit: Option<Limit>) -> rusqlite::Result<bool> {
+    let Some(Limit { max, since_ms }) = limit else { return Ok(false) };
+    let used = params![creator.as_str(), since_ms];
+    let count: u32 = connection.prepare_cached(COUNTED)?.query_row(used, |row| row.get(0))?;
+    Ok(count >= max)
+}
+
+pub(super) fn end(connection: &Connection, id: SessionId, now_ms: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE session SET status = 'ended', ended_ms = ?2 WHERE id = ?1 AND status = 'active'")?
+        .execute(params![id.to_string(), now_ms])
+        .map(drop)
 }
 
 pub(super) fn touch(connection: &Connection, id: SessionId, now_ms: i64) -> rusqlite::Result<()> {
@@ -93,11 +253,11 @@ pub(super) fn touch(connection: &Connection, id: SessionId, now_ms: i64) -> rusq
 
 fn record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
     let text = |column: usize| row.get::<_, String>(column);
-    let id = SessionId::parse(&text(0)?).ok_or_else(|| super::outbox::unreadable(0, "not a session id"))?;
-    let status = if text(11)? == "active" { SessionStatus::Active } else { SessionStatus::Ended };
+    let id = SessionId::parse(&text(0)?).ok_or_else(|| outbox::unreadable(0, "not a session id"))?;
+    let status = if text(12)? == "active" { SessionStatus::Active } else { SessionStatus::Ended };
     Ok(SessionRecord {
         id,
-        conversation: ConversationKey { team: text(1)?.into(), channel: text(2)?.into(), thread: text(3)?.into() },
+        conversation: outbox::conversation(row, 1)?,
         backend: text(4)?,
         backend_ref: row.get::<_, Option<String>>(5)?.map(BackendRef),
         working_dir: PathBuf::from(text(6)?),
@@ -105,6 +265,19 @@ fn record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
         creator: text(8)?.into(),
         created_ms: row.get(9)?,
         last_active_ms: row.get(10)?,
+        options: options(&text(11)?),
         status,
     })
 }
+
+/// What can't be read is left to the agent's own choice: a session is worth more than its options.
+fn options(text: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn to_json(options: &BTreeMap<String, String>) -> rusqlite::Result<String> {
+    serde_json::to_string(options).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+#[cfg(test)]
+mod tests;

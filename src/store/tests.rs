@@ -1,17 +1,19 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{OwedId, SessionId, TurnId};
+use crate::domain::ids::{OwedId, SessionId};
 use crate::domain::inbound::{Author, ChannelKind, Inbound, Message, What};
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Intent, Keep, Line};
+use crate::domain::ports::{Intent, Keep, Limit, Line};
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 use tokio::sync::oneshot;
 
-fn open(dir: &Path) -> Store {
+pub(super) fn open(dir: &Path) -> Store {
     Store::open(dir).unwrap()
 }
 
-fn message(ts: &str, event: &str) -> Inbound {
+pub(super) fn message(ts: &str, event: &str) -> Inbound {
     Inbound {
         keys: vec![format!("event:{event}"), format!("message:C1:{ts}")],
         team: "T1".into(),
@@ -39,24 +41,20 @@ fn record() -> SessionRecord {
         creator: "U1".into(),
         created_ms: 1,
         last_active_ms: 1,
+        options: BTreeMap::new(),
         status: SessionStatus::Active,
     }
 }
 
-fn key() -> ConversationKey {
+pub(super) fn key() -> ConversationKey {
     ConversationKey { team: "T1".into(), channel: "C1".into(), thread: "1.0".into() }
 }
 
-async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accepted {
+pub(super) async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accepted {
     let (done, outcome) = oneshot::channel();
     let accept = Accept { inbound, keep, queue_limit: 2, now_ms: 1_000 };
     Store::accept(store.slot().await.unwrap(), accept, |_, outcome| done.send(outcome).unwrap());
     outcome.await.unwrap().unwrap()
-}
-
-async fn active_sessions(store: &Store) -> u32 {
-    let sql = "SELECT count(*) FROM session WHERE status = 'active'";
-    store.read(|connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
 }
 
 async fn still_owed(store: &Store) -> Vec<Owed> {
@@ -87,12 +85,12 @@ impl Store {
     }
 }
 
-fn plain() -> Keep {
+pub(super) fn plain() -> Keep {
     Keep::default()
 }
 
 fn intent(record: &SessionRecord) -> Intent {
-    Intent { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record.clone())) }
+    Intent::begin(record.clone())
 }
 
 // holds: T-2
@@ -100,7 +98,7 @@ fn intent(record: &SessionRecord) -> Intent {
 async fn an_event_is_known_by_any_of_its_keys_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    assert!(matches!(accept(&store, message("1.1", "E1"), plain()).await, Accepted::Stored(_)));
+    assert!(matches!(accept(&store, message("1.1", "E1"), plain()).await, Accepted::Stored { .. }));
     assert_eq!(accept(&store, message("1.1", "E2"), plain()).await, Accepted::Duplicate);
     store.close().await;
     drop(store);
@@ -119,15 +117,15 @@ async fn a_followed_thread_is_exactly_that_thread_and_survives() {
     assert_eq!(accept(&store, message("1.1", "E1"), follow.clone()).await, Accepted::NotFollowed);
     let record = record();
     let keep = Keep { intent: Some(intent(&record)), ..Keep::default() };
-    assert!(matches!(accept(&store, message("1.2", "E2"), keep).await, Accepted::Stored(_)));
-    assert!(matches!(accept(&store, message("1.3", "E3"), follow.clone()).await, Accepted::Stored(_)));
+    assert!(matches!(accept(&store, message("1.2", "E2"), keep).await, Accepted::Stored { .. }));
+    assert!(matches!(accept(&store, message("1.3", "E3"), follow.clone()).await, Accepted::Stored { .. }));
     store.close().await;
     drop(store);
     let store = open(dir.path());
     assert_eq!(store.session_in(&key()).await.unwrap(), Some(record.clone()));
     let other = ConversationKey { thread: "2.0".into(), ..key() };
     assert_eq!(store.session_in(&other).await.unwrap(), None);
-    store.end_session(record.id, key(), 0).await.unwrap();
+    store.end_session(record.id, key(), 0, 2_000).await.unwrap();
     assert_eq!(store.session_in(&key()).await.unwrap(), None);
     assert_eq!(accept(&store, message("1.4", "E4"), follow).await, Accepted::NotFollowed);
 }
@@ -137,10 +135,43 @@ async fn beyond_the_limit_a_message_is_stored_as_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     for ts in ["1.1", "1.2"] {
-        assert!(matches!(accept(&store, message(ts, ts), plain()).await, Accepted::Stored(_)));
+        assert!(matches!(accept(&store, message(ts, ts), plain()).await, Accepted::Stored { .. }));
     }
     assert!(matches!(accept(&store, message("1.3", "1.3"), plain()).await, Accepted::Refused(_)));
     assert_eq!(accept(&store, message("1.3", "1.3"), plain()).await, Accepted::Duplicate);
+}
+
+// holds: S-9
+#[tokio::test]
+async fn a_message_whose_session_would_be_one_too_many_waits_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let limit = Some(Limit { max: 1, since_ms: 0 });
+    let first = record();
+    let keep = Keep { intent: Some(Intent { limit, ..intent(&first) }), ..Keep::default() };
+    assert!(matches!(accept(&store, message("1.1", "E1"), keep).await, Accepted::Stored { begun: true, .. }));
+    let second = SessionRecord { conversation: ConversationKey { thread: "2.0".into(), ..key() }, ..record() };
+    let keep = Keep { intent: Some(Intent { limit, ..intent(&second) }), ..Keep::default() };
+    let accepted = accept(&store, message("1.2", "E2"), keep).await;
+    let Accepted::Stored { seq, begun: false } = accepted else { panic!("{accepted:?}") };
+    assert_eq!(store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq, seq);
+    let begin = async |limit| store.begin_turn(Intent { limit, ..intent(&second) }, seq, 1).await.unwrap();
+    assert_eq!(begin(limit).await, Begun::OverLimit);
+    assert_eq!(store.waiting(&key(), Line::Turn).await.unwrap(), 1, "it waits on");
+    assert_eq!(begin(None).await, Begun::Begun);
+    assert_eq!(begin(limit).await, Begun::NotWaiting);
+    assert_eq!(store.interrupted_turns().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_is_used_when_a_turn_begins_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let record = record();
+    store.create_session(record.clone(), None).await.unwrap();
+    let keep = Keep { intent: Some(Intent::follow(record.id)), ..Keep::default() };
+    accept(&store, message("1.1", "E1"), keep).await;
+    assert_eq!(store.session(record.id).await.unwrap().unwrap().last_active_ms, 1_000);
 }
 
 #[tokio::test]
@@ -150,7 +181,9 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     let record = record();
     let intent = intent(&record);
     let keep = Keep { intent: Some(intent.clone()), ..Keep::default() };
-    let Accepted::Stored(seq) = accept(&store, message("1.1", "E1"), keep).await else { panic!("not stored") };
+    let Accepted::Stored { seq, begun: true } = accept(&store, message("1.1", "E1"), keep).await else {
+        panic!("not stored")
+    };
     let open_turns = store.interrupted_turns().await.unwrap();
     assert_eq!((open_turns[0].turn, open_turns[0].seq), (intent.turn, seq));
     let owed = Owed {
@@ -176,7 +209,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     let kept = store.session_in(&key()).await.unwrap().unwrap();
     assert_eq!((kept.backend_ref, kept.last_active_ms), (Some(BackendRef("b1".into())), 2_000));
     store.delivered(owed.id, Some("9.9".into())).await.unwrap();
-    store.end_session(record.id, key(), 0).await.unwrap();
+    store.end_session(record.id, key(), 0, 2_000).await.unwrap();
     assert_eq!(store.delivered_as(owed.id).await.unwrap(), Some("9.9".into()));
     assert_eq!(store.last_owed().await.unwrap(), None);
 }
@@ -203,12 +236,13 @@ async fn a_failing_change_takes_only_itself_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let record = record();
-    store.create_session(record.clone()).await.unwrap();
+    store.create_session(record.clone(), None).await.unwrap();
     // The same id again violates the key; its neighbours in the group are not touched.
-    let (twice, ended) = tokio::join!(store.create_session(record.clone()), store.end_session(record.id, key(), 0));
+    let (twice, ended) =
+        tokio::join!(store.create_session(record.clone(), None), store.end_session(record.id, key(), 0, 2_000));
     assert!(matches!(twice, Err(StoreError::Failed(_))));
     ended.unwrap();
-    assert_eq!(active_sessions(&store).await, 0);
+    assert_eq!(store.active_sessions().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -218,10 +252,10 @@ async fn what_is_reported_as_failed_is_not_there() {
     let other = Connection::open(dir.path().join("hitchline.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     // Longer than the store waits for the other's lock.
-    assert!(matches!(store.create_session(record()).await, Err(StoreError::Failed(_))));
+    assert!(matches!(store.create_session(record(), None).await, Err(StoreError::Failed(_))));
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(active_sessions(&store).await, 0);
-    store.create_session(record()).await.expect("it works again");
+    assert_eq!(store.active_sessions().await.unwrap(), 0);
+    store.create_session(record(), None).await.expect("it works again");
 }
 
 #[tokio::test]
@@ -243,7 +277,7 @@ async fn a_closed_store_says_so() {
     let store = open(dir.path());
     store.close().await;
     store.close().await;
-    assert!(matches!(store.end_session(SessionId::new(), key(), 0).await, Err(StoreError::Closed)));
+    assert!(matches!(store.end_session(SessionId::new(), key(), 0, 2_000).await, Err(StoreError::Closed)));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::{Store, StoreError, events, outbox, sessions};
+use super::{Store, StoreError, events, outbox, sessions, waiting};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::outgoing::Owed;
@@ -40,15 +40,29 @@ pub struct Interrupted {
     pub conversation: ConversationKey,
 }
 
+/// What became of a turn's intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is written.
+    Begun,
+    /// Its event no longer waits, for instance because what waited was dropped with the session's end.
+    NotWaiting,
+    /// Its session would be one more than its creator may have. The event waits on.
+    OverLimit,
+}
+
 impl Store {
-    /// Writes the intent of a turn whose event was stored before. Returns false, and writes nothing, when that no longer waits.
-    pub async fn begin_turn(&self, intent: Intent, seq: i64, now_ms: i64) -> Result<bool, StoreError> {
+    /// Writes the intent of a turn whose event was stored before; nothing at all unless it is begun.
+    pub async fn begin_turn(&self, intent: Intent, seq: i64, now_ms: i64) -> Result<Begun, StoreError> {
         self.write(move |connection| {
-            let waits = events::start_event(connection, seq)?;
-            if waits {
-                events::begin(connection, &intent, seq, now_ms)?;
+            if !waiting::waits(connection, seq)? {
+                return Ok(Begun::NotWaiting);
             }
-            Ok(waits)
+            if is_over_limit(connection, &intent)? {
+                return Ok(Begun::OverLimit);
+            }
+            events::start_event(connection, seq)?;
+            begin(connection, &intent, seq, now_ms).map(|()| Begun::Begun)
         })
         .await
     }
@@ -69,7 +83,18 @@ impl Store {
     }
 }
 
-pub(super) fn insert(connection: &Connection, intent: &Intent, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
+/// Whether a turn would begin a session that is one too many.
+pub(super) fn is_over_limit(connection: &Connection, intent: &Intent) -> rusqlite::Result<bool> {
+    let Some(record) = &intent.new_session else { return Ok(false) };
+    sessions::is_over_limit(connection, &record.creator, intent.limit)
+}
+
+/// Writes a turn's intent, and its session when that is new.
+pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
+    match &intent.new_session {
+        Some(record) => sessions::insert(connection, record)?,
+        None => sessions::touch(connection, intent.session, now_ms)?,
+    }
     connection
         .prepare_cached("INSERT INTO turn (id, session, seq, started_ms) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![intent.turn.to_string(), intent.session.to_string(), seq, now_ms])
@@ -85,7 +110,7 @@ fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<()> {
     events::finish_event(connection, end.seq)?;
     sessions::touch(connection, end.session, end.now_ms)?;
     if end.session_ended {
-        sessions::end(connection, end.session)?;
+        sessions::end(connection, end.session, end.now_ms)?;
     }
     outbox::insert(connection, &end.owed, end.now_ms)
 }

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use hitchline::backend::error::BackendError;
-use hitchline::backend::{Backend, Session, StartSpec};
+use hitchline::backend::{Backend, ListQuery, Listed, Session, StartSpec};
+use hitchline::domain::agent::Offers;
 use hitchline::domain::session::BackendRef;
 use tokio::sync::Semaphore;
 
@@ -37,9 +38,13 @@ pub(crate) struct Manners {
     pub(crate) prompt: Act,
     pub(crate) answer: Act,
     pub(crate) cancel: Act,
+    pub(crate) set_option: Act,
     pub(crate) release: Act,
     pub(crate) end: Act,
+    pub(crate) list: Act,
     pub(crate) shutdown: Act,
+    /// What a session offers; setting an option changes it there.
+    pub(crate) offers: Offers,
 }
 
 /// The backend: it makes puppets and remembers what was asked of them.
@@ -51,6 +56,10 @@ pub(crate) struct Agents {
     /// Whether sessions answer by themselves, with what they are told.
     pub(crate) echo: AtomicBool,
     pub(crate) prompts: Mutex<Vec<Prompted>>,
+    /// What the backend lists.
+    pub(crate) listed: Mutex<Vec<Listed>>,
+    /// The options that were set: of which session, which one, to what.
+    pub(crate) options_set: Mutex<Vec<(String, String, String)>>,
 }
 
 /// A prompt that a session took.
@@ -118,6 +127,13 @@ impl Backend for Shared {
         let act = locked(&self.0.manners).restore.clone();
         act.take().await?;
         Ok(self.make(session.0.clone()))
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Vec<Listed>, BackendError> {
+        self.0.called("list", "all");
+        let act = locked(&self.0.manners).list.clone();
+        act.take().await?;
+        Ok(locked(&self.0.listed).iter().take(query.limit).cloned().collect())
     }
 
     async fn shutdown(&self, _deadline: Instant) {

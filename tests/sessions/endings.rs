@@ -22,7 +22,7 @@ async fn a_permanent_error_ends_the_session_and_says_so() {
         world.until_told(&thread, "Session has ended. Start a new one").await;
         world.rest().await;
         assert!(!is_mapped(&world, &thread).await);
-        assert_eq!((world.manager.stats().live, world.mappings()), (0, 0));
+        assert_eq!((world.manager.stats().active, world.mappings()), (0, 0));
         world.reply("U1", &thread, "anybody there?").await;
         world.settle().await;
         assert_eq!(world.agents.count("prompt"), 1, "an ended session answers nobody");
@@ -75,7 +75,7 @@ async fn a_start_that_fails_or_hangs_can_be_tried_again() {
     world.reply("U1", &thread, "three").await;
     world.prompted("three").await.ends(Outcome::Completed);
     world.rest().await;
-    assert_eq!(world.manager.stats().live, 1);
+    assert_eq!(world.manager.stats().active, 1);
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn end_while_the_session_starts_leaves_nothing_behind() {
     start.add_permits(1);
     world.settle().await;
     assert_eq!(world.agents.count("prompt"), 0, "an ended session is told nothing");
-    assert_eq!((start.available_permits(), world.manager.stats().live), (1, 0), "its start was given up");
+    assert_eq!((start.available_permits(), world.manager.stats().active), (1, 0), "its start was given up");
     assert!(!is_mapped(&world, &thread).await);
 }
 
@@ -167,7 +167,7 @@ async fn what_started_for_an_ended_session_is_not_taken_for_its_successor() {
     assert_eq!(successor.name(), record.id.short());
     successor.ends(Outcome::Completed);
     world.rest().await;
-    assert_eq!((world.agents.count("start"), world.manager.stats().live), (2, 1));
+    assert_eq!((world.agents.count("start"), world.manager.stats().active), (2, 1));
 }
 
 // holds: S-4, S-6
@@ -191,7 +191,7 @@ async fn an_end_that_hangs_keeps_nobody_waiting() {
     world.prompted("once more").await.ends(Outcome::Completed);
     world.hand.advance(std::time::Duration::from_secs(9));
     world.rest().await;
-    assert_eq!(world.manager.stats().live, 1);
+    assert_eq!(world.manager.stats().active, 1);
 }
 
 // holds: P-3

@@ -13,6 +13,10 @@ mod crashes;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod expiry;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod patience;

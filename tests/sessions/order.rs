@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hitchline::backend::Outcome;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::ports::Line;
+use hitchline::session::config::WhenBusy;
 
 use super::agent::locked;
 use super::people;
@@ -53,7 +54,7 @@ async fn conversations_that_begin_together_have_sessions_of_their_own() {
     for (thread, text) in &threads {
         world.until_thread_is(thread, &[text]).await;
     }
-    assert_eq!((world.agents.count("start"), world.manager.stats().live), (50, 50));
+    assert_eq!((world.agents.count("start"), world.manager.stats().active), (50, 50));
     assert_eq!(world.mappings(), 50);
 }
 
@@ -117,4 +118,20 @@ async fn a_message_that_comes_twice_is_answered_once() {
     world.rest().await;
     assert_eq!(world.slack.texts(&ts), ["once"], "{receipts:?}");
     assert_eq!(world.agents.count("prompt"), 1);
+}
+
+// holds: S-8
+#[tokio::test]
+async fn a_newer_message_stops_the_turn_where_that_is_the_rule() {
+    let world = World::with(|policy| policy.when_busy = WhenBusy::Interrupt).await;
+    let thread = world.mention("U1", "first").await;
+    world.prompted("first").await.says("half of").await;
+    world.reply("U1", &thread, "rather this").await;
+    let session = world.prompted("rather this").await;
+    session.says("done").await;
+    session.ends(Outcome::Completed);
+    world.until_told(&thread, "done").await;
+    let texts = world.slack.texts(&thread);
+    assert!(texts[0].starts_with("half of") && texts[0].contains("Stopped for the newer message"), "{texts:?}");
+    assert_eq!((world.agents.count("cancel"), world.agents.count("start")), (1, 1));
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use hitchline::backend::error::BackendError;
 use hitchline::backend::{Answered, Outcome, Session, TURN_CAPACITY, TurnEvent, TurnStream};
-use hitchline::domain::agent::{AgentEvent, Decision, OptionKind, PermissionOption, PermissionRequest, Prompt};
+use hitchline::domain::agent::{AgentEvent, Decision, Offers, OptionKind, PermissionOption, PermissionRequest, Prompt};
 use hitchline::domain::ids::RequestId;
 use hitchline::domain::session::BackendRef;
 use tokio::sync::mpsc;
@@ -116,6 +116,21 @@ impl Session for Held {
         waiting.remove(found);
         locked(&self.0.answers).push((request.clone(), decision));
         Answered::Applied
+    }
+
+    fn offers(&self) -> Offers {
+        locked(&self.0.manners).offers.clone()
+    }
+
+    async fn set_option(&self, option: &str, value: &str) -> Result<(), BackendError> {
+        self.0.act("set_option", |manners| &manners.set_option).take().await?;
+        let mut manners = locked(&self.0.manners);
+        let known = manners.offers.options.iter_mut().find(|known| known.id == option);
+        let known = known.ok_or_else(|| BackendError::Rejected(format!("there is no option `{option}`")))?;
+        value.clone_into(&mut known.current);
+        let set = (self.0.name.clone(), option.to_owned(), value.to_owned());
+        locked(&self.0.agents.options_set).push(set);
+        Ok(())
     }
 
     async fn release(&self, _deadline: Instant) -> Result<(), BackendError> {

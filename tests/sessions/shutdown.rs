@@ -28,7 +28,7 @@ async fn with_sessions(count: usize) -> (World, Vec<Arc<Puppet>>) {
         sessions.push(session);
     }
     world.rest().await;
-    assert_eq!(world.manager.stats().live, count);
+    assert_eq!(world.manager.stats().active, count);
     (world, sessions)
 }
 
@@ -80,7 +80,7 @@ async fn draining_and_releasing_twice_is_fine() {
     assert_eq!(world.within(both).await, (0, 0));
     assert_eq!(world.within(world.manager.release(deadline)).await, 0);
     assert!(sessions.iter().all(|session| released(&world, session)));
-    assert_eq!((world.manager.stats().live, world.manager.stats().draining), (0, true));
+    assert_eq!((world.manager.stats().total, world.manager.stats().closed), (0, true));
 }
 
 // holds: P-1, P-4

@@ -15,6 +15,7 @@ use hitchline::domain::ports::{Deliver, Receipt};
 use hitchline::inbox::Inbox;
 use hitchline::outbox::Outbox;
 use hitchline::scope::Scope;
+use hitchline::session::config::WhenBusy;
 use hitchline::session::policy::{BackendPolicy, Policy};
 use hitchline::session::{Manager, Parts};
 use hitchline::store::Store;
@@ -43,13 +44,21 @@ pub(crate) struct World {
     pub(crate) slack: Arc<FakeSlack>,
     pub(crate) agents: Arc<Agents>,
     scope: Scope,
+    policy: Policy,
     dir: TempDir,
     written: AtomicU32,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::in_dir(tempfile::tempdir().unwrap()).await
+        Self::with(|_policy| {}).await
+    }
+
+    /// One with other rules than usual.
+    pub(crate) async fn with(change: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = policy();
+        change(&mut policy);
+        Self::in_dir(tempfile::tempdir().unwrap(), policy).await
     }
 
     /// One whose sessions answer with what they are told.
@@ -59,18 +68,19 @@ impl World {
         world
     }
 
-    async fn in_dir(dir: TempDir) -> Self {
+    async fn in_dir(dir: TempDir, policy: Policy) -> Self {
         let (clock, hand) = Clock::manual(1_000_000);
         let store = Store::open(dir.path()).unwrap();
         let (slack, agents, scope) = (Arc::new(FakeSlack::default()), Arc::new(Agents::default()), Scope::new());
         let outbox = Outbox::new(store.clone(), slack.clone(), clock.clone(), scope.clone());
         outbox.recover().await.unwrap();
         let manager = Manager::new(Parts {
-            policy: policy(),
+            policy: policy.clone(),
             gate: Gate::new(rules(), people::HOME.into()),
             store: store.clone(),
             outbox: outbox.clone(),
             slack: slack.clone(),
+            history: slack.clone(),
             render: Arc::new(Plain),
             backends: BTreeMap::from([("puppet".to_owned(), Arc::new(Shared(agents.clone())) as _)]),
             clock: clock.clone(),
@@ -78,7 +88,8 @@ impl World {
         });
         manager.recover().await.unwrap();
         let inbox = Inbox::new(store.clone(), Arc::new(manager.clone()), clock.clone(), QUEUE_LIMIT);
-        Self { store, inbox, outbox, manager, clock, hand, slack, agents, scope, dir, written: AtomicU32::new(0) }
+        let written = AtomicU32::new(0);
+        Self { store, inbox, outbox, manager, clock, hand, slack, agents, scope, policy, dir, written }
     }
 
     /// A new process on what this one has on disk now, as if the power had been cut.
@@ -89,7 +100,7 @@ impl World {
         for file in ["hitchline.db", "hitchline.db-wal"] {
             copy(self.dir.path(), dir.path(), file);
         }
-        let next = Self::in_dir(dir).await;
+        let next = Self::in_dir(dir, self.policy.clone()).await;
         next.written.store(self.written.load(Ordering::Relaxed), Ordering::Relaxed);
         next
     }
@@ -263,6 +274,10 @@ fn policy() -> Policy {
         backend: "puppet".into(),
         auto_session: true,
         require_mention: true,
+        max_per_user: None,
+        idle_expiry: None,
+        when_busy: WhenBusy::Queue,
+        history_on_loss: true,
         inactivity_timeout: INACTIVITY,
         turn_timeout: TURN,
         approval_timeout: APPROVAL,

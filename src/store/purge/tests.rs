@@ -5,9 +5,12 @@ const ROWS: &str = "
     INSERT INTO inbox (team, channel, thread, line, version, state, received_ms) VALUES
         ('T', 'C', '1', 'turn', 1, 'done', 1), ('T', 'C', '1', 'turn', 1, 'refused', 2),
         ('T', 'C', '1', 'turn', 1, 'dead', 3), ('T', 'C', '1', 'turn', 1, 'queued', 1);
-    INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status)
-        VALUES ('ended', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended'), ('used', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended'),
-        ('active', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'active');
+    INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status,
+        ended_ms)
+        VALUES ('ended', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended', NULL), ('used', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended', 3),
+        ('lately', 'T', 'C', 'w2', 'echo', '/', '', 'U', 1, 1, 'ended', 10), ('active', 'T', 'C', 'w3', 'echo', '/', '', 'U', 1, 1, 'active', NULL);
+    INSERT INTO chat_message (conversation, key, author, text, created_ms) VALUES
+        ('w1', 'said long ago', 'web', '', 1), ('w2', 'said before a late end', 'web', '', 1), ('w3', 'said in a session', 'web', '', 1);
     INSERT INTO turn (id, session, seq, outcome, started_ms, ended_ms) VALUES
         ('over', 'ended', 1, 'completed', 1, 2), ('open', 'used', 2, NULL, 1, NULL);
     INSERT INTO outbox (id, team, channel, thread, op, state, created_ms) VALUES
@@ -19,7 +22,7 @@ const ROWS: &str = "
 
 fn left(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT 'inbox ' || state FROM inbox UNION ALL SELECT id FROM session UNION ALL SELECT id FROM turn
-               UNION ALL SELECT id FROM outbox UNION ALL SELECT key FROM dedup";
+               UNION ALL SELECT id FROM outbox UNION ALL SELECT key FROM chat_message UNION ALL SELECT key FROM dedup";
     connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
@@ -27,7 +30,17 @@ fn week() -> i64 {
     i64::try_from(KEEP.as_millis()).unwrap()
 }
 
-const NOT_OVER: [&str; 6] = ["inbox queued", "active", "used", "open", "owed", "young"];
+const NOT_OVER: [&str; 9] = [
+    "inbox queued",
+    "active",
+    "lately",
+    "used",
+    "open",
+    "owed",
+    "said before a late end",
+    "said in a session",
+    "young",
+];
 
 async fn filled() -> (Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -40,7 +53,7 @@ async fn filled() -> (Store, tempfile::TempDir) {
 async fn what_has_been_over_for_a_week_is_forgotten_while_we_run() {
     let (store, _dir) = filled().await;
     store.purge(week() + 1).await.unwrap();
-    assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 13, "not a moment earlier");
+    assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 17, "not a moment earlier");
     store.purge(week() + 5).await.unwrap();
     assert_eq!(store.read(left).await.unwrap(), NOT_OVER);
 }

@@ -1,4 +1,4 @@
--- Version 1. Conversations are three columns everywhere: team, channel, thread.
+-- Conversations are three columns everywhere: team, channel, thread.
 
 -- The runs of the daemon whose processes may not all have been seen to end.
 CREATE TABLE run (

@@ -1,0 +1,56 @@
+//! Idle sessions: after a while without use what runs for them is released. Their mappings stay, and the next message brings them back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::domain::conversation::ConversationKey;
+use crate::scope::OnCrash;
+
+use super::manager::Inner;
+
+/// How often idle sessions are looked for.
+const EVERY: Duration = Duration::from_mins(1);
+/// How long the release of one may take.
+const RELEASE: Duration = Duration::from_secs(8);
+
+impl Inner {
+    /// Begins to look for idle sessions, unless they never expire.
+    pub(super) fn start_reaper(self: &Arc<Self>) {
+        let Some(expiry) = self.parts.policy.idle_expiry else { return };
+        let inner = self.clone();
+        let finish = self.parts.scope.finish().clone();
+        self.parts.scope.spawn("reaper", OnCrash::Stop, async move {
+            let _finished = finish.run_until_cancelled(inner.reap_for_ever(expiry)).await;
+        });
+    }
+
+    async fn reap_for_ever(&self, expiry: Duration) {
+        let clock = &self.parts.clock;
+        loop {
+            clock.sleep(EVERY).await;
+            if let Some(before) = clock.now().checked_sub(expiry) {
+                self.reap(before).await;
+            }
+        }
+    }
+
+    /// Releases what nobody has used since `before`, side by side.
+    async fn reap(&self, before: Instant) {
+        let idle = self.slots().idle_since(before);
+        join_all(idle.into_iter().map(|(key, gate)| self.expire(key, gate, before))).await;
+    }
+
+    /// Whoever wants the session meanwhile waits at the gate until it is gone.
+    async fn expire(&self, key: ConversationKey, gate: OwnedMutexGuard<()>, before: Instant) {
+        let Some(session) = self.slots().take_idle(&key, before) else { return };
+        tracing::info!(conversation = %key, "A session is idle and is released; the next message brings it back");
+        metrics::counter!("hitchline_sessions_expired_total").increment(1);
+        let deadline = self.parts.clock.now() + RELEASE;
+        self.see_off(&key, deadline, session.release(deadline)).await;
+        drop(gate);
+        self.slots().forget_if_empty(&key);
+    }
+}

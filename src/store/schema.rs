@@ -1,0 +1,75 @@
+//! The database's shape, and how one that an earlier version made gets there.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// One script for each version: the first makes an empty database, each further one what is new. None is ever changed.
+const SCRIPTS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+
+/// The version that this binary writes; a newer one is refused.
+pub(super) const VERSION: usize = SCRIPTS.len();
+
+/// Brings a database to this binary's version, each step in a transaction of its own.
+pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    let known = usize::try_from(found).ok().and_then(|found| SCRIPTS.get(found..));
+    let missing = known.ok_or_else(|| OpenError::Newer { path: path.to_owned(), found })?;
+    let first = VERSION - missing.len() + 1;
+    (first..).zip(missing).try_for_each(|(version, script)| step(connection, script, version)).map_err(database)
+}
+
+/// Runs one script. A step that fails is taken back when the connection is dropped.
+fn step(connection: &Connection, script: &str, version: usize) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {script} PRAGMA user_version = {version}; COMMIT;"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::SessionId;
+    use crate::store::{DATABASE, Store};
+
+    const ROWS: &str = "
+        INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status)
+            VALUES ('00000000000000000000000000000001', 'T', 'C', '1', 'echo', '/', 'one', 'U', 1, 2, 'active');
+        INSERT INTO turn (id, session, seq, started_ms)
+            VALUES ('00000000000000000000000000000002', '00000000000000000000000000000001', 1, 1);";
+
+    fn made_with(version: usize, dir: &Path) -> Connection {
+        let connection = Connection::open(dir.join(DATABASE)).unwrap();
+        (1..=version).zip(SCRIPTS).for_each(|(version, script)| step(&connection, script, version).unwrap());
+        connection
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_version_wrote_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        made_with(1, dir.path()).execute_batch(ROWS).unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let id = SessionId::parse("00000000000000000000000000000001").unwrap();
+        let found = store.session(id).await.unwrap().unwrap();
+        assert_eq!((found.description.as_str(), found.last_active_ms, found.options.len()), ("one", 2, 0));
+        assert_eq!(store.interrupted_turns().await.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = made_with(1, dir.path());
+        // In the way of the last thing that the step makes.
+        connection.execute_batch("CREATE TABLE chat_message_in (x)").unwrap();
+        drop(connection);
+        let path = dir.path().join(DATABASE);
+        let connection = Connection::open(&path).unwrap();
+        assert!(matches!(migrate(&connection, &path), Err(OpenError::Database { .. })));
+        drop(connection);
+        let connection = Connection::open(&path).unwrap();
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        let notes = connection.prepare("SELECT 1 FROM note");
+        assert_eq!((version, notes.is_err()), (1, true));
+    }
+}
