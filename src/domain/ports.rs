@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::conversation::ConversationKey;
+use super::conversation::{ConversationKey, Markup};
 use super::ids::{ChannelId, OwedId, SessionId, Ts, TurnId, UserId};
 use super::inbound::{Inbound, ReplyUrl};
 use super::outgoing::{Body, Place};
@@ -147,10 +147,11 @@ pub enum Settled {
     Failed,
 }
 
-/// Turns an agent's Markdown into Slack's markup; `slack` implements it.
+/// Turns an agent's Markdown into what a message holds; `slack` implements it for Slack, `chat` for both surfaces.
 pub trait Render: Send + Sync {
-    /// The parts in which `markdown` is posted, in order, each short enough for one message. Empty for empty text.
-    fn parts(&self, markdown: &str) -> Vec<String>;
+    /// The parts in which `markdown` is posted, in order, each written in `markup` and short enough for one message. Empty for empty
+    /// text.
+    fn parts(&self, markup: Markup, markdown: &str) -> Vec<String>;
 }
 
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
-use crate::domain::conversation::ConversationKey;
+use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{OwedId, Ts, UserId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, ReplyUrl, Slash, What};
 use crate::domain::outgoing::{Body, Place};
@@ -216,20 +216,20 @@ impl Inner {
 
     /// What a thread begins with that a slash command opened.
     fn thread_root(&self, author: &UserId, text: &str) -> String {
-        let said = self.parts.render.parts(text).into_iter().next();
+        let said = self.parts.render.parts(Markup::Slack, text).into_iter().next();
         said.map_or_else(|| format!("A new session for <@{author}>"), |said| format!("<@{author}>: {said}"))
     }
 
     /// Answers one person alone, at most once; nothing waits for it.
     pub(super) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: &str) {
         let Some(to) = to else { return };
-        let (slack, body) = (self.parts.slack.clone(), self.first_part(markdown));
+        let (slack, body) = (self.parts.slack.clone(), self.first_part(to.markup(), markdown));
         self.aside(async move { slack.respond(&to, &body).await });
     }
 
     /// What fits into one private message; we never say more there.
-    pub(super) fn first_part(&self, markdown: &str) -> Body {
-        Body::Text(self.parts.render.parts(markdown).into_iter().next().unwrap_or_default())
+    pub(super) fn first_part(&self, markup: Markup, markdown: &str) -> Body {
+        Body::Text(self.parts.render.parts(markup, markdown).into_iter().next().unwrap_or_default())
     }
 
     /// Makes a call to Slack that nothing waits for, at most once; it is left out when too many are on their way.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
-use crate::domain::conversation::ConversationKey;
+use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::inbound::{Inbound, Message, What};
 use crate::domain::outgoing::Place;
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Line, Settled};
@@ -203,7 +203,7 @@ impl Inner {
         }
         // One at a time and for the sender alone: neither a durable row nor a task for each refusal, or a flood would never end.
         self.parts.scope.spawn("refusal", OnCrash::Log, async move {
-            let body = inner.first_part(words::QUEUE_FULL);
+            let body = inner.first_part(key.markup(), words::QUEUE_FULL);
             if let Err(error) = inner.parts.slack.whisper(&Place::from(&key), &user, &body).await {
                 tracing::warn!(conversation = %key, %error, "A sender could not be told that the queue is full");
             }
@@ -232,7 +232,7 @@ impl Inner {
         self.parts.scope.spawn("stranger", OnCrash::Log, async move {
             // Not in the thread: an ephemeral message shows there only once the thread has replies.
             let place = Place { channel: key.channel, thread: None };
-            let body = inner.first_part(&words::denied(denied, &user));
+            let body = inner.first_part(Markup::Slack, &words::denied(denied, &user));
             if let Err(error) = inner.parts.slack.whisper(&place, &user, &body).await {
                 tracing::warn!(user.id = %user, %error, "Somebody who may not prompt could not be told so");
             }

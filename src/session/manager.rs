@@ -378,7 +378,7 @@ impl Inner {
 
     /// Rows that say `markdown` in a conversation.
     pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
-        let parts = self.parts.render.parts(markdown);
+        let parts = self.parts.render.parts(key.markup(), markdown);
         let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
         parts.into_iter().map(row).collect()
     }
