@@ -308,7 +308,7 @@ impl Inner {
         match self.owe(told).await {
             Ok(sent) => drop(sent),
             Err(error) => {
-                tracing::warn!(conversation = %key, dropped, %error, "Nobody is told that waiting messages ended with their session")
+                tracing::warn!(conversation = %key, dropped, %error, "Nobody is told that waiting messages ended with their session");
             }
         }
     }
