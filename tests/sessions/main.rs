@@ -19,6 +19,11 @@ mod expiry;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+#[path = "../tools/logs.rs"]
+mod logs;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod patience;
