@@ -151,7 +151,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         Err(finished) => return finished,
     };
     let parts = &turn.inner.parts;
-    let reply = Reply::new(parts, &turn.key, turn.prompt.requester(), &turn.message);
+    let reply = Reply::new(parts, &turn.key, &turn.prompt, &turn.message);
     let now = parts.clock.now();
     let mut live = Live {
         turn,

@@ -15,6 +15,10 @@ use super::policy::StartRefused;
 pub(super) const THINKING: &str = "is thinking…";
 /// The status line while an agent is being started.
 pub(super) const STARTING: &str = "is starting the agent…";
+/// Below an answer that is still growing.
+pub(super) const WRITING: &str = "_still working_";
+/// The button beside that.
+pub(super) const STOP: &str = "Stop";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
 /// The turn was stopped in favour of a newer message.

@@ -108,7 +108,8 @@ impl FakeSlack {
     pub(crate) fn texts(&self, thread: &Ts) -> Vec<String> {
         let text = |shown: Shown| match shown.body {
             Body::Text(text) => Some(text),
-            Body::Approval(_) | Body::List(_) => None,
+            Body::List(list) => Some(list.text),
+            Body::Approval(_) => None,
         };
         self.thread(thread).into_iter().filter_map(text).collect()
     }
