@@ -1,40 +1,42 @@
 //! Agents that speak the Agent Client Protocol, version 1, over their standard streams: one process for each session.
 //!
 //! A session is an agent's process with a connection to it (`agent`), the session that was made over the connection (`session`),
-//! and the turn that runs in it (`turn`). Only `connection` knows the protocol's crate.
+//! and the turn that runs in it (`turn`). `greeting` makes the session, and lists those that there are; `offers` keeps what the agent
+//! offers beside answering. Only `connection` knows the protocol's crate.
 
 mod agent;
 mod classify;
 mod connection;
 mod convert;
+mod desk;
 mod environment;
 mod gate;
+mod greeting;
+mod offers;
 mod process;
 mod session;
 mod stray;
 mod turn;
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::agent::RunningAgent;
-use self::classify::{Asked, classify};
-use self::connection::Failure;
+use self::desk::Desk;
+use self::greeting::Greeting;
 use self::process::Process;
-use self::session::{AcpSession, Desk};
+use self::session::AcpSession;
 use super::config::Acp;
 use super::error::{BackendError, Phase};
 use super::{Backend, BackendParts, ListQuery, Listed, Session, StartSpec};
+use crate::clock::Clock;
 use crate::domain::session::BackendRef;
-
-/// The version of the protocol that we speak, and the only one.
-const VERSION: u64 = 1;
 
 /// Agents that speak ACP, as configured under one name.
 #[derive(Debug)]
@@ -60,16 +62,6 @@ struct Shared {
     agents: TaskTracker,
 }
 
-/// What an agent told of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Handshake {
-    can_close: bool,
-    can_resume: bool,
-    can_load: bool,
-    /// The ways to sign in, by id.
-    auth_methods: Vec<String>,
-}
-
 impl AcpBackend {
     /// A backend without sessions. It starts nothing yet.
     pub fn new(config: Acp, parts: &BackendParts) -> Self {
@@ -85,36 +77,34 @@ impl AcpBackend {
     /// Starts an agent and makes, or brings back, a session in it, all by the deadline. Whatever goes wrong, no process is left
     /// when it is said; only whoever drops this does not wait for that.
     async fn open(&self, earlier: Option<&BackendRef>, spec: &StartSpec) -> Result<Arc<dyn Session>, BackendError> {
-        if self.shared.stop.is_cancelled() {
-            return Err(BackendError::ShuttingDown);
-        }
-        let clock = &self.shared.parts.clock;
-        let after = spec.deadline.saturating_duration_since(clock.now());
-        let late = |_| BackendError::Timeout { phase: Phase::Create, after };
-        let env = clock.timeout_at(spec.deadline, self.environment()).await.map_err(late)??;
+        let limit = self.limit(spec.deadline, Phase::Create);
         let desk = Arc::new(Desk::default());
-        let agent = self.launch(env, spec, desk.clone()).await?;
+        let agent = self.launch(&limit, &spec.working_dir, desk.clone()).await?;
         let greeting = Greeting { agent: &agent, config: &self.config };
-        let made = clock.timeout_at(spec.deadline, greeting.session(earlier, spec)).await;
-        match made.map_err(late).flatten() {
+        match limit.keep(greeting.session(earlier, &spec.working_dir)).await {
             Ok((id, handshake)) => Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone()))),
             Err(error) => {
-                agent.kill(clock).await;
+                agent.kill(limit.clock).await;
                 Err(error)
             }
         }
     }
 
-    async fn launch(
-        &self,
-        mut env: BTreeMap<String, String>,
-        spec: &StartSpec,
-        desk: Arc<Desk>,
-    ) -> Result<RunningAgent, BackendError> {
+    async fn launch(&self, limit: &Limit<'_>, dir: &Path, desk: Arc<Desk>) -> Result<RunningAgent, BackendError> {
+        if self.shared.stop.is_cancelled() {
+            return Err(BackendError::ShuttingDown);
+        }
+        let mut env = limit.keep(self.environment()).await?;
         let mark = uuid::Uuid::new_v4().to_string();
         env.insert(stray::MARK.to_owned(), mark.clone());
-        let spawned = Process::spawn(&self.config.command, &spec.working_dir, &env)?;
+        let spawned = Process::spawn(&self.config.command, dir, &env)?;
         RunningAgent::launch(spawned, mark, desk, &self.shared).await
+    }
+
+    fn limit(&self, deadline: Instant, phase: Phase) -> Limit<'_> {
+        let clock = &self.shared.parts.clock;
+        let after = deadline.saturating_duration_since(clock.now());
+        Limit { clock, deadline, late: BackendError::Timeout { phase, after } }
     }
 
     async fn environment(&self) -> Result<BTreeMap<String, String>, BackendError> {
@@ -140,8 +130,17 @@ impl Backend for AcpBackend {
         self.open(Some(session), &spec).await
     }
 
-    async fn list(&self, _query: ListQuery) -> Result<Vec<Listed>, BackendError> {
-        Err(BackendError::Unsupported("list its sessions"))
+    async fn list(&self, query: ListQuery) -> Result<Vec<Listed>, BackendError> {
+        let limit = self.limit(query.deadline, Phase::List);
+        // It makes no session, so that what it says beside its answers is nobody's.
+        let agent = self.launch(&limit, &query.working_dir, Arc::default()).await?;
+        let greeting = Greeting { agent: &agent, config: &self.config };
+        let listed = limit.keep(greeting.list(query.limit, |id| self.shared.is_ended(id))).await;
+        agent.leave(query.deadline);
+        if limit.clock.timeout_at(query.deadline, agent.gone()).await.is_err() {
+            agent.kill(limit.clock).await;
+        }
+        listed
     }
 
     async fn shutdown(&self, deadline: Instant) {
@@ -153,6 +152,19 @@ impl Backend for AcpBackend {
     }
 }
 
+/// Until when something must be done, and what is said when it is not.
+struct Limit<'a> {
+    clock: &'a Clock,
+    deadline: Instant,
+    late: BackendError,
+}
+
+impl Limit<'_> {
+    async fn keep<T>(&self, doing: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+        self.clock.timeout_at(self.deadline, doing).await.map_err(|_late| self.late.clone()).flatten()
+    }
+}
+
 impl Shared {
     fn is_ended(&self, id: &str) -> bool {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
@@ -160,124 +172,5 @@ impl Shared {
 
     fn mark_ended(&self, id: &str) {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
-    }
-}
-
-/// The way to a session in an agent that has just been started.
-struct Greeting<'a> {
-    agent: &'a RunningAgent,
-    config: &'a Acp,
-}
-
-impl Greeting<'_> {
-    /// The id of the session that is made, or brought back, and what the agent can do.
-    async fn session(
-        &self,
-        earlier: Option<&BackendRef>,
-        spec: &StartSpec,
-    ) -> Result<(String, Handshake), BackendError> {
-        let handshake = self.initialize().await?;
-        self.authenticate(&handshake).await?;
-        let id = match earlier {
-            None => self.new_session(&handshake, spec).await?,
-            Some(earlier) => self.bring_back(&handshake, earlier, spec).await?,
-        };
-        Ok((id, handshake))
-    }
-
-    async fn initialize(&self) -> Result<Handshake, BackendError> {
-        // The agent uses its own tools for files and commands: offering ours would make us a remote shell.
-        let params = json!({
-            "protocolVersion": VERSION,
-            "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
-            "clientInfo": {"name": "hitchline", "title": "Hitchline", "version": env!("CARGO_PKG_VERSION")},
-        });
-        let answer = self.ask(Asked::Start, "initialize", params, &Handshake::default()).await?;
-        match answer.get("protocolVersion").and_then(Value::as_u64) {
-            Some(VERSION) => Ok(Handshake::read(&answer)),
-            Some(other) => Err(BackendError::Protocol(format!(
-                "it speaks version {other} of ACP, and Hitchline version {VERSION}"
-            ))),
-            None => Err(BackendError::Protocol(
-                "it names no version of ACP; is its command one that speaks ACP?".to_owned(),
-            )),
-        }
-    }
-
-    async fn authenticate(&self, handshake: &Handshake) -> Result<(), BackendError> {
-        let Some(method) = &self.config.auth_method else { return Ok(()) };
-        self.ask(Asked::Start, "authenticate", json!({"methodId": method}), handshake).await.map(drop)
-    }
-
-    async fn new_session(&self, handshake: &Handshake, spec: &StartSpec) -> Result<String, BackendError> {
-        let params = json!({"cwd": spec.working_dir, "mcpServers": []});
-        let answer = self.ask(Asked::Start, "session/new", params, handshake).await?;
-        let id = answer.get("sessionId").and_then(Value::as_str).filter(|id| !id.is_empty());
-        id.map(ToOwned::to_owned).ok_or_else(|| BackendError::Protocol("its new session has no id".to_owned()))
-    }
-
-    async fn bring_back(
-        &self,
-        handshake: &Handshake,
-        earlier: &BackendRef,
-        spec: &StartSpec,
-    ) -> Result<String, BackendError> {
-        // Loading repeats the history before it is answered; no turn listens yet, so nobody hears it.
-        let method = match handshake {
-            Handshake { can_resume: true, .. } => "session/resume",
-            Handshake { can_load: true, .. } => "session/load",
-            _ => return Err(BackendError::Unsupported("bring back an earlier session")),
-        };
-        let params = json!({"sessionId": earlier.0, "cwd": spec.working_dir, "mcpServers": []});
-        self.ask(Asked::Restore(&earlier.0), method, params, handshake).await?;
-        Ok(earlier.0.clone())
-    }
-
-    async fn ask(
-        &self,
-        asked: Asked<'_>,
-        method: &str,
-        params: Value,
-        handshake: &Handshake,
-    ) -> Result<Value, BackendError> {
-        match self.agent.connection().request(method, params).await {
-            Ok(answer) => Ok(answer),
-            Err(Failure::Answered(error)) => Err(classify(asked, &error, &handshake.auth_methods)),
-            Err(Failure::Closed) => Err(self.agent.gone().await),
-        }
-    }
-}
-
-impl Handshake {
-    /// Reads an answer to `initialize`. A capability is there when it is `true` or an object.
-    fn read(answer: &Value) -> Self {
-        let capability =
-            |path: &str| answer.pointer(path).is_some_and(|value| value.as_bool().unwrap_or(value.is_object()));
-        let method = |method: &Value| method.get("id").and_then(Value::as_str).map(ToOwned::to_owned);
-        let methods = answer.get("authMethods").and_then(Value::as_array);
-        Self {
-            can_close: capability("/agentCapabilities/sessionCapabilities/close"),
-            can_resume: capability("/agentCapabilities/sessionCapabilities/resume"),
-            can_load: capability("/agentCapabilities/loadSession"),
-            auth_methods: methods.into_iter().flatten().filter_map(method).collect(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_object_and_true_are_a_capability_and_nothing_else_is() {
-        let answer = json!({
-            "protocolVersion": 1,
-            "agentCapabilities": {"loadSession": true, "sessionCapabilities": {"close": {}, "resume": null}},
-            "authMethods": [{"id": "a", "name": "A"}, {"type": "env_var", "id": "b"}, 7],
-        });
-        let auth_methods = vec!["a".to_owned(), "b".to_owned()];
-        let expected = Handshake { can_close: true, can_resume: false, can_load: true, auth_methods };
-        assert_eq!(Handshake::read(&answer), expected);
-        assert_eq!(Handshake::read(&json!({"agentCapabilities": {"loadSession": false}})), Handshake::default());
     }
 }

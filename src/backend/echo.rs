@@ -2,10 +2,12 @@
 //!
 //! A backend in every respect but one: its sessions hold nothing, so that one of an earlier process can always be restored.
 
+mod choices;
+mod ledger;
 mod script;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -19,6 +21,8 @@ use crate::domain::agent::{AgentEvent, Decision, Offers, PermissionRequest, Prom
 use crate::domain::ids::{RequestId, SessionId};
 use crate::domain::session::BackendRef;
 use crate::scope::{OnCrash, Scope};
+use choices::Choices;
+use ledger::Ledger;
 use script::{Script, Step, Then};
 
 /// What our names for sessions begin with.
@@ -35,43 +39,54 @@ pub struct EchoBackend {
 struct Shared {
     clock: Clock,
     scope: Scope,
-    /// The sessions that are gone for good; an id is never used again.
-    ended: Mutex<HashSet<SessionId>>,
+    ledger: Mutex<Ledger>,
     stopping: CancellationToken,
 }
 
 impl EchoBackend {
     /// A backend without sessions.
     pub fn new(parts: &BackendParts) -> Self {
-        let ended = Mutex::default();
+        let ledger = Mutex::default();
         let stopping = CancellationToken::new();
-        Self { shared: Arc::new(Shared { clock: parts.clock.clone(), scope: parts.scope.clone(), ended, stopping }) }
+        Self { shared: Arc::new(Shared { clock: parts.clock.clone(), scope: parts.scope.clone(), ledger, stopping }) }
     }
 
-    fn open(&self, id: SessionId) -> Result<Arc<dyn Session>, BackendError> {
+    fn open(&self, id: SessionId, dir: PathBuf) -> Result<Arc<dyn Session>, BackendError> {
         if self.shared.stopping.is_cancelled() {
             return Err(BackendError::ShuttingDown);
         }
-        if self.shared.is_ended(id) {
+        let mut ledger = self.shared.ledger();
+        if ledger.is_ended(id) {
             return Err(BackendError::Ended);
         }
-        Ok(Arc::new(EchoSession(Arc::new(Core { id, shared: self.shared.clone(), state: Mutex::new(State::Idle) }))))
+        ledger.opened(id, dir, self.shared.clock.wall_ms());
+        let (state, choices) = (Mutex::new(State::Idle), Mutex::default());
+        Ok(Arc::new(EchoSession(Arc::new(Core { id, shared: self.shared.clone(), state, choices }))))
     }
 }
 
 #[async_trait]
 impl Backend for EchoBackend {
     async fn start(&self, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {
-        self.open(spec.session)
+        self.open(spec.session, spec.working_dir)
     }
 
-    async fn restore(&self, session: &BackendRef, _spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {
+    async fn restore(&self, session: &BackendRef, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         let id = session.0.strip_prefix(REF_START).and_then(SessionId::parse);
-        self.open(id.ok_or(BackendError::Unknown)?)
+        self.open(id.ok_or(BackendError::Unknown)?, spec.working_dir)
     }
 
-    async fn list(&self, _query: ListQuery) -> Result<Vec<Listed>, BackendError> {
-        Err(BackendError::Unsupported("list its sessions"))
+    async fn list(&self, query: ListQuery) -> Result<Vec<Listed>, BackendError> {
+        if self.shared.stopping.is_cancelled() {
+            return Err(BackendError::ShuttingDown);
+        }
+        let listed = |entry: ledger::Entry| Listed {
+            backend_ref: reference(entry.id),
+            working_dir: Some(entry.working_dir),
+            title: None,
+            updated_ms: Some(entry.used_ms),
+        };
+        Ok(self.shared.ledger().newest(query.limit).into_iter().map(listed).collect())
     }
 
     async fn shutdown(&self, _deadline: Instant) {
@@ -80,13 +95,13 @@ impl Backend for EchoBackend {
 }
 
 impl Shared {
-    fn is_ended(&self, id: SessionId) -> bool {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn mark_ended(&self, id: SessionId) {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-    }
+fn reference(id: SessionId) -> BackendRef {
+    BackendRef(format!("{REF_START}{id}"))
 }
 
 #[derive(Debug)]
@@ -98,6 +113,7 @@ struct Core {
     id: SessionId,
     shared: Arc<Shared>,
     state: Mutex<State>,
+    choices: Mutex<Choices>,
 }
 
 #[derive(Debug)]
@@ -117,7 +133,7 @@ enum State {
 #[async_trait]
 impl Session for EchoSession {
     fn backend_ref(&self) -> BackendRef {
-        BackendRef(format!("{REF_START}{}", self.0.id))
+        reference(self.0.id)
     }
 
     fn is_alive(&self) -> bool {
@@ -147,11 +163,14 @@ impl Session for EchoSession {
     }
 
     fn offers(&self) -> Offers {
-        Offers::default()
+        self.0.choices().offers()
     }
 
-    async fn set_option(&self, option: &str, _value: &str) -> Result<(), BackendError> {
-        Err(BackendError::Rejected(format!("there is no option `{option}`")))
+    async fn set_option(&self, option: &str, value: &str) -> Result<(), BackendError> {
+        match self.0.refusal(&self.0.state()) {
+            None | Some(BackendError::Busy) => self.0.choices().choose(option, value),
+            Some(error) => Err(error),
+        }
     }
 
     async fn release(&self, _deadline: Instant) -> Result<(), BackendError> {
@@ -162,30 +181,44 @@ impl Session for EchoSession {
     }
 
     async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
-        self.0.shared.mark_ended(self.0.id);
+        self.0.shared.ledger().ended(self.0.id);
         self.release(deadline).await
     }
 }
 
 impl Core {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn choices(&self) -> MutexGuard<'_, Choices> {
+        self.choices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it can't take a prompt.
+    fn refusal(&self, state: &State) -> Option<BackendError> {
+        match state {
+            State::Idle => None,
+            State::Running { .. } => Some(BackendError::Busy),
+            State::Gone | State::Vanished if self.shared.ledger().is_ended(self.id) => Some(BackendError::Ended),
+            State::Gone | State::Vanished => Some(script::crash()),
+        }
     }
 
     fn accept(self: &Arc<Self>, script: Script) -> Result<TurnStream, BackendError> {
         let mut state = self.state();
-        match &*state {
-            State::Idle => {}
-            State::Running { .. } => return Err(BackendError::Busy),
-            State::Gone | State::Vanished if self.shared.is_ended(self.id) => return Err(BackendError::Ended),
-            State::Gone | State::Vanished => return Err(script::crash()),
+        if let Some(error) = self.refusal(&state) {
+            return Err(error);
         }
+        self.shared.ledger().used(self.id, self.shared.clock.wall_ms());
+        let choices = *self.choices();
+        let script = if choices.plans { script.planned() } else { script };
         let (events, stream) = TurnStream::channel();
         if script.is_immediate() {
             // No task for what is known at once: the channel holds all of it.
             *state = self.after(script.then);
             let said = script.steps.into_iter().filter_map(|step| match step {
-                Step::Do(event) => Some(TurnEvent::Agent(event)),
+                Step::Do(event) => Some(TurnEvent::Agent(choices.voiced(event))),
                 Step::Wait(_) | Step::Ask => None,
             });
             for event in said.chain([TurnEvent::End(script.end)]) {
@@ -229,6 +262,7 @@ impl Core {
                 Step::Ask => self.ask(events).await,
             };
             // Without a reader the turn is being cancelled.
+            let event = self.choices().voiced(event);
             let _ = events.send(TurnEvent::Agent(event)).await;
         }
     }
@@ -257,7 +291,7 @@ impl Core {
             Then::Stays => State::Idle,
             Then::Crashes => State::Gone,
             Then::Vanishes => {
-                self.shared.mark_ended(self.id);
+                self.shared.ledger().ended(self.id);
                 State::Vanished
             }
         }

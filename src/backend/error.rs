@@ -17,8 +17,8 @@ pub enum BackendError {
     /// The agent wants credentials. The text names how, never what.
     #[error("the agent is not signed in: {0}")]
     Auth(String),
-    /// This prompt is refused; others may work.
-    #[error("the agent refused the message: {0}")]
+    /// This prompt, or this value of an option, is refused; others may work.
+    #[error("the agent refused this: {0}")]
     Rejected(String),
     /// Something took too long.
     #[error("the agent did not {phase} within {}", crate::duration::spoken(*after))]
@@ -61,6 +61,10 @@ pub enum Phase {
     Turn,
     /// Ending.
     End,
+    /// Listing the sessions that it knows.
+    List,
+    /// Setting one of its options.
+    Option,
 }
 
 impl std::fmt::Display for Phase {
@@ -70,6 +74,8 @@ impl std::fmt::Display for Phase {
             Self::Inactivity => "say anything",
             Self::Turn => "finish",
             Self::End => "end",
+            Self::List => "list its sessions",
+            Self::Option => "set the option",
         })
     }
 }
@@ -105,5 +111,7 @@ mod tests {
         assert_eq!(text(Phase::Inactivity, 600_000), "the agent did not say anything within 10 min");
         assert_eq!(text(Phase::Turn, 5_400_000), "the agent did not finish within 1 h 30 min");
         assert_eq!(text(Phase::End, 1_500), "the agent did not end within 1.5 s");
+        assert_eq!(text(Phase::List, 5_000), "the agent did not list its sessions within 5 s");
+        assert_eq!(text(Phase::Option, 5_000), "the agent did not set the option within 5 s");
     }
 }

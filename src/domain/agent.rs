@@ -19,6 +19,12 @@ impl Prompt {
         Self { turn, requester: by.user().clone(), text }
     }
 
+    /// The same with `context` before what the person said.
+    #[must_use]
+    pub fn after(self, context: &str) -> Self {
+        Self { text: format!("{context}\n\n{}", self.text), ..self }
+    }
+
     /// The turn that it starts.
     pub fn turn(&self) -> TurnId {
         self.turn

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
-use crate::domain::conversation::ConversationKey;
+use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{OwedId, Ts, UserId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, ReplyUrl, Slash, What};
 use crate::domain::outgoing::{Body, Place};
@@ -26,7 +26,7 @@ const THREAD_RETRY: Duration = Duration::from_secs(2);
 impl Inner {
     /// Acts on the running turn: a press, a stop.
     pub(super) async fn act_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
-        let (admitted, key) = (self.admit(&inbound), inbound.queue());
+        let (admitted, key) = (self.admit(&inbound), self.acting_on(&inbound));
         let acted = match (&inbound.what, admitted) {
             (What::Click(click), admitted) => {
                 self.click(&key, click, admitted);
@@ -49,6 +49,14 @@ impl Inner {
         }
     }
 
+    /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
+    fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
+        let key = inbound.queue();
+        let runs = self.slots().get(&key).is_some_and(|slot| slot.turn.is_some());
+        let whole = if runs { None } else { self.whole_channel(&key) };
+        whole.unwrap_or(key)
+    }
+
     /// Runs a command of a conversation and answers in it.
     pub(super) async fn run_command(
         self: &Arc<Self>,
@@ -66,7 +74,7 @@ impl Inner {
             (Command::New(args), None) => self.new_session(key, &args, by).await?,
             (Command::Status | Command::End, None) => words::NO_SESSION.to_owned(),
             (Command::Status, Some(active)) => self.status(key, &active.record).await?,
-            (Command::End, Some(active)) => self.end_session(key, seq, active).await?,
+            (Command::End, Some(active)) => self.end_session(key, seq, &active.record).await?,
         };
         Ok(self.answer(key, seq, &answer).await)
     }
@@ -93,29 +101,14 @@ impl Inner {
         Ok(told)
     }
 
-    /// Ends a session for good: the tombstone is written before the backend is told. What was waiting for it when the end was said,
-    /// the event `seq`, ends with it.
+    /// Ends the conversation's session. What was waiting for it when the end was said, the event `seq`, ends with it.
     async fn end_session(
         self: &Arc<Self>,
         key: &ConversationKey,
         seq: i64,
-        Active { record, live }: Active,
+        record: &SessionRecord,
     ) -> Result<String, Later> {
-        let ended = self.parts.store.end_session(record.id, key.clone(), seq, self.parts.clock.wall_ms()).await;
-        let waiting = ended.map_err(|error| Later::because(key, &error))?;
-        tracing::info!(conversation = %key, session.id = %record.id, "A session was ended by a person");
-        let running = {
-            let mut slots = self.slots();
-            let slot = slots.entry(key);
-            slot.mapping = Mapping::None;
-            slot.turn.clone()
-        };
-        if let Some(running) = running {
-            running.stop(StopReason::End);
-        }
-        if let Some(live) = live {
-            self.end_live(key.clone(), live.session);
-        }
+        let waiting = self.end_for_good(record, seq).await.map_err(|error| Later::because(key, &error))?;
         Ok(words::ended(waiting))
     }
 
@@ -223,20 +216,20 @@ impl Inner {
 
     /// What a thread begins with that a slash command opened.
     fn thread_root(&self, author: &UserId, text: &str) -> String {
-        let said = self.parts.render.parts(text).into_iter().next();
+        let said = self.parts.render.parts(Markup::Slack, text).into_iter().next();
         said.map_or_else(|| format!("A new session for <@{author}>"), |said| format!("<@{author}>: {said}"))
     }
 
     /// Answers one person alone, at most once; nothing waits for it.
     pub(super) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: &str) {
         let Some(to) = to else { return };
-        let (slack, body) = (self.parts.slack.clone(), self.first_part(markdown));
+        let (slack, body) = (self.parts.slack.clone(), self.first_part(to.markup(), markdown));
         self.aside(async move { slack.respond(&to, &body).await });
     }
 
     /// What fits into one private message; we never say more there.
-    pub(super) fn first_part(&self, markdown: &str) -> Body {
-        Body::Text(self.parts.render.parts(markdown).into_iter().next().unwrap_or_default())
+    pub(super) fn first_part(&self, markup: Markup, markdown: &str) -> Body {
+        Body::Text(self.parts.render.parts(markup, markdown).into_iter().next().unwrap_or_default())
     }
 
     /// Makes a call to Slack that nothing waits for, at most once; it is left out when too many are on their way.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -19,7 +19,7 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
 use crate::domain::inbound::Inbound;
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Intent, Limit, Line, Render, SlackWrite};
+use crate::domain::ports::{Intent, Limit, Line, Render, SlackRead, SlackWrite};
 use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::Scope;
@@ -33,6 +33,8 @@ use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const ASIDES: usize = 64;
+/// How many messages may bear a mark while they wait; further ones bear none.
+const MARKS: usize = 256;
 /// How often it is said how far draining is.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// How much of the first prompt describes a session.
@@ -50,6 +52,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// The cosmetic way to Slack.
     pub slack: Arc<dyn SlackWrite>,
+    /// What was said in a thread.
+    pub history: Arc<dyn SlackRead>,
     /// Markdown to Slack's markup.
     pub render: Arc<dyn Render>,
     /// The agents.
@@ -76,12 +80,18 @@ pub(super) struct Inner {
     slots: Mutex<Slots>,
     turns: Queue,
     commands: Queue,
+    /// Bounds the messages that bear a mark.
+    pub(super) marks: Arc<Semaphore>,
+    /// The newest message that an earlier process left waiting.
+    pub(super) left_until: AtomicI64,
     /// Bounds the answers for one person alone.
     pub(super) asides: Arc<Semaphore>,
     /// Who was just told that too many messages wait in a conversation.
     pub(super) refusals: Mutex<HashSet<(ConversationKey, UserId)>>,
     /// Strangers who were told that they may not prompt.
     pub(super) told: Mutex<HashSet<UserId>>,
+    /// The channels that are one conversation each.
+    wide: Mutex<HashSet<ConversationKey>>,
     /// Told whenever a line comes to rest.
     pub(super) rested: Notify,
     /// How many sessions are being let go that no slot knows any more.
@@ -117,9 +127,12 @@ impl Manager {
             slots: Mutex::default(),
             turns: Queue::turns(),
             commands: Queue::commands(),
+            marks: Arc::new(Semaphore::new(MARKS)),
+            left_until: AtomicI64::new(0),
             asides: Arc::new(Semaphore::new(ASIDES)),
             refusals: Mutex::default(),
             told: Mutex::default(),
+            wide: Mutex::default(),
             rested: Notify::new(),
             leaving: AtomicUsize::new(0),
         }))
@@ -132,6 +145,10 @@ impl Manager {
             self.0.close_interrupted(turn).await?;
         }
         self.0.parts.store.drop_cut_off().await?;
+        for key in self.0.parts.store.channel_wide().await? {
+            self.0.note_place(&key, true);
+        }
+        self.0.left_until.store(self.0.parts.store.newest_queued(Line::Turn).await?, Ordering::Relaxed);
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
         self.0.start_reaper();
@@ -213,7 +230,7 @@ impl Drop for Counted<'_> {
 
 impl Inner {
     pub(super) fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn admit(&self, inbound: &Inbound) -> Result<Admitted, Denied> {
@@ -241,6 +258,25 @@ impl Inner {
             options: BTreeMap::new(),
             status: SessionStatus::Active,
         }
+    }
+
+    /// Notes whether a session answers in a conversation, in case that is a whole channel.
+    pub(super) fn note_place(&self, key: &ConversationKey, answers: bool) {
+        if !key.is_channel_wide() {
+            return;
+        }
+        let mut wide = self.wide.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers {
+            wide.insert(key.clone())
+        } else {
+            wide.remove(key)
+        };
+    }
+
+    /// The channel as one conversation, where it is one.
+    pub(super) fn whole_channel(&self, key: &ConversationKey) -> Option<ConversationKey> {
+        let whole = ConversationKey::channel_wide(key.team.clone(), key.channel.clone());
+        self.wide.lock().unwrap_or_else(PoisonError::into_inner).contains(&whole).then_some(whole)
     }
 
     /// The turn with which a session begins, if its creator may have one more.
@@ -342,7 +378,7 @@ impl Inner {
 
     /// Rows that say `markdown` in a conversation.
     pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
-        let parts = self.parts.render.parts(markdown);
+        let parts = self.parts.render.parts(key.markup(), markdown);
         let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
         parts.into_iter().map(row).collect()
     }
@@ -354,7 +390,7 @@ impl Inner {
             seq: turn.seq,
             session: turn.session,
             outcome: "interrupted",
-            session_ended: false,
+            session_ended: None,
             owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
             now_ms: self.parts.clock.wall_ms(),
         };

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::domain::ids::ChannelId;
 
+use super::config::WhenBusy;
+
 /// How sessions are started and how long things may take.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -19,8 +21,8 @@ pub struct Policy {
     pub max_per_user: Option<u32>,
     /// After how long without use what runs for a session is released; nothing is never.
     pub idle_expiry: Option<Duration>,
-    /// Whether a message during a turn stops that, instead of waiting for it.
-    pub interrupts: bool,
+    /// What becomes of a message that arrives during a turn.
+    pub when_busy: WhenBusy,
     /// Whether a session that had to be replaced is told the thread's earlier messages.
     pub history_on_loss: bool,
     /// How long nothing may be heard from an agent during a turn.
@@ -143,7 +145,7 @@ mod tests {
             require_mention: true,
             max_per_user: None,
             idle_expiry: None,
-            interrupts: false,
+            when_busy: WhenBusy::Queue,
             history_on_loss: true,
             inactivity_timeout: Duration::from_mins(10),
             turn_timeout: Duration::from_hours(1),

@@ -117,7 +117,7 @@ impl Reply {
         if std::mem::take(&mut self.draft.lost) {
             self.find_lost().await;
         }
-        let parts = self.render.parts(self.draft.text.trim());
+        let parts = self.render.parts(self.key.markup(), self.draft.text.trim());
         let now = self.clock.now();
         let live = self.draft.restart(now);
         finals(parts, live)
@@ -196,7 +196,7 @@ impl Reply {
     /// The growing message as it would look if it ended here.
     fn preview(&self, upto: usize) -> Body {
         let from = self.draft.growing.as_ref().map_or(self.draft.shown, |segment| segment.from);
-        let mut parts = self.render.parts(&self.draft.text[from..upto]);
+        let mut parts = self.render.parts(self.key.markup(), &self.draft.text[from..upto]);
         Body::Text(if parts.is_empty() { "…".to_owned() } else { parts.swap_remove(0) })
     }
 }

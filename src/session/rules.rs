@@ -73,6 +73,7 @@ fn file_note(files: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::config::WhenBusy;
     use crate::session::policy::Policy;
 
     fn policy(auto_session: bool, require_mention: bool) -> Policy {
@@ -82,7 +83,7 @@ mod tests {
             require_mention,
             max_per_user: None,
             idle_expiry: None,
-            interrupts: false,
+            when_busy: WhenBusy::Queue,
             history_on_loss: true,
             inactivity_timeout: std::time::Duration::ZERO,
             turn_timeout: std::time::Duration::ZERO,

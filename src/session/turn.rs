@@ -36,6 +36,9 @@ const CALL: Duration = Duration::from_secs(2);
 /// A turn to be run.
 pub(super) struct Turn {
     pub(super) inner: Arc<Inner>,
+    /// Whose turn it is.
+    pub(super) conversation: ConversationKey,
+    /// Where it is answered: there, or in the message's own thread where the conversation is a whole channel.
     pub(super) key: ConversationKey,
     pub(super) prompt: Prompt,
     /// The message that asked.
@@ -139,7 +142,11 @@ enum Woke {
 
 /// Runs a turn to its end.
 pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
-    let stream = match turn.begin(&ready.session, controls).await {
+    let lost = ready.origin.is_context_lost();
+    let told = if lost { turn.inner.history(&turn.conversation, &turn.message).await } else { None };
+    let prompt = turn.prompt.clone();
+    let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
+    let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,
         Err(finished) => return finished,
     };
@@ -157,8 +164,8 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         heard: false,
         cancelling: None,
     };
-    if ready.origin.is_context_lost() {
-        live.reply.push(Some("note"), words::CONTEXT_LOST);
+    if lost {
+        live.reply.push(Some("note"), &words::context_lost(told.map_or(0, |history| history.messages)));
     }
     let outcome = live.run(stream, controls).await;
     live.finish(outcome).await
@@ -167,13 +174,18 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
 impl Turn {
     /// Hands the prompt over. A session that does not take it in time, or is no longer to take it, is in an unknown state: it is
     /// released, and restored by the next message.
-    async fn begin(&self, session: &Arc<dyn Session>, controls: &mut Controls) -> Result<TurnStream, Finished> {
+    async fn begin(
+        &self,
+        session: &Arc<dyn Session>,
+        prompt: Prompt,
+        controls: &mut Controls,
+    ) -> Result<TurnStream, Finished> {
         let clock = &self.inner.parts.clock;
         let patience = self.inner.parts.policy.inactivity_timeout;
         let finished = tokio::select! {
             biased;
             why = stopped(&mut controls.stop) => self.not_begun(why),
-            taken = clock.timeout(patience, session.prompt(self.prompt.clone())) => match taken {
+            taken = clock.timeout(patience, session.prompt(prompt)) => match taken {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => return Err(self.not_started(error)),
                 Err(_late) => self.not_started(BackendError::Timeout { phase: Phase::Inactivity, after: patience }),

@@ -33,8 +33,6 @@ pub(super) const NOTHING_SAID: &str = "_The agent finished without saying anythi
 pub(super) const REFUSED: &str = "_The agent declined to answer this._";
 /// The agent's own limit cut the answer short.
 pub(super) const TRUNCATED: &str = "_The answer is cut short by the agent's own limit._";
-/// The session's memory could not be brought back.
-pub(super) const CONTEXT_LOST: &str = "_The agent could not bring this session back, so it starts afresh in the same directory and does not remember what was said before._";
 /// The answer grew beyond what we keep.
 pub(super) const TOO_LONG: &str = "_The answer was longer than Hitchline passes on; the rest is left out._";
 /// `stop` when nothing runs.
@@ -123,12 +121,26 @@ pub(super) fn status(record: &SessionRecord, works: bool, waiting: usize) -> Str
 
 /// `end` worked; so many messages were waiting.
 pub(super) fn ended(waiting: usize) -> String {
-    let waiting = match waiting {
+    format!("The session has ended.{} Mention me to start a new one.", not_passed_on(waiting))
+}
+
+/// What became of messages that waited for a session that has ended.
+pub(super) fn not_passed_on(waiting: usize) -> String {
+    match waiting {
         0 => String::new(),
         1 => " The message that was waiting has not been passed on.".to_owned(),
         many => format!(" The {many} messages that were waiting have not been passed on."),
+    }
+}
+
+/// The session's memory could not be brought back; the agent was told so many of the thread's messages.
+pub(super) fn context_lost(told: usize) -> String {
+    let knows = match told {
+        0 => "does not remember what was said before".to_owned(),
+        1 => "knows only the last message of this thread".to_owned(),
+        many => format!("knows only the last {many} messages of this thread"),
     };
-    format!("The session has ended.{waiting} Mention me to start a new one.")
+    format!("_The agent could not bring this session back, so it starts afresh in the same directory and {knows}._")
 }
 
 /// A session was made, without a prompt yet.

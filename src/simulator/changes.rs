@@ -65,12 +65,13 @@ impl Core {
     /// Removes a message. False when there is no such message.
     pub(super) fn delete(&self, world: &mut World, channel: &str, ts: Ts) -> bool {
         let Some(message) = world.message_mut(channel, ts).filter(|message| !message.deleted) else { return false };
+        let previous = message.slack();
         message.deleted = true;
         let root = message.thread_ts;
         if let Some(root) = root.and_then(|root| world.message_mut(channel, root)) {
             root.replies.retain(|reply| *reply != ts);
         }
-        self.announce(world, channel, ts, Change::Deleted, Suppress::default());
+        self.announce(world, channel, ts, Change::Deleted(previous), Suppress::default());
         true
     }
 

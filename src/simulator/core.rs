@@ -19,7 +19,7 @@ use super::message::{Message, StreamState};
 use super::response_url::ResponseUrls;
 use super::shapes::{self, Event};
 use super::tickets::Tickets;
-use super::world::World;
+use super::world::{Channel, World};
 use crate::clock::Clock;
 
 /// How often open streams and status lines are looked at for their end.
@@ -59,7 +59,8 @@ pub(super) enum Change {
     New,
     /// Holds the message object as it was.
     Edited(Value),
-    Deleted,
+    /// The same.
+    Deleted(Value),
 }
 
 /// Which of the twin events of a new message stay away.
@@ -111,7 +112,7 @@ impl Core {
         let at = self.tick(world);
         let Some(message) = world.message(channel, ts) else { return };
         self.show(message, &change);
-        if matches!(change, Change::New | Change::Deleted) && message.ephemeral_to.is_none() {
+        if matches!(change, Change::New | Change::Deleted(_)) && message.ephemeral_to.is_none() {
             self.show_root(world, message);
         }
         let events = self.events_of(world, message, change, suppress, at);
@@ -127,7 +128,7 @@ impl Core {
             (Change::New, Some(_)) => self.feed.message("ephemeral", message.shown(false)),
             (Change::New, None) => self.feed.message("message", message.shown(false)),
             (Change::Edited(_), _) => self.feed.message("message_changed", message.shown(false)),
-            (Change::Deleted, _) => {
+            (Change::Deleted(_), _) => {
                 self.feed.push("message_deleted", json!({"channel": message.channel, "ts": message.ts}));
             }
         }
@@ -168,8 +169,10 @@ impl Core {
                     events.push(shapes::app_mention(message, at));
                 }
             }
-            Change::Deleted if heard => events.push(shapes::message_deleted(message, channel, at)),
-            Change::Edited(_) | Change::Deleted => {}
+            Change::Deleted(previous) if heard => {
+                events.push(shapes::message_deleted(message, previous, channel, at));
+            }
+            Change::Edited(_) | Change::Deleted(_) => {}
         }
         events
     }
@@ -264,6 +267,11 @@ impl Core {
                 self.feed.push("status", json!({"channel": channel, "thread_ts": thread, "status": ""}));
             }
         }
+    }
+
+    /// Tells the page of a channel that is new or has changed.
+    pub(super) fn show_channel(&self, channel: &Channel) {
+        self.feed.push("channel", json!({"channel": channel.shown()}));
     }
 
     /// Tells the page how many sockets are open.

@@ -119,6 +119,11 @@ impl Message {
         self.user == BOT_USER
     }
 
+    /// Whether the Web API shows it, be it as a tombstone.
+    pub(super) fn is_there(&self) -> bool {
+        !self.deleted || !self.replies.is_empty()
+    }
+
     pub(super) fn is_streaming(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.state == StreamState::Open)
     }
@@ -135,8 +140,14 @@ impl Message {
         self.text = text;
     }
 
-    /// The message object of the Web API and of events.
+    /// The message object of the Web API and of events; a tombstone once it is deleted.
     pub(super) fn slack(&self) -> Value {
+        if self.deleted {
+            return self.with_replies(json!({
+                "type": "message", "subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted.",
+                "hidden": true, "ts": self.ts,
+            }));
+        }
         let mut object =
             json!({"type": "message", "user": self.user, "text": self.text, "ts": self.ts, "team": self.team});
         let mut set = |key: &str, value: Option<Value>| {
@@ -158,10 +169,15 @@ impl Message {
         if !self.reactions.is_empty() {
             set("reactions", Some(self.reactions.iter().map(Reaction::slack).collect()));
         }
-        if !self.replies.is_empty() {
-            set("thread_ts", Some(json!(self.ts)));
-            set("reply_count", Some(self.replies.len().into()));
-            set("latest_reply", self.replies.last().map(|ts| json!(ts)));
+        self.with_replies(object)
+    }
+
+    /// The message object of a thread's root says so.
+    fn with_replies(&self, mut object: Value) -> Value {
+        if let Some(latest) = self.replies.last() {
+            object["thread_ts"] = json!(self.ts);
+            object["reply_count"] = self.replies.len().into();
+            object["latest_reply"] = json!(latest);
         }
         object
     }

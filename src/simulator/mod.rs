@@ -4,6 +4,7 @@
 //! Bots written with Slack's own SDKs run against it unmodified. It shares no type with the Slack client of this crate, so that
 //! a mistake in one can't hide in the other. Everything it knows lives in memory and goes with it.
 
+mod block_kit;
 mod calls;
 mod changes;
 mod connections;

@@ -34,6 +34,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("composer.js", SCRIPT),
     asset!("dialog.js", SCRIPT),
     asset!("dom.js", SCRIPT),
+    asset!("emoji.js", SCRIPT),
     asset!("end_keeper.js", SCRIPT),
     asset!("icon.svg", IMAGE),
     asset!("index.html", HTML),

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use super::block_kit;
 use super::changes::{Content, Draft};
 use super::core::{Core, lock};
 use super::ids::BOT_USER;
@@ -22,6 +23,10 @@ pub(super) async fn respond(
     let Ok(message) = serde_json::from_slice::<Value>(&body) else {
         return (StatusCode::BAD_REQUEST, "invalid_payload").into_response();
     };
+    let blocks = message["blocks"].as_array().map_or(&[][..], Vec::as_slice);
+    if let Err(fault) = block_kit::check(blocks) {
+        return (StatusCode::BAD_REQUEST, fault.code).into_response();
+    }
     let target = lock(&core.response_urls).redeem(number, &secret, core.clock.now());
     match target {
         Ok(target) => {

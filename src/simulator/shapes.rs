@@ -69,11 +69,14 @@ pub(super) fn message_changed(message: &Message, previous: Value, channel: &Chan
     from_author(inner, message)
 }
 
-/// `message_deleted`.
-pub(super) fn message_deleted(message: &Message, channel: &Channel, at: Ts) -> Event {
+/// `message_deleted`; of a message that has replies a tombstone is left, and Slack says `message_changed`.
+pub(super) fn message_deleted(message: &Message, previous: Value, channel: &Channel, at: Ts) -> Event {
+    if !message.replies.is_empty() {
+        return message_changed(message, previous, channel, at);
+    }
     let inner = json!({
         "type": "message", "subtype": "message_deleted", "hidden": true, "channel": message.channel,
-        "channel_type": channel.slack_type(), "ts": at, "event_ts": at, "deleted_ts": message.ts, "previous_message": message.slack(),
+        "channel_type": channel.slack_type(), "ts": at, "event_ts": at, "deleted_ts": message.ts, "previous_message": previous,
     });
     from_author(inner, message)
 }
@@ -131,7 +134,8 @@ pub(super) fn block_actions(pressed: &Pressed<'_>, trigger_id: &str) -> Value {
     let mut container = json!({
         "type": "message", "message_ts": message.ts, "channel_id": channel.id, "is_ephemeral": ephemeral,
     });
-    if let Some(thread) = message.thread_ts {
+    // Whether Slack names the thread of a message for one person alone is not documented: an app must get along without.
+    if let Some(thread) = message.thread_ts.filter(|_| !ephemeral) {
         container["thread_ts"] = json!(thread);
     }
     let mut payload = json!({

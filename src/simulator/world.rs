@@ -338,7 +338,10 @@ impl Channel {
     /// The channel as the control API shows it.
     pub(super) fn shown(&self) -> Value {
         match &self.kind {
-            Kind::Channel => json!({"id": self.id, "name": self.name, "kind": "channel"}),
+            Kind::Channel => json!({
+                "id": self.id, "name": self.name, "kind": "channel", "is_private": self.is_private,
+                "is_archived": self.is_archived, "members": self.members,
+            }),
             Kind::Im { user } => json!({"id": self.id, "name": self.name, "kind": "im", "user": user}),
         }
     }

@@ -11,12 +11,14 @@ use super::config::Config;
 pub const SCOPES: &[(&str, &str)] = &[
     ("app_mentions:read", "app_mention"),
     ("assistant:write", "agent_view: Slack grants it to every app that says it is an agent"),
-    ("channels:history", "message.channels"),
+    ("channels:history", "message.channels, conversations.replies and conversations.history"),
     ("chat:write", "chat.*, streams and assistant.threads.setStatus"),
     ("commands", "the slash command"),
-    ("groups:history", "message.groups"),
-    ("im:history", "message.im"),
-    ("mpim:history", "message.mpim"),
+    ("groups:history", "message.groups, conversations.replies and conversations.history"),
+    ("groups:write", "conversations.create, invite and archive: a channel of its own for a session"),
+    ("im:history", "message.im, conversations.replies and conversations.history"),
+    ("mpim:history", "message.mpim, conversations.replies and conversations.history"),
+    ("reactions:write", "reactions.add and remove: the mark on a message that waits"),
 ];
 
 /// The events that reach us; all others we would only pass over.

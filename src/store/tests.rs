@@ -199,7 +199,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
         seq,
         session: record.id,
         outcome: "completed",
-        session_ended: false,
+        session_ended: None,
         owed: vec![owed.clone()],
         now_ms: 2_000,
     };

@@ -19,8 +19,8 @@ pub struct TurnEnd {
     pub session: SessionId,
     /// How it ended, in one word.
     pub outcome: &'static str,
-    /// Whether the session is gone for good.
-    pub session_ended: bool,
+    /// Set when the session is gone for good: its conversation, with all that waits there.
+    pub session_ended: Option<ConversationKey>,
     /// What is owed for it.
     pub owed: Vec<Owed>,
     /// When, in milliseconds since the Unix epoch.
@@ -67,8 +67,8 @@ impl Store {
         .await
     }
 
-    /// Writes the end of a turn and what is owed for it.
-    pub async fn finish_turn(&self, end: TurnEnd) -> Result<(), StoreError> {
+    /// Writes the end of a turn and what is owed for it. Returns how many messages ended with its session.
+    pub async fn finish_turn(&self, end: TurnEnd) -> Result<usize, StoreError> {
         self.write(move |connection| finish(connection, &end)).await
     }
 
@@ -117,7 +117,7 @@ fn insert(connection: &Connection, turn: &str, session: &str, seq: i64, now_ms: 
         .map(drop)
 }
 
-fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<()> {
+fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<usize> {
     connection.prepare_cached("UPDATE turn SET outcome = ?2, ended_ms = ?3 WHERE id = ?1")?.execute(params![
         end.turn.to_string(),
         end.outcome,
@@ -125,10 +125,10 @@ fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<()> {
     ])?;
     events::finish_event(connection, end.seq)?;
     sessions::touch(connection, end.session, end.now_ms)?;
-    if end.session_ended {
-        sessions::end(connection, end.session, end.now_ms)?;
-    }
-    outbox::insert(connection, &end.owed, end.now_ms)
+    outbox::insert(connection, &end.owed, end.now_ms)?;
+    let Some(conversation) = &end.session_ended else { return Ok(0) };
+    sessions::end(connection, end.session, end.now_ms)?;
+    waiting::drop_waiting(connection, conversation, i64::MAX)
 }
 
 fn interrupted(row: &Row<'_>) -> rusqlite::Result<Interrupted> {

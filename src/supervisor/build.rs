@@ -13,7 +13,6 @@ use crate::backend::{self, Backends};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::domain::access::Gate;
-use crate::domain::ports::{Render, SlackWrite};
 use crate::http_client;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
@@ -133,7 +132,7 @@ impl Foundation {
         outbox.recover().await?;
         let run_id = runs::begin(&self.store, &self.clock).await?;
         self.run_id = Some(run_id.clone());
-        let manager = Manager::new(self.manager_parts(&me, &outbox, surface.clone(), surface, run_id));
+        let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
         self.manager.send_replace(Some(manager.clone()));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
@@ -166,21 +165,15 @@ impl Foundation {
         }
     }
 
-    fn manager_parts(
-        &self,
-        me: &AuthTest,
-        outbox: &Outbox,
-        slack: Arc<dyn SlackWrite>,
-        render: Arc<dyn Render>,
-        run_id: String,
-    ) -> Parts {
+    fn manager_parts(&self, me: &AuthTest, outbox: &Outbox, surface: &Arc<Surface>, run_id: String) -> Parts {
         Parts {
             policy: policy::from(&self.settings, &self.environment),
             gate: Gate::new(self.settings.access.rules(), me.team.clone()),
             store: self.store.clone(),
             outbox: outbox.clone(),
-            slack,
-            render,
+            slack: surface.clone(),
+            history: surface.clone(),
+            render: surface.clone(),
             backends: self.backends(run_id),
             clock: self.clock.clone(),
             scope: self.scope.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::backend;
-use crate::session::config::{Route as ConfiguredRoute, WhenBusy};
+use crate::session::config::Route as ConfiguredRoute;
 use crate::session::policy::{BackendPolicy, Policy, Route};
 use crate::settings::Settings;
 
@@ -29,7 +29,7 @@ pub(super) fn from(settings: &Settings, environment: &BTreeMap<String, String>) 
         require_mention: sessions.require_mention,
         max_per_user: Some(sessions.max_per_user).filter(|max| *max > 0),
         idle_expiry: Some(sessions.idle_expiry).filter(|expiry| !expiry.is_zero()),
-        interrupts: sessions.when_busy == WhenBusy::Interrupt,
+        when_busy: sessions.when_busy,
         history_on_loss: sessions.history_on_loss,
         inactivity_timeout: sessions.inactivity_timeout,
         turn_timeout: sessions.turn_timeout,

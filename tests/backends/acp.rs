@@ -1,12 +1,14 @@
 //! What our side of ACP does, seen by an agent.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hitchline::backend::error::{BackendError, Kind, Phase};
-use hitchline::backend::{Outcome, TurnEvent};
+use hitchline::backend::{Outcome, Session, TurnEvent};
 use hitchline::clock::Clock;
-use hitchline::domain::agent::{AgentEvent, OptionKind, PlanEntry, Progress};
+use hitchline::domain::agent::{AgentEvent, OptionCategory, OptionKind, PlanEntry, Progress};
 use hitchline::domain::session::BackendRef;
 
 use super::peer::{Peer, hear, prompt, runs, soon, turn, until};
@@ -147,13 +149,16 @@ async fn an_agent_gets_its_own_group_and_directory_and_only_the_listed_variables
 
 #[tokio::test]
 async fn a_session_is_brought_back_without_repeating_its_history() {
-    for offered in ["resume,load", "load", "resume"] {
-        let Some(peer) = Peer::fake_with(&["--caps", offered]) else { return };
+    for (offered, method) in [("resume,load", "resume"), ("load", "load"), ("resume", "resume")] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let Some(peer) = Peer::fake_with(&["--caps", offered, "--log", log.to_str().unwrap()]) else { return };
         let session = peer.restore(&BackendRef("s-old".to_owned())).await.unwrap();
         assert_eq!(session.backend_ref(), BackendRef("s-old".to_owned()));
         let heard = turn(&session, "hello", OptionKind::AllowOnce).await;
-        assert_eq!(heard.text, "you said: hello; before: 1", "{offered}");
+        assert_eq!((heard.text.as_str(), heard.events.len()), ("you said: hello; before: 1", 1), "{offered}");
         peer.finish(&session).await;
+        assert_eq!(methods(&log), ["initialize", &format!("session/{method}"), "session/prompt"], "{offered}");
     }
     let Some(peer) = Peer::fake_with(&["--caps", ""]) else { return };
     let error = peer.restore(&BackendRef("s-old".to_owned())).await.unwrap_err();
@@ -199,6 +204,7 @@ async fn an_agent_that_does_not_answer_in_time_is_gone_before_that_is_said() {
         // What is dead but not reaped has a directory there too.
         let left: Vec<_> = started.iter().filter(|id| runs(id)).collect();
         assert!(left.is_empty(), "{left:?} of {started:?} are left");
+        assert_eq!(peer.processes(), Vec::<String>::new());
         let error = result.unwrap_err();
         assert_eq!(error, BackendError::Timeout { phase: Phase::Create, after: Duration::from_secs(30) });
         soon(peer.scope.wait()).await;
@@ -252,6 +258,114 @@ async fn an_error_of_a_prompt_decides_about_its_session() {
 }
 
 #[tokio::test]
+async fn what_an_agent_offers_is_known_before_the_first_prompt_and_follows_its_updates() {
+    for (offers, option, categories) in
+        [("options", "llm", OptionCategory::Model), ("modes", "mode", OptionCategory::Mode)]
+    {
+        let Some(peer) = Peer::fake_with(&["--offers", offers]) else { return };
+        let session = peer.start().await;
+        until("the commands are there", || names(&session) == ["web"]).await;
+        let known = session.offers().options;
+        assert_eq!(
+            known.iter().map(|known| (known.id.as_str(), known.category)).collect::<Vec<_>>(),
+            [(option, categories)]
+        );
+        let heard = turn(&session, "announce one two", OptionKind::AllowOnce).await;
+        assert_eq!((heard.events, heard.outcome), (vec![], Outcome::Completed), "that is no part of the answer");
+        assert_eq!(names(&session), ["one", "two"]);
+        let expected = if offers == "modes" { "plan" } else { "small" };
+        assert_eq!(session.offers().options[0].current, expected);
+        peer.finish(&session).await;
+    }
+}
+
+#[tokio::test]
+async fn updates_between_turns_are_taken_and_hold_nobody_up() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    turn(&session, "announce-after", OptionKind::AllowOnce).await;
+    until("all is told", || session.offers().options[0].current == "large").await;
+    assert_eq!(names(&session), ["command-199"]);
+    let heard = turn(&session, "hello", OptionKind::AllowOnce).await;
+    assert_eq!((heard.text.as_str(), heard.outcome), ("you said: hello; before: 1", Outcome::Completed));
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn what_is_chosen_reaches_the_agent() {
+    for (offers, option, value, expected) in
+        [("options", "llm", "large", "large code"), ("modes", "mode", "plan", "small plan")]
+    {
+        let Some(peer) = Peer::fake_with(&["--offers", offers]) else { return };
+        let session = peer.start().await;
+        soon(session.set_option(option, value)).await.unwrap();
+        assert_eq!(turn(&session, "chosen", OptionKind::AllowOnce).await.text, expected);
+        peer.finish(&session).await;
+    }
+}
+
+#[tokio::test]
+async fn an_option_that_is_never_set_is_given_up() {
+    let (clock, hand) = Clock::manual(0);
+    let Some(peer) = Peer::fake_at(clock, &["--silent", "session/set_config_option"]) else { return };
+    let session = peer.start().await;
+    let mut setting = session.set_option("llm", "large");
+    assert!(futures_util::poll!(&mut setting).is_pending());
+    hand.advance(Duration::from_secs(31));
+    let late = soon(setting).await.unwrap_err();
+    assert!(matches!(late, BackendError::Timeout { phase: Phase::Option, .. }), "{late}");
+    assert_eq!(session.offers().options[0].current, "small");
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_list_is_read_page_by_page_up_to_its_limit_and_leaves_nothing_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let Some(peer) = Peer::fake_with(&["--children", "--log", log.to_str().unwrap()]) else { return };
+    std::fs::write(peer.dir.path().join("sessions"), "a b c d e").unwrap();
+    for (limit, pages, expected) in [(9, 3, "e d c b a"), (3, 2, "e d c"), (2, 1, "e d")] {
+        std::fs::write(&log, "").unwrap();
+        let listed = peer.list(limit).await.unwrap();
+        let ids: Vec<_> = listed.iter().map(|listed| listed.backend_ref.0.as_str()).collect();
+        assert_eq!(ids.join(" "), expected);
+        assert_eq!(peer.processes(), Vec::<String>::new());
+        assert_eq!(methods(&log), [&["initialize"][..], &vec!["session/list"; pages]].concat());
+        assert_eq!((listed[0].title.is_some(), listed.last().unwrap().updated_ms.is_some()), (true, true));
+    }
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_has_no_list_or_does_not_give_it_is_gone_before_that_is_said() {
+    let Some(peer) = Peer::fake_with(&["--caps", "load"]) else { return };
+    assert!(matches!(peer.list(9).await.unwrap_err(), BackendError::Unsupported(_)));
+    assert_eq!(peer.processes(), Vec::<String>::new());
+    let (clock, hand) = Clock::manual(0);
+    let Some(peer) = Peer::fake_at(clock, &["--children", "--silent", "session/list"]) else { return };
+    let all_run = async {
+        until("the agent and its children run", || peer.processes().len() == 4).await;
+        hand.advance(Duration::from_mins(2));
+    };
+    let (listed, ()) = tokio::join!(peer.list(9), all_run);
+    assert!(matches!(listed, Err(BackendError::Timeout { phase: Phase::List, .. })), "{listed:?}");
+    assert_eq!(peer.processes(), Vec::<String>::new());
+    soon(peer.scope.wait()).await;
+}
+
+/// The names of the commands that are offered.
+fn names(session: &Arc<dyn Session>) -> Vec<String> {
+    session.offers().commands.into_iter().map(|command| command.name).collect()
+}
+
+/// What the agent was asked, in order.
+fn methods(log: &Path) -> Vec<String> {
+    let asked =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["method"].as_str().map(str::to_owned);
+    std::fs::read_to_string(log).unwrap().lines().filter_map(asked).collect()
+}
+
+#[tokio::test]
 async fn nothing_is_sent_after_an_end() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
@@ -261,6 +375,9 @@ async fn nothing_is_sent_after_an_end() {
     let before = std::fs::read_to_string(&log).unwrap();
     assert!(before.lines().last().unwrap().contains("session/close"), "{before}");
     assert_eq!(session.prompt(prompt("hello")).await.unwrap_err(), BackendError::Ended);
+    assert_eq!(session.set_option("llm", "large").await.unwrap_err(), BackendError::Ended);
+    session.cancel().await.unwrap();
+    soon(session.end(peer.deadline())).await.unwrap();
     assert_eq!(peer.restore(&session.backend_ref()).await.unwrap_err(), BackendError::Ended);
     assert_eq!(std::fs::read_to_string(&log).unwrap(), before);
     assert_eq!(peer.scope.running(), 0);

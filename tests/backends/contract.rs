@@ -1,4 +1,39 @@
 //! The suite that every backend passes.
+//!
+//! What is asked of a backend, and which tests hold it: those without a module run here over every backend, those of `acp` and `faults`
+//! over our own agent, `unit` are beside the code, `sessions` are of the room above, for which a backend only reports.
+//!
+//! |  # | asked                                   | held by                                                                           |
+//! |---:|-----------------------------------------|-----------------------------------------------------------------------------------|
+//! |  1 | unique ids, 20 starts at once           | `sessions_that_start_at_once_are_independent`                                     |
+//! |  2 | a start that hangs leaves nothing       | `acp::an_agent_that_does_not_answer_in_time…`, `acp::a_start_that_is_dropped…`    |
+//! |  3 | a prompt is answered and ends once      | `a_turn_says_something_and_ends_once`                                             |
+//! |  4 | order; unknown updates are ignored      | `acp::events_keep_their_order_and_meaning`, `faults::nonsense_on_the_output…`     |
+//! |  5 | a second prompt is busy                 | `a_second_prompt_is_busy`                                                         |
+//! |  6 | sessions don't mix                      | `sessions_do_not_mix`, `faults::nonsense_on_the_output…`                          |
+//! |  7 | a cancel, twice, idle, and a turn after | `a_cancelled_turn_ends_as_cancelled`                                              |
+//! |  8 | a cancel that is ignored                | `faults::a_turn_that_ignores_its_cancellation…`                                   |
+//! |  9 | decisions, by kind, once; ids as sent   | `a_decision_is_applied_once`, `a_rejection_reaches_the_agent`,                    |
+//! |    |                                         | `a_cancelled_turn_no_longer_waits`, `acp::a_request_…`; expiry: `sessions`        |
+//! | 10 | unknown requests are answered           | `acp::a_request_that_we_do_not_know_is_answered`                                  |
+//! | 11 | ended: idempotent, no I/O, not listed   | `an_ended_session_is_gone`, `acp::nothing_is_sent_after_an_end`,                  |
+//! |    |                                         | `a_list_has_what_is_open…`; over a restart of the daemon: `sessions`              |
+//! | 12 | an end during a turn, by its deadline   | `an_end_ends_its_turn`, `faults::an_end_keeps_its_deadline…`                      |
+//! | 13 | no process is left                      | `faults::a_stubborn_agent…`, `faults::children_die_with…`, `faults::…is_dropped…` |
+//! | 14 | crashes, also between turns             | `faults::a_crash_…`                                                               |
+//! | 15 | restored without repeating              | `acp::a_session_is_brought_back…`, `a_released_session…`; what is lost: `sessions`|
+//! | 16 | who says "unknown session", and how     | `a_name_of_somebody_else_is_unknown`, unit `acp::classify`; HTTP: no such backend |
+//! | 17 | failures that keep the session          | `acp::an_error_of_a_prompt…`, unit `acp::classify`; HTTP: no such backend         |
+//! | 18 | no second POST                          | no backend speaks HTTP yet                                                        |
+//! | 19 | sign-in is not permanent, and no secret | `acp::a_missing_sign_in…`, unit `acp::classify`, `acp::process`                   |
+//! | 20 | silence and endless turns               | `sessions`; the `silent` peer passes all of this without a word during a turn     |
+//! | 21 | garbage, long and half lines, stderr    | `faults::nonsense…`, `…a_long_line…`, `…half_a_line…`, `…a_flood…`                 |
+//! | 22 | a reader that stalls                    | `faults::a_reader_that_stalls…`, `acp::updates_between_turns…`, unit `acp::gate`  |
+//! | 23 | a shutdown, twice; nothing starts after | `a_stopped_backend_does_nothing`; draining: `sessions`                            |
+//! | 24 | another version                         | `acp::another_version_is_refused`                                                 |
+//! | 25 | any order of all that                   | `interleavings`                                                                   |
+//! |  + | options, commands                       | `an_option_…`, `acp::what_…`, `acp::an_option_…`, unit `acp::offers`               |
+//! |  + | the list                                | `a_list_has_…`, `acp::a_list_is_…`, `acp::an_agent_that_has_no_list…`             |
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,7 +43,7 @@ use futures_util::future::join_all;
 use hitchline::backend::error::{BackendError, Kind};
 use hitchline::backend::{Answered, Outcome, Session, TurnStream};
 use hitchline::clock::Clock;
-use hitchline::domain::agent::{Decision, OptionKind};
+use hitchline::domain::agent::{AgentEvent, Decision, OptionKind};
 use hitchline::domain::ids::RequestId;
 use hitchline::domain::session::BackendRef;
 
@@ -23,10 +58,13 @@ macro_rules! contract {
         }
 
         contract!(@each
-            ids_are_unique, a_turn_says_something_and_ends_once, a_second_prompt_is_busy, a_cancelled_turn_ends_as_cancelled,
-            a_decision_is_applied_once, a_rejection_reaches_the_agent, a_cancelled_turn_no_longer_waits, an_ended_session_is_gone,
-            an_end_ends_its_turn, a_released_session_can_be_brought_back, a_reader_that_goes_away_frees_the_session,
-            a_stopped_backend_starts_nothing, sessions_do_not_mix, a_name_of_somebody_else_is_unknown,
+            sessions_that_start_at_once_are_independent, a_turn_says_something_and_ends_once, a_second_prompt_is_busy,
+            a_cancelled_turn_ends_as_cancelled, a_decision_is_applied_once, a_rejection_reaches_the_agent,
+            a_cancelled_turn_no_longer_waits, an_ended_session_is_gone, an_end_ends_its_turn,
+            a_released_session_can_be_brought_back, a_reader_that_goes_away_frees_the_session,
+            a_stopped_backend_does_nothing, an_option_is_set_and_what_is_not_offered_is_rejected,
+            an_option_can_be_set_again_after_a_restore, a_list_has_what_is_open_and_not_what_has_ended,
+            sessions_do_not_mix, a_name_of_somebody_else_is_unknown,
         );
     })* };
     (@each $($name:ident,)*) => { $(
@@ -46,11 +84,20 @@ contract! {
     npm: super::super::npm::peer();
 }
 
-async fn ids_are_unique(peer: &Peer) {
+// holds: S-13
+async fn sessions_that_start_at_once_are_independent(peer: &Peer) {
     let sessions = join_all((0..peer.crowd).map(|_| peer.start())).await;
     let ids: HashSet<String> = sessions.iter().map(|session| session.backend_ref().0).collect();
     assert_eq!(ids.len(), peer.crowd);
-    join_all(sessions.iter().map(|session| session.end(peer.deadline()))).await;
+    let (changed, others) = sessions.split_first().unwrap();
+    let before = others[0].offers();
+    set_every_option(changed).await;
+    soon(changed.end(peer.deadline())).await.unwrap();
+    assert!(others.iter().all(|session| session.is_alive() && session.offers().options == before.options));
+    assert_eq!(turn(&others[0], peer.hello, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    join_all(others.iter().map(|session| session.end(peer.deadline()))).await;
+    soon(peer.backend.shutdown(peer.deadline())).await;
+    soon(peer.scope.wait()).await;
 }
 
 async fn a_turn_says_something_and_ends_once(peer: &Peer) {
@@ -166,11 +213,81 @@ async fn a_released_session_can_be_brought_back(peer: &Peer) {
     soon(peer.scope.wait()).await;
 }
 
-async fn a_stopped_backend_starts_nothing(peer: &Peer) {
+async fn a_stopped_backend_does_nothing(peer: &Peer) {
     let session = peer.start().await;
     peer.finish(&session).await;
     soon(peer.backend.shutdown(peer.deadline())).await;
+    soon(peer.backend.shutdown(peer.deadline())).await;
     assert_eq!(peer.try_start().await.unwrap_err(), BackendError::ShuttingDown);
+    assert_eq!(peer.list(1).await.unwrap_err(), BackendError::ShuttingDown);
+}
+
+async fn an_option_is_set_and_what_is_not_offered_is_rejected(peer: &Peer) {
+    let session = peer.start().await;
+    set_every_option(&session).await;
+    let rejected = session.set_option("no such option", "x").await;
+    assert!(matches!(rejected, Err(BackendError::Rejected(_))), "{rejected:?}");
+    for option in session.offers().options {
+        let rejected = session.set_option(&option.id, "no such value").await;
+        assert!(matches!(rejected, Err(BackendError::Rejected(_))), "{rejected:?}");
+        assert!(session.offers().options.contains(&option), "a refused value changed {option:?}");
+    }
+    let waiting = soon(session.prompt(prompt(peer.wait))).await.unwrap();
+    set_every_option(&session).await;
+    session.cancel().await.unwrap();
+    assert_eq!(hear(&session, waiting, OptionKind::AllowOnce).await.outcome, Outcome::Cancelled);
+    let options = session.offers().options;
+    soon(session.end(peer.deadline())).await.unwrap();
+    for option in options {
+        assert_eq!(session.set_option(&option.id, &option.current).await, Err(BackendError::Ended));
+    }
+    peer.finish(&session).await;
+}
+
+async fn an_option_can_be_set_again_after_a_restore(peer: &Peer) {
+    let session = peer.start().await;
+    set_every_option(&session).await;
+    let chosen = session.offers().options;
+    soon(session.release(peer.deadline())).await.unwrap();
+    for option in &chosen {
+        let refused = session.set_option(&option.id, &option.current).await;
+        assert_eq!(refused.unwrap_err().kind(), Kind::Transient);
+    }
+    if let Ok(again) = peer.restore(&session.backend_ref()).await {
+        for option in &chosen {
+            soon(again.set_option(&option.id, &option.current)).await.unwrap();
+        }
+        assert_eq!(again.offers().options, chosen);
+        peer.finish(&again).await;
+    }
+}
+
+/// Chooses another value of each option that is offered, and sees that it is chosen.
+async fn set_every_option(session: &Arc<dyn Session>) {
+    for option in session.offers().options {
+        let other = option.values.iter().find(|choice| choice.value != option.current).expect("there is a choice");
+        soon(session.set_option(&option.id, &other.value)).await.unwrap();
+        let now = session.offers().options.into_iter().find(|now| now.id == option.id).expect("it is still offered");
+        assert_eq!(now.current, other.value, "{option:?}");
+    }
+}
+
+async fn a_list_has_what_is_open_and_not_what_has_ended(peer: &Peer) {
+    let (one, two, three) = (peer.start().await, peer.start().await, peer.start().await);
+    soon(two.end(peer.deadline())).await.unwrap();
+    match peer.list(9).await {
+        Ok(listed) => {
+            let names: Vec<_> = listed.iter().map(|listed| listed.backend_ref.clone()).collect();
+            assert_eq!(names, [three.backend_ref(), one.backend_ref()], "the newest first");
+            let dir = peer.dir.path().canonicalize().unwrap();
+            assert!(listed.iter().all(|listed| listed.working_dir.as_deref() == Some(&*dir)), "{listed:?}");
+            assert!(listed.is_sorted_by_key(|listed| std::cmp::Reverse(listed.updated_ms)), "{listed:?}");
+            assert_eq!(peer.list(1).await.unwrap(), listed[..1]);
+        }
+        Err(error) => assert!(matches!(error, BackendError::Unsupported(_)), "{error:?}"),
+    }
+    one.end(peer.deadline()).await.unwrap();
+    peer.finish(&three).await;
 }
 
 async fn sessions_do_not_mix(peer: &Peer) {
@@ -221,6 +338,22 @@ async fn prompt_when_free(session: &Arc<dyn Session>, text: &str) -> TurnStream 
 }
 
 // === What only the echo agent does ===
+
+#[tokio::test]
+async fn echo_answers_as_was_chosen_and_knows_a_command() {
+    let peer = Peer::echo();
+    let session = peer.start().await;
+    assert_eq!(session.offers().commands[0].name, "reverse");
+    assert_eq!(turn(&session, "/reverse abc", OptionKind::AllowOnce).await.text, "cba");
+    session.set_option("model", "shout").await.unwrap();
+    for (text, expected) in [("hello", "HELLO"), ("!ask", "YOU CHOSE: ALLOW ONCE")] {
+        assert_eq!(turn(&session, text, OptionKind::AllowOnce).await.text, expected);
+    }
+    session.set_option("mode", "plan").await.unwrap();
+    let heard = turn(&session, "hello", OptionKind::AllowOnce).await;
+    assert!(matches!(heard.events[0], AgentEvent::Plan(_)), "{:?}", heard.events);
+    assert_eq!(heard.text, "HELLO");
+}
 
 #[tokio::test]
 async fn echo_repeats_what_it_is_told_without_a_task() {

@@ -40,6 +40,35 @@ async fn a_crash_while_a_decision_is_waited_for_ends_the_waiting() {
 }
 
 #[tokio::test]
+async fn a_crash_between_turns_is_noticed_and_the_session_can_be_brought_back() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    assert_eq!(turn(&session, "crash-after", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    until("the crash is noticed", || !session.is_alive()).await;
+    let crashed = BackendError::Crashed { exit: "exit code 5".to_owned(), stderr: String::new() };
+    assert_eq!(session.prompt(prompt("hello")).await.unwrap_err(), crashed);
+    assert_eq!(session.set_option("llm", "large").await.unwrap_err(), crashed);
+    let again = peer.restore(&session.backend_ref()).await.unwrap();
+    assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    peer.finish(&again).await;
+}
+
+#[tokio::test]
+async fn an_end_keeps_its_deadline_whatever_the_turn_does() {
+    let Some(peer) = Peer::fake_with(&["--stubborn", "--children"]) else { return };
+    let session = peer.start().await;
+    let mut stream = session.prompt(prompt("deaf")).await.unwrap();
+    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(AgentEvent::Text { .. }))));
+    let deadline = peer.clock.now() + Duration::from_secs(2);
+    let (ended, heard) = tokio::join!(session.end(deadline), hear(&session, stream, OptionKind::AllowOnce));
+    ended.unwrap();
+    assert!(peer.clock.now() < deadline + Duration::from_secs(1));
+    assert_eq!(heard.outcome, Outcome::Cancelled);
+    until("all of it is gone", || peer.processes().is_empty()).await;
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
 async fn a_turn_that_ignores_its_cancellation_is_ended_by_force() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;

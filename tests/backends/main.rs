@@ -12,6 +12,8 @@ mod example_agent;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod npm;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use hitchline::backend::config::{Acp, Config, Echo};
 use hitchline::backend::error::BackendError;
-use hitchline::backend::{Backend, BackendParts, Outcome, Session, StartSpec, TurnEvent, TurnStream, build};
+use hitchline::backend::{
+    Backend, BackendParts, ListQuery, Listed, Outcome, Session, StartSpec, TurnEvent, TurnStream, build,
+};
 use hitchline::clock::Clock;
 use hitchline::domain::access::{Admitted, Gate, Rules};
 use hitchline::domain::agent::{AgentEvent, Decision, OptionKind, PermissionRequest, Prompt};
@@ -59,7 +61,12 @@ impl Peer {
     }
 
     pub(super) fn echo() -> Self {
-        let peer = Self::of(&Config::Echo(Echo::default()));
+        Self::echo_at(Clock::system())
+    }
+
+    /// The echo backend, on a clock that the test turns.
+    pub(super) fn echo_at(clock: Clock) -> Self {
+        let peer = Self::at(clock, &Config::Echo(Echo::default()));
         Self { wait: "!sleep 1000", ask: "!ask", ..peer }
     }
 
@@ -117,6 +124,13 @@ impl Peer {
 
     pub(super) async fn restore(&self, session: &BackendRef) -> Result<Arc<dyn Session>, BackendError> {
         soon(self.backend.restore(session, self.spec())).await
+    }
+
+    /// The sessions that the agent knows, `limit` at the most.
+    pub(super) async fn list(&self, limit: usize) -> Result<Vec<Listed>, BackendError> {
+        let working_dir = self.dir.path().canonicalize().unwrap();
+        let query = ListQuery { limit, working_dir, deadline: self.clock.now() + PATIENCE };
+        soon(self.backend.list(query)).await
     }
 
     /// Some time from now, by which a session must have ended.

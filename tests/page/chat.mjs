@@ -30,8 +30,11 @@ try {
   await answerWithTheKeyboard(page);
   await approve(page);
   await editAndDelete(page);
+  await pressWhatIsForOneAlone(page);
+  await growTheBox(page);
+  await newChannel(page);
   await look(page);
-  console.log("The page works: streaming, keyboard, approval, editing, accessibility.");
+  console.log("The page works: streaming, keyboard, approval, editing, private messages, channels, accessibility.");
 } catch (error) {
   process.exitCode = 1;
   console.error(error instanceof Wrong ? error.message : `The test itself failed: ${error.stack}`);
@@ -118,6 +121,55 @@ async function editAndDelete(page) {
   await holds("a deleted message says so or goes", row.waitFor({ state: "detached" }));
 }
 
+async function pressWhatIsForOneAlone(page) {
+  const marked = await channelRow(page, "!stream 60").getAttribute("data-key");
+  await api("reactions.add", { channel: "C0GENERAL", timestamp: marked, name: "hourglass_flowing_sand" });
+  await holds("a reaction is shown as an emoji", channelRow(page, "!stream 60").getByRole("img", { name: "hourglass flowing sand" }).waitFor());
+  const row = (name) => ({
+    type: "section", text: { type: "mrkdwn", text: `*${name}*\n~/code/site · 2 min ago` },
+    accessory: { type: "button", action_id: `connect.${name}`, value: name, text: { type: "plain_text", text: "Connect" } },
+  });
+  const list = { channel: "C0GENERAL", user: "U0ALICE", text: "Your sessions", blocks: [row("first"), row("second")] };
+  await api("chat.postEphemeral", list);
+  const whispered = channelRow(page, "Only visible to you");
+  await holds("a list for one person alone appears for them", whispered.waitFor());
+  const pressed = page.waitForResponse((response) => response.url().endsWith("/sim/click"));
+  await whispered.getByRole("button", { name: "Connect" }).nth(1).focus();
+  await press(page, "Enter");
+  const click = await (await pressed).json();
+  wrongUnless(click.acked, "The bot did not acknowledge a button in a message for one person alone.");
+  await page.screenshot({ path: `${folder}/ephemeral.png` });
+  await page.getByLabel("You write as").selectOption({ label: "bob" });
+  await holds("others don't see it", whispered.waitFor({ state: "detached" }));
+  await page.getByLabel("You write as").selectOption({ label: "alice" });
+  await holds("it is there again for its own reader", whispered.waitFor());
+}
+
+async function growTheBox(page) {
+  const box = composer(page, "channel");
+  const height = async () => (await box.boundingBox()).height;
+  const before = await height();
+  await box.fill("long ".repeat(100));
+  const grown = await height();
+  wrongUnless(grown > before + 20, `The box did not grow with its text: ${before} pixels, then ${grown}.`);
+  await box.fill("line\n".repeat(60));
+  const most = await height();
+  wrongUnless(most > grown && most < 300, `The box grew to ${most} pixels.`);
+  await box.fill("");
+  const after = await height();
+  wrongUnless(after === before, `The emptied box is ${after} pixels high and was ${before}.`);
+}
+
+async function newChannel(page) {
+  const { channel } = await api("conversations.create", { name: "fix-7", is_private: true });
+  await api("conversations.invite", { channel: channel.id, users: "U0ALICE" });
+  const link = page.getByRole("link", { name: "fix-7" });
+  await holds("a channel that the bot makes appears without a reload", link.waitFor());
+  await page.getByLabel("You write as").selectOption({ label: "bob" });
+  await holds("who is not in a private channel does not see it", link.waitFor({ state: "detached" }));
+  await page.getByLabel("You write as").selectOption({ label: "alice" });
+}
+
 async function look(page) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
@@ -136,6 +188,14 @@ async function look(page) {
   await holds("the drawer with the channels opens", page.getByRole("link", { name: "random" }).waitFor());
   await page.screenshot({ path: `${folder}/narrow-menu.png` });
   await checkAccessibility(page, "narrow, channels");
+}
+
+/** Calls a method of the Web API as the bot. */
+async function api(method, args) {
+  const headers = { authorization: "Bearer xoxb-simulator", "content-type": "application/json" };
+  const answer = await (await fetch(`${base}/api/${method}`, { method: "POST", headers, body: JSON.stringify(args) })).json();
+  wrongUnless(answer.ok, `${method} failed: ${answer.error}.`);
+  return answer;
 }
 
 // --- Parts of the page ---

@@ -111,6 +111,19 @@ test("people see their own direct messages", () => {
   assert.equal(model.names(start()).DA, "hitchline");
 });
 
+test("channels appear and change without a reload, private ones for their members alone", () => {
+  const told = (fields) => ({ type: "channel", channel: { id: "G1", name: "fix-7", kind: "channel", is_private: true, members: ["UB"], ...fields } });
+  const ids = (state) => model.visibleChannels(state).map(({ id }) => id);
+  const made = heard(start(), told({}));
+  assert.deepEqual(ids(made), ["C1", "C2", "DA"]);
+  const invited = heard(made, told({ members: ["UB", "UA"] }));
+  assert.deepEqual(ids(invited), ["C1", "C2", "DA", "G1"]);
+  assert.deepEqual(ids(model.as(invited, "UO")), ["C1", "C2", "DO"]);
+  assert.deepEqual(ids(heard(invited, told({ members: ["UB", "UA"], is_archived: true }))), ["C1", "C2", "DA"]);
+  const user = { id: "UN", name: "new", team_id: "T1", is_bot: false };
+  assert.equal(model.names(heard(start(), { type: "user", user })).UN, "new");
+});
+
 test("a fragment names a place that the person can see, or none", () => {
   assert.deepEqual(model.placeOf(start(), "#C2"), { channel: "C2", thread: null });
   assert.deepEqual(model.placeOf(start(), model.fragmentOf("C1", ROOT)), { channel: "C1", thread: ROOT });

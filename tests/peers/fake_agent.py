@@ -19,16 +19,22 @@ arguments.add_argument("--version", type=int, default=1)
 arguments.add_argument("--silent", default="", help="a method that is never answered")
 arguments.add_argument("--auth", action="store_true", help="refuse sessions until authenticated")
 arguments.add_argument("--exit", type=int, default=None, help="exit at once with this code")
-arguments.add_argument("--caps", default="close,load,resume", help="what is offered")
+arguments.add_argument("--caps", default="close,load,resume,list", help="what is offered")
+arguments.add_argument("--offers", default="options", choices=["options", "modes", "nothing"], help="what can be chosen")
 arguments.add_argument("--string-ids", action="store_true")
 arguments.add_argument("--stubborn", action="store_true", help="ignore the end of input and SIGTERM")
 arguments.add_argument("--children", action="store_true", help="start children that are hard to find or to stop")
 arguments.add_argument("--log", default=None, help="a file to which each message received is appended")
 args = arguments.parse_args()
 
+# The sessions that were made in this directory, by whichever process, one a line.
+LEDGER = "sessions"
+PAGE = 2
+
 write_lock = threading.Lock()
 replies = {}
 sessions = {}
+chosen = {"llm": "small", "how": "code"}
 signed_in = not args.auth
 next_id = 0
 
@@ -88,6 +94,51 @@ def ask_and_count(session):
     while not replies[id].empty():
         answers.append(replies[id].get())
     return json.dumps(answers)
+
+
+def config_options():
+    """Every option, as it is now."""
+    small, large = {"value": "small", "name": "Small"}, {"value": "large", "name": "Large", "description": "Slow"}
+    model = {"id": "llm", "name": "Model", "category": "model", "type": "select", "currentValue": chosen["llm"]}
+    model["options"] = [{"group": "ours", "name": "Ours", "options": [small, large]}]
+    return [model, {"id": "web", "name": "Search", "type": "boolean", "currentValue": True}]
+
+
+def opened():
+    """What the answer to a new or restored session says about what can be chosen."""
+    if args.offers == "options":
+        return {"configOptions": config_options()}
+    if args.offers == "modes":
+        modes = [{"id": "code", "name": "Code"}, {"id": "plan", "name": "Plan", "description": "Only thinks"}]
+        return {"modes": {"currentModeId": chosen["how"], "availableModes": modes}}
+    return {}
+
+
+def announce(session, *names):
+    commands = [{"name": name, "description": f"Does {name}", "input": {"hint": "what"}} for name in names]
+    update(session, "available_commands_update", availableCommands=commands)
+
+
+def open_session(id, session, **answer):
+    """Answers a request that made or restored a session, and announces its commands: some agents do so first, some last."""
+    if args.offers == "modes":
+        announce(session, "web")
+    send(id=id, result={**answer, **opened()})
+    if args.offers == "options":
+        announce(session, "web")
+
+
+def page(cursor):
+    """One page of the sessions of this directory, with the newest on the first; on each, the oldest comes first."""
+    known = open(LEDGER, encoding="utf-8").read().split() if os.path.exists(LEDGER) else []
+    begin = int(cursor or 0)
+    sessions = [
+        {"sessionId": session, "cwd": os.getcwd(), "title": f"Number {n}", "updatedAt": f"1970-01-01T00:00:{n:02}Z"}
+        for n, session in enumerate(known)
+    ]
+    end = len(known) - begin
+    more = {"nextCursor": str(begin + PAGE)} if begin + PAGE < len(known) else {}
+    return {"sessions": sessions[max(end - PAGE, 0) : end], **more}
 
 
 def children():
@@ -185,11 +236,20 @@ def turn(session, text, cancelled):
         say(session, "done")
     elif word == "children":
         say(session, children())
+    elif word == "stubborn":
+        # Signals are the main thread's, so it takes SIGTERM from the beginning and only now passes over it.
+        args.stubborn = True
     elif word == "env":
         say(session, json.dumps({"env": dict(os.environ), "cwd": os.getcwd(), "group": os.getpgid(0) == os.getpid()}))
     elif word == "error":
         code, _, message = rest.partition(" ")
         return {"code": int(code), "message": message}
+    elif word == "announce":
+        announce(session, *rest.split())
+        update(session, "current_mode_update", modeId="plan")
+        announce("another session", "not-yours")
+    elif word == "chosen":
+        say(session, f"{chosen['llm']} {chosen['how']}")
     elif word == "everything":
         say(session, "hm", "agent_thought_chunk")
         update(session, "plan", entries=[{"content": "one", "priority": "high", "status": "in_progress"}])
@@ -208,6 +268,15 @@ def run_turn(id, session, text, cancelled):
         send(id=id, error=end)
     else:
         send(id=id, result={"stopReason": end})
+    if text == "crash-after":
+        os._exit(5)
+    if text == "announce-after":
+        # More than may be inside at once.
+        for n in range(200):
+            announce(session, f"command-{n}")
+        update(session, "usage_update", used=1, size=2)
+        chosen["llm"] = "large"
+        update(session, "config_option_update", configOptions=config_options())
     if text == "ask-after":
         answers = ask_and_count(session)
         with open("answers.new", "w", encoding="utf-8") as file:
@@ -226,7 +295,7 @@ def handle(message, turns):
     elif method == "initialize":
         offered = args.caps.split(",")
         capabilities = {"loadSession": "load" in offered}
-        capabilities["sessionCapabilities"] = {name: {} for name in ("close", "resume") if name in offered}
+        capabilities["sessionCapabilities"] = {name: {} for name in ("close", "resume", "list") if name in offered}
         methods = [{"id": "key", "name": "A key"}] if args.auth else []
         send(id=id, result={"protocolVersion": args.version, "agentCapabilities": capabilities, "authMethods": methods})
     elif method == "authenticate":
@@ -237,7 +306,9 @@ def handle(message, turns):
     elif method == "session/new":
         session = f"s-{os.getpid()}-{len(sessions)}"
         sessions[session] = []
-        send(id=id, result={"sessionId": session})
+        with open(LEDGER, "a", encoding="utf-8") as ledger:
+            ledger.write(session + "\n")
+        open_session(id, session, sessionId=session)
     elif method in ("session/load", "session/resume"):
         session = params["sessionId"]
         if session.startswith("lost"):
@@ -247,6 +318,15 @@ def handle(message, turns):
         if method == "session/load":
             say(session, "what was said earlier")
             say(session, "earlier", "user_message_chunk")
+            announce(session, "of-the-past")
+        open_session(id, session)
+    elif method == "session/list":
+        send(id=id, result=page(params.get("cursor")))
+    elif method == "session/set_config_option" and args.offers == "options":
+        chosen[params["configId"]] = params["value"]
+        send(id=id, result={"configOptions": config_options()})
+    elif method == "session/set_mode" and args.offers == "modes":
+        chosen["how"] = params["modeId"]
         send(id=id, result={})
     elif method == "session/prompt":
         turns[params["sessionId"]] = cancelled = threading.Event()
@@ -254,7 +334,7 @@ def handle(message, turns):
         threading.Thread(target=run_turn, args=(id, params["sessionId"], text, cancelled), daemon=True).start()
     elif method == "session/cancel":
         turns.get(params["sessionId"], threading.Event()).set()
-    elif method == "session/close":
+    elif method == "session/close" and not args.stubborn:
         send(id=id, result={})
     elif id is not None:
         send(id=id, error={"code": -32601, "message": "Method not found"})
@@ -264,8 +344,7 @@ def main():
     if args.exit is not None:
         sys.stderr.write("it would not start\n")
         sys.exit(args.exit)
-    if args.stubborn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None if args.stubborn else os._exit(143))
     if args.children:
         children()
     turns = {}

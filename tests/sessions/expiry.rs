@@ -5,6 +5,7 @@ use std::time::Duration;
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
 use hitchline::domain::ids::Ts;
+use hitchline::domain::ports::Said;
 
 use super::agent::{Act, locked};
 use super::world::World;
@@ -156,4 +157,32 @@ async fn what_was_said_before_it_was_lost_is_not_asked_again() {
     session.ends(Outcome::Failed(BackendError::Unknown));
     world.until_told(&thread, "Session has ended").await;
     assert_eq!((world.agents.count("prompt"), world.agents.count("restore")), (2, 0));
+}
+
+// holds: S-10, S-12, S-14
+#[tokio::test]
+async fn a_session_that_starts_afresh_is_told_the_threads_last_messages_as_data() {
+    let said = |author: &str, ours, text: &str| Said { author: author.into(), ours, text: text.into() };
+    let history = vec![said("U1", false, "hello"), said("UBOT", true, "hi")];
+    for told in [true, false] {
+        let world = World::with(|policy| {
+            policy.idle_expiry = Some(EXPIRY * MINUTE);
+            policy.history_on_loss = told;
+        });
+        let world = world.await;
+        let thread = one_turn(&world).await;
+        minutes_pass(&world, EXPIRY + 1).await;
+        world.until("its release", || world.manager.stats().active == 0).await;
+        locked(&world.agents.manners).restore = Act::Fail(BackendError::Unknown);
+        *locked(&world.slack.history) = Some(history.clone());
+        world.reply("U1", &thread, "go on").await;
+        world.until("a prompt", || world.agents.count("prompt") == 2).await;
+        let prompt = locked(&world.agents.prompts).last().unwrap().clone();
+        prompt.session.ends(Outcome::Completed);
+        assert_eq!(prompt.text.contains("```text\n<@U1>: hello\nyou: hi\n```"), told, "{}", prompt.text);
+        assert!(prompt.text.ends_with("go on"));
+        let note = if told { "knows only the last 2 messages" } else { "does not remember" };
+        world.until_told(&thread, note).await;
+        assert_eq!(locked(&world.slack.reads).len(), usize::from(told));
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hitchline::backend::Outcome;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::ports::Line;
+use hitchline::session::config::WhenBusy;
 
 use super::agent::locked;
 use super::people;
@@ -122,7 +123,7 @@ async fn a_message_that_comes_twice_is_answered_once() {
 // holds: S-8
 #[tokio::test]
 async fn a_newer_message_stops_the_turn_where_that_is_the_rule() {
-    let world = World::with(|policy| policy.interrupts = true).await;
+    let world = World::with(|policy| policy.when_busy = WhenBusy::Interrupt).await;
     let thread = world.mention("U1", "first").await;
     world.prompted("first").await.says("half of").await;
     world.reply("U1", &thread, "rather this").await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitchline::backend::Outcome;
+use hitchline::domain::conversation::Markup;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::ports::{Render, WriteErrorKind};
 use proptest::prelude::*;
@@ -63,9 +64,9 @@ async fn check(faults: &[(Step, WriteErrorKind)], pieces: &[String]) {
 
 /// Checks that `texts` are the messages of `said`, each once; a turn that a person stopped says so at the end.
 fn assert_whole(faults: &[(Step, WriteErrorKind)], said: &str, mut texts: Vec<String>) {
-    let mut whole = vec![Plain.parts(said)];
+    let mut whole = vec![Plain.parts(Markup::Slack, said)];
     if faults.iter().any(|(_, kind)| *kind == WriteErrorKind::StoppedByUser) {
-        whole.push(Plain.parts(format!("{said}\n\n_Stopped._").trim()));
+        whole.push(Plain.parts(Markup::Slack, format!("{said}\n\n_Stopped._").trim()));
     }
     // A message that can't be finished where it stands is posted anew, below the others.
     if faults.iter().any(|(step, _)| matches!(step, Step::Update | Step::Stop)) {
@@ -123,7 +124,7 @@ async fn a_message_that_is_deleted_while_it_grows_leaves_the_rest_in_order() {
     world.slack.fail(Step::Update, WriteErrorKind::MessageGone);
     let said = talk(&world, &session, &pieces(6, 600)).await;
     assert_eq!(delivered(&world, &thread).await.len(), said.len());
-    assert!(world.slack.texts(&thread) == Plain.parts(&said), "{:?}", world.slack);
+    assert!(world.slack.texts(&thread) == Plain.parts(Markup::Slack, &said), "{:?}", world.slack);
 }
 
 #[tokio::test]

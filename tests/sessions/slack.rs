@@ -5,11 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use hitchline::domain::conversation::ConversationKey;
+use hitchline::domain::conversation::{ConversationKey, Markup};
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use hitchline::domain::inbound::ReplyUrl;
 use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
-use hitchline::domain::ports::{Mark, Render, SlackWrite, Trace, WriteError, WriteErrorKind};
+use hitchline::domain::ports::{Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
 
 use tokio::sync::watch;
 
@@ -57,6 +57,10 @@ pub(crate) struct FakeSlack {
     pub(crate) responses: Mutex<Vec<(String, String)>>,
     /// People's messages that are marked as waiting.
     pub(crate) marked: Mutex<BTreeSet<Ts>>,
+    /// What threads hold when they are read back; nothing when they can't be.
+    pub(crate) history: Mutex<Option<Vec<Said>>>,
+    /// Which threads were read back.
+    pub(crate) reads: Mutex<Vec<ConversationKey>>,
     pub(crate) steps: Mutex<Vec<Step>>,
     /// Whether posts wait on their way.
     pub(crate) slow: watch::Sender<bool>,
@@ -66,7 +70,7 @@ pub(crate) struct FakeSlack {
 pub(crate) struct Plain;
 
 impl Render for Plain {
-    fn parts(&self, markdown: &str) -> Vec<String> {
+    fn parts(&self, _markup: Markup, markdown: &str) -> Vec<String> {
         let chars: Vec<char> = markdown.chars().collect();
         chars.chunks(PART).map(|part| part.iter().collect()).collect()
     }
@@ -184,6 +188,22 @@ fn said(body: &Body) -> String {
 
 fn error(kind: WriteErrorKind) -> WriteError {
     WriteError { kind, call: "test", code: "as_the_test_says".into() }
+}
+
+#[async_trait]
+impl SlackRead for FakeSlack {
+    async fn thread(
+        &self,
+        conversation: &ConversationKey,
+        _before: &Ts,
+        limit: usize,
+    ) -> Result<Vec<Said>, WriteError> {
+        locked(&self.reads).push(conversation.clone());
+        let kind = WriteErrorKind::Permanent;
+        let said = locked(&self.history).clone();
+        let mut said = said.ok_or(WriteError { kind, call: "conversations.replies", code: "closed".into() })?;
+        Ok(said.split_off(said.len().saturating_sub(limit)))
+    }
 }
 
 #[async_trait]

@@ -15,6 +15,7 @@ use hitchline::domain::ports::{Deliver, Receipt};
 use hitchline::inbox::Inbox;
 use hitchline::outbox::Outbox;
 use hitchline::scope::Scope;
+use hitchline::session::config::WhenBusy;
 use hitchline::session::policy::{BackendPolicy, Policy};
 use hitchline::session::{Manager, Parts};
 use hitchline::store::Store;
@@ -79,6 +80,7 @@ impl World {
             store: store.clone(),
             outbox: outbox.clone(),
             slack: slack.clone(),
+            history: slack.clone(),
             render: Arc::new(Plain),
             backends: BTreeMap::from([("puppet".to_owned(), Arc::new(Shared(agents.clone())) as _)]),
             clock: clock.clone(),
@@ -156,6 +158,12 @@ impl World {
         })
         .await;
         found.unwrap()
+    }
+
+    /// The session that was prompted with `text` before.
+    pub(crate) fn prompted_now(&self, text: &str) -> Arc<Puppet> {
+        let prompts = locked(&self.agents.prompts);
+        prompts.iter().find(|prompt| prompt.text == text).expect("it was prompted").session.clone()
     }
 
     /// Lets every start wait for a permit.
@@ -274,7 +282,7 @@ fn policy() -> Policy {
         require_mention: true,
         max_per_user: None,
         idle_expiry: None,
-        interrupts: false,
+        when_busy: WhenBusy::Queue,
         history_on_loss: true,
         inactivity_timeout: INACTIVITY,
         turn_timeout: TURN,

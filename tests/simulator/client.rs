@@ -59,6 +59,16 @@ impl Bench {
         self.sim("messages", body).await["ts"].as_str().unwrap().to_owned()
     }
 
+    /// What the page has been told, from the beginning to the first line that `last` stands in.
+    pub(crate) async fn told(&self, last: &str) -> Vec<Value> {
+        let mut events = self.http.get(self.url("/sim/events?since=0")).send().await.unwrap();
+        let mut seen = String::new();
+        while !seen.contains(last) {
+            seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
+        }
+        seen.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect()
+    }
+
     pub(crate) async fn fault(&self, fault: Value) {
         self.sim("faults", fault).await;
     }

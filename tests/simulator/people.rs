@@ -153,3 +153,83 @@ async fn stop_ends_the_streams_of_the_thread() {
     let late = json!({"channel": "C0GENERAL", "ts": stream, "markdown_text": "late"});
     assert_eq!(bench.api("chat.appendStream", late).await["error"], "stopped_by_user");
 }
+
+/// A message for Bob alone in a thread of Alice's, with a button; returns its `ts`.
+async fn for_bob(bench: &Bench) -> serde_json::Value {
+    let root = bench.alice("root").await;
+    let button =
+        json!({"type": "button", "action_id": "go", "value": "1", "text": {"type": "plain_text", "text": "Go"}});
+    let row = json!({"type": "section", "text": {"type": "mrkdwn", "text": "one"}, "accessory": button});
+    let to = json!({"channel": "C0GENERAL", "user": "U0BOB", "text": "list", "thread_ts": root, "blocks": [row]});
+    bench.api("chat.postEphemeral", to).await["message_ts"].clone()
+}
+
+#[tokio::test]
+async fn a_message_for_one_person_alone_is_pressed_by_them_alone_and_its_url_can_remove_it() {
+    let bench = Bench::start().await;
+    let mut socket = bench.connected().await;
+    let ts = for_bob(&bench).await;
+    let heard = twins(&mut socket).await.map(|mut envelope| envelope["payload"]["event"]["text"].take());
+    assert_eq!(heard, ["root", "reply"], "the app hears nothing of what it whispers");
+    let click = |user: &str| json!({"user": user, "channel": "C0GENERAL", "ts": ts, "action_id": "go"});
+    let refused = bench.http.post(bench.url("/sim/click")).json(&click("U0ALICE")).send().await.unwrap();
+    assert_eq!(refused.status().as_u16(), 400);
+    let (clicked, envelope) = tokio::join!(bench.sim("click", click("U0BOB")), socket.acked());
+    assert_eq!(clicked["acked"], true);
+    let payload = &envelope["payload"];
+    let container = json!({"type": "message", "message_ts": ts, "channel_id": "C0GENERAL", "is_ephemeral": true});
+    assert_eq!((&payload["container"], payload.get("message")), (&container, None));
+    assert_eq!((&payload["actions"][0]["value"], &payload["user"]["id"]), (&json!("1"), &json!("U0BOB")));
+
+    let url = payload["response_url"].as_str().unwrap();
+    let invalid = json!({"blocks": [{"type": "section"}]});
+    assert_eq!(bench.http.post(url).json(&invalid).send().await.unwrap().text().await.unwrap(), "invalid_blocks");
+    let removed = bench.http.post(url).json(&json!({"delete_original": true})).send().await.unwrap();
+    assert_eq!(removed.text().await.unwrap(), "ok");
+    let gone = bench.http.post(bench.url("/sim/click")).json(&click("U0BOB")).send().await.unwrap();
+    assert_eq!(gone.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn an_edit_is_marked_and_a_deleted_message_with_replies_leaves_a_tombstone() {
+    let bench = Bench::start().await;
+    let mut socket = bench.connected().await;
+    let root = bench.alice("root").await;
+    socket.acked().await;
+    let target = |text: &str| json!({"user": "U0ALICE", "channel": "C0GENERAL", "ts": root, "text": text});
+    for (text, before) in [("new", "root"), ("newer", "new")] {
+        bench.sim("edit", target(text)).await;
+        let event = socket.acked().await["payload"]["event"].take();
+        assert_eq!((&event["subtype"], &event["hidden"]), (&json!("message_changed"), &json!(true)));
+        assert_eq!((&event["message"]["text"], &event["previous_message"]["text"]), (&json!(text), &json!(before)));
+        assert_eq!((&event["message"]["ts"], &event["message"]["edited"]["user"]), (&json!(root), &json!("U0ALICE")));
+        assert_ne!(event["message"]["edited"], event["previous_message"]["edited"]);
+        assert_ne!((&event["ts"], &event["event_ts"]), (&json!(root), &json!(root)));
+    }
+
+    let reply = json!({"user": "U0BOB", "channel": "C0GENERAL", "text": "reply", "thread_ts": root});
+    bench.sim("messages", reply).await;
+    socket.acked().await;
+    bench.sim("delete", target("")).await;
+    let event = socket.acked().await["payload"]["event"].take();
+    assert_eq!((&event["subtype"], &event["previous_message"]["text"]), (&json!("message_changed"), &json!("newer")));
+    assert_eq!((&event["message"]["subtype"], &event["message"]["ts"]), (&json!("tombstone"), &json!(root)));
+    let thread = bench.api("conversations.replies", json!({"channel": "C0GENERAL", "ts": root})).await;
+    assert_eq!(
+        (&thread["messages"][0]["subtype"], &thread["messages"][1]["text"]),
+        (&json!("tombstone"), &json!("reply"))
+    );
+}
+
+#[tokio::test]
+async fn people_change_only_what_they_wrote() {
+    let bench = Bench::start().await;
+    let ts = bench.alice("hers").await;
+    for (path, who, status) in
+        [("edit", "U0BOB", 400), ("delete", "U0BOB", 400), ("delete", "U0ALICE", 200), ("edit", "U0ALICE", 404)]
+    {
+        let body = json!({"user": who, "channel": "C0GENERAL", "ts": ts, "text": "mine now"});
+        let answer = bench.http.post(bench.url(&format!("/sim/{path}"))).json(&body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{path} by {who}");
+    }
+}

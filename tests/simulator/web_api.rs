@@ -73,6 +73,14 @@ async fn refusals_have_slacks_names() {
         ("chat.update", json!({"channel": "C0GENERAL", "ts": theirs, "text": "x".repeat(4_001)}), "msg_too_long"),
         ("chat.delete", json!({"channel": "C0GENERAL", "ts": "1.000000"}), "message_not_found"),
         ("reactions.remove", json!({"channel": "C0GENERAL", "timestamp": theirs, "name": "eyes"}), "no_reaction"),
+        ("reactions.add", json!({"channel": "C0GENERAL", "timestamp": theirs, "name": ":eyes:"}), "invalid_name"),
+        ("conversations.create", json!({"name": "general", "is_private": true}), "name_taken"),
+        ("conversations.create", json!({"name": "Not this"}), "invalid_name_specials"),
+        ("conversations.create", json!({"name": "--"}), "invalid_name_punctuation"),
+        ("conversations.create", json!({"name": "x".repeat(81)}), "invalid_name_maxlength"),
+        ("conversations.invite", json!({"channel": "C0GENERAL", "users": "U0BOB"}), "already_in_channel"),
+        ("conversations.invite", json!({"channel": "C0GENERAL", "users": "U0BOT"}), "cant_invite_self"),
+        ("conversations.invite", json!({"channel": private, "users": "U0BOB"}), "not_in_channel"),
         ("conversations.replies", json!({"channel": "C0GENERAL", "ts": "1.000000"}), "thread_not_found"),
         ("users.info", json!({"user": "U0NOBODY"}), "user_not_found"),
         ("files.upload", json!({}), "unknown_method"),
@@ -160,16 +168,33 @@ async fn the_page_is_told_how_many_replies_a_message_has() {
     }
     bench.sim("delete", json!({"user": "U0BOB", "channel": "C0GENERAL", "ts": replies[0]})).await;
     bench.alice("the last").await;
-    let mut events = bench.http.get(bench.url("/sim/events?since=0")).send().await.unwrap();
-    let mut seen = String::new();
-    while !seen.contains("the last") {
-        seen.push_str(std::str::from_utf8(&events.chunk().await.unwrap().unwrap()).unwrap());
-    }
-    let told: Vec<Value> =
-        seen.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    let told = bench.told("the last").await;
     let of_root = told.iter().filter(|event| event["type"] == "message_changed" && event["message"]["ts"] == root);
     let counts: Vec<u64> = of_root.filter_map(|event| event["message"]["reply_count"].as_u64()).collect();
     assert_eq!(counts, [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_private_channel_is_made_for_those_who_are_invited_and_the_page_is_told() {
+    let bench = Bench::start().await;
+    let mut socket = bench.connected().await;
+    let made = bench.api("conversations.create", json!({"name": "fix-7", "is_private": true})).await;
+    let channel = &made["channel"];
+    assert_eq!((&channel["is_private"], &channel["is_member"]), (&json!(true), &json!(true)));
+    let invited = bench.api("conversations.invite", json!({"channel": channel["id"], "users": "U0BOB"})).await;
+    assert_eq!(invited["channel"]["id"], channel["id"]);
+    let joined = socket.acked().await["payload"]["event"].take();
+    assert_eq!((&joined["type"], &joined["user"]), (&json!("member_joined_channel"), &json!("U0BOB")));
+    bench.sim("messages", json!({"user": "U0BOB", "channel": channel["id"], "text": "hello"})).await;
+    assert_eq!(socket.acked().await["payload"]["event"]["channel_type"], "group");
+
+    let told = bench.told("hello").await;
+    let members: Vec<_> =
+        told.iter().filter(|event| event["type"] == "channel").map(|event| &event["channel"]["members"]).collect();
+    assert_eq!(members, [&json!(["U0BOT"]), &json!(["U0BOT", "U0BOB"])]);
+    assert_eq!(bench.api("conversations.archive", json!({"channel": channel["id"]})).await["ok"], true);
+    let again = bench.api("conversations.create", json!({"name": "fix-7", "is_private": true})).await;
+    assert_eq!(again["error"], "name_taken", "an archived channel keeps its name");
 }
 
 #[tokio::test]
@@ -217,14 +242,19 @@ async fn an_ephemeral_message_is_shown_to_people_and_hidden_from_history() {
     let bench = Bench::start().await;
     let root = bench.alice("root").await;
     let to = json!({"channel": "C0GENERAL", "user": "U0BOB", "text": "only you", "thread_ts": root});
+    // Slack shows such a message in a thread only once the thread has replies, and says nothing of it.
+    let lost = bench.api("chat.postEphemeral", to.clone()).await;
+    bench.sim("messages", json!({"user": "U0BOB", "channel": "C0GENERAL", "thread_ts": root, "text": "reply"})).await;
     let posted = bench.api("chat.postEphemeral", to).await;
+    assert_ne!(lost["message_ts"], posted["message_ts"]);
     let found = bench.get(&format!("/sim/wait?channel=C0GENERAL&thread_ts={root}&text_is=only%20you")).await;
     assert_eq!(
         (&found["messages"][0]["ephemeral_to"], &found["messages"][0]["ts"]),
         (&json!("U0BOB"), &posted["message_ts"])
     );
+    assert_eq!(found["messages"].as_array().unwrap().len(), 1);
     let replies = bench.api("conversations.replies", json!({"channel": "C0GENERAL", "ts": root})).await;
-    assert_eq!(replies["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(replies["messages"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

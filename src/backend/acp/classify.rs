@@ -24,12 +24,14 @@ pub(super) struct RpcError {
 /// What was asked when the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked<'a> {
-    /// To start: `initialize`, `authenticate`, `session/new`.
+    /// To start: `initialize`, `authenticate`, `session/new`; or for the list of all sessions.
     Start,
     /// To bring back the session with this id.
     Restore(&'a str),
     /// A prompt, in the session with this id.
     Prompt(&'a str),
+    /// To set an option, in the session with this id.
+    Option(&'a str),
 }
 
 /// The kind of an error; whatever isn't known is transient. `methods` are the ways to sign in that the agent named.
@@ -39,8 +41,10 @@ pub(super) fn classify(asked: Asked<'_>, error: &RpcError, methods: &[String]) -
         (_, Asked::Restore(id)) if is_of_a_service(error, id) && !is_unknown_session(error, id) => failed(error),
         // Agents have no common way to say it: any other refusal to bring a session back means that it can't come back.
         (_, Asked::Restore(_)) => BackendError::Unknown,
-        (_, Asked::Prompt(id)) if is_unknown_session(error, id) => BackendError::Unknown,
-        (INVALID_PARAMS, Asked::Prompt(_)) => BackendError::Rejected(text(error)),
+        (_, Asked::Prompt(id) | Asked::Option(id)) if is_unknown_session(error, id) => BackendError::Unknown,
+        (INVALID_PARAMS, Asked::Prompt(_)) | (INVALID_PARAMS | METHOD_NOT_FOUND, Asked::Option(_)) => {
+            BackendError::Rejected(text(error))
+        }
         (METHOD_NOT_FOUND, _) => BackendError::Protocol(text(error)),
         _ => failed(error),
     }

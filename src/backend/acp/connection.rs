@@ -23,6 +23,9 @@ pub(super) trait Inbox: Send + Sync + 'static {
 
     /// A `session/request_permission`.
     fn permission(&self, params: Value, reply: Reply);
+
+    /// Whatever was answered to a request of ours, before whoever asked hears of it: in its place among the updates.
+    fn answered(&self, answer: &Value);
 }
 
 /// The way back for one request of the agent. Dropping it answers with an error.
@@ -145,6 +148,11 @@ fn receive(message: Dispatch, inbox: &dyn Inbox, books: &Books) -> Result<(), Er
         }
         // An agent that waits for an answer must get one, whatever it asked.
         Dispatch::Request(message, reply) => reply.respond_with_error(Error::method_not_found().data(message.method)),
-        Dispatch::Response(result, router) => router.route_with_result(result),
+        Dispatch::Response(result, router) => {
+            if let Ok(answer) = &result {
+                inbox.answered(answer);
+            }
+            router.route_with_result(result)
+        }
     }
 }

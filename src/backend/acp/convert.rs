@@ -98,7 +98,8 @@ pub(super) fn decision(decision: &Decision) -> Value {
     }
 }
 
-fn text_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+/// The text under `key`, where one is there.
+pub(super) fn text_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
 }
 

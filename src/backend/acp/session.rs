@@ -5,16 +5,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use super::agent::{REAP_GRACE, RunningAgent};
-use super::connection::{Inbox, Reply};
+use super::classify::{Asked, classify};
+use super::connection::{Failure, Reply};
 use super::convert;
-use super::gate::{self, Credit};
+use super::desk::Desk;
+use super::greeting::Handshake;
 use super::turn::Turn;
-use super::{Handshake, Shared};
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Answered, Session, TurnStream};
 use crate::domain::agent::{Decision, Offers, Prompt};
@@ -26,56 +28,8 @@ use crate::scope::OnCrash;
 pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(5);
 /// How long an agent may take to close a session.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
-/// How many messages of an agent may wait for the turn. The gate admits fewer; one that finds it full is dropped, a request answered.
-const INBOX: usize = 64 + gate::REQUESTS;
-
-/// What an agent sends during a turn.
-pub(super) enum Incoming {
-    /// An update; its credit is held until it has been handed on.
-    Update(Value, Credit),
-    /// It wants a decision.
-    Permission(Value, Reply),
-}
-
-/// Where an agent's messages go: to the running turn. Without one they mean nothing, such as a history that is replayed.
-#[derive(Debug, Default)]
-pub(super) struct Desk {
-    turn: Mutex<Option<mpsc::Sender<Incoming>>>,
-}
-
-impl Desk {
-    fn open(&self) -> mpsc::Receiver<Incoming> {
-        let (sender, receiver) = mpsc::channel(INBOX);
-        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        receiver
-    }
-
-    fn close(&self) {
-        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Hands a message to the turn; gives it back when it can't.
-    fn hand_on(&self, incoming: Incoming) -> Option<Incoming> {
-        match &*self.turn.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(turn) => turn.try_send(incoming).err().map(mpsc::error::TrySendError::into_inner),
-            None => Some(incoming),
-        }
-    }
-}
-
-impl Inbox for Desk {
-    fn update(&self, params: Value, credit: Credit) {
-        // Late updates between turns are common and mean nothing.
-        drop(self.hand_on(Incoming::Update(params, credit)));
-    }
-
-    fn permission(&self, params: Value, reply: Reply) {
-        if let Some(Incoming::Permission(_, reply)) = self.hand_on(Incoming::Permission(params, reply)) {
-            reply.send(convert::decision(&Decision::Cancelled));
-        }
-    }
-}
-
+/// How long an agent may take to set an option: some load a model for it.
+const OPTION_PATIENCE: Duration = Duration::from_secs(30);
 /// A session, as its owner holds it.
 #[derive(Debug)]
 pub(super) struct AcpSession(Arc<Core>);
@@ -118,6 +72,7 @@ impl AcpSession {
         shared: Arc<Shared>,
     ) -> Self {
         let (state, _) = watch::channel(State::Idle);
+        desk.serve_only(&id);
         Self(Arc::new(Core { id, agent, shared, handshake, desk, state, waiting: Mutex::default() }))
     }
 }
@@ -155,11 +110,11 @@ impl Session for AcpSession {
     }
 
     fn offers(&self) -> Offers {
-        Offers::default()
+        self.0.desk.menu().offers()
     }
 
-    async fn set_option(&self, option: &str, _value: &str) -> Result<(), BackendError> {
-        Err(BackendError::Rejected(format!("there is no option `{option}`")))
+    async fn set_option(&self, option: &str, value: &str) -> Result<(), BackendError> {
+        self.0.set_option(option, value).await
     }
 
     async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
@@ -204,6 +159,31 @@ impl Core {
             refused.is_none()
         });
         refused.map_or(Ok(cancel), Err)
+    }
+
+    async fn set_option(&self, option: &str, value: &str) -> Result<(), BackendError> {
+        if self.shared.is_ended(&self.id) {
+            return Err(BackendError::Ended);
+        }
+        if matches!(*self.state.borrow(), State::Released) {
+            return Err(released());
+        }
+        let setting = self.desk.menu().setting(&self.id, option, value)?;
+        let asked = self.agent.connection().request(setting.method, setting.params);
+        let late = |_| BackendError::Timeout { phase: Phase::Option, after: OPTION_PATIENCE };
+        match self.shared.parts.clock.timeout(OPTION_PATIENCE, asked).await.map_err(late)? {
+            Ok(answer) => {
+                // An answer that tells how all options are now has been taken already.
+                if answer.get("configOptions").is_none() {
+                    self.desk.menu().set(option, value);
+                }
+                Ok(())
+            }
+            Err(Failure::Answered(error)) => {
+                Err(classify(Asked::Option(&self.id), &error, &self.handshake.auth_methods))
+            }
+            Err(Failure::Closed) => Err(self.agent.gone().await),
+        }
     }
 
     /// A turn is over: the next may begin. Whatever still waits for a decision is answered.

@@ -1,4 +1,5 @@
-//! Processes that an agent left behind outside its group, found by the mark in their environment.
+//! Processes that an agent left behind outside its group, found by the mark in their environment: never by a name, an age, or a number
+//! from before, which by now may be somebody else's.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 const EMPTY: usize = 3;
 
 /// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns how
-/// many it found. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
+/// many it killed. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
 pub(super) fn kill(name: &str, value: &str) -> usize {
     let variable = format!("{name}={value}");
     let mut killed = HashSet::new();
@@ -25,10 +26,7 @@ pub(super) fn kill(name: &str, value: &str) -> usize {
         if empty == EMPTY {
             break;
         }
-        for id in strays {
-            kill_one(id, &variable);
-            killed.insert(id);
-        }
+        killed.extend(strays.into_iter().filter(|id| kill_one(*id, &variable)));
         std::thread::sleep(PAUSE);
     }
     killed.len()
@@ -48,36 +46,52 @@ fn is_marked(id: i32, variable: &str) -> bool {
     environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
 }
 
+/// Kills a process if it has the variable; says whether it did.
 #[cfg(target_os = "linux")]
-fn kill_one(id: i32, variable: &str) {
+fn kill_one(id: i32, variable: &str) -> bool {
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    let Some(process) = Pid::from_raw(id).and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) else { return };
-    // Looked at again through a handle that stays with it: the number may have changed hands meanwhile.
-    if is_marked(id, variable) {
-        // It fails only when the process is gone.
-        let _ = pidfd_send_signal(process, Signal::KILL);
-    }
+    let handle = |id| pidfd_open(id, PidfdFlags::empty()).ok();
+    let Some(process) = Pid::from_raw(id).and_then(handle) else { return false };
+    // Looked at only now: since it was found the number may have changed hands, and from here on the handle stays with one process.
+    // Should the number change hands once more, that process is dead, and the signal goes to nobody.
+    is_marked(id, variable) && pidfd_send_signal(process, Signal::KILL).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kill_one(_id: i32, _variable: &str) {}
+fn kill_one(_id: i32, _variable: &str) -> bool {
+    false
+}
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
-    #[test]
-    fn only_who_is_marked_is_killed() {
-        let start =
-            |mark: &str| Command::new("sleep").arg("1000").env(MARK, mark).stdin(Stdio::null()).spawn().unwrap();
-        let (mut marked, mut other) = (start("one"), start("another"));
-        let variable = format!("{MARK}=one");
+    /// A process that carries `mark`, and its number.
+    fn marked(mark: &str) -> (Child, i32) {
+        let child = Command::new("sleep").arg("1000").env(MARK, mark).stdin(Stdio::null()).spawn().unwrap();
+        let id = i32::try_from(child.id()).unwrap();
         // A child has the environment of its parent until it runs its program.
-        while !is_marked(i32::try_from(marked.id()).unwrap(), &variable) {
+        while !is_marked(id, &format!("{MARK}={mark}")) {
             std::thread::yield_now();
         }
+        (child, id)
+    }
+
+    #[test]
+    fn a_number_that_changed_hands_since_it_was_found_is_let_alone() {
+        let (mut heir, id) = marked("of the heir");
+        assert!(!kill_one(id, &format!("{MARK}=of the dead")));
+        assert!(heir.try_wait().unwrap().is_none());
+        assert!(kill_one(id, &format!("{MARK}=of the heir")));
+        assert!(!heir.wait().unwrap().success());
+        assert!(!kill_one(id, &format!("{MARK}=of the heir")), "it is gone");
+    }
+
+    #[test]
+    fn only_who_is_marked_is_killed() {
+        let ((mut marked, _), (mut other, _)) = (marked("one"), marked("another"));
         assert_eq!(kill(MARK, "one"), 1);
         assert!(!marked.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());

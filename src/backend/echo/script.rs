@@ -61,6 +61,12 @@ impl Script {
         self.steps.iter().all(|step| matches!(step, Step::Do(_)))
     }
 
+    /// The same after a plan, which is ticked off line by line.
+    pub(super) fn planned(mut self) -> Self {
+        self.steps.splice(0..0, plan());
+        self
+    }
+
     fn saying(answer: String) -> Self {
         Self::doing(vec![say(answer)])
     }
@@ -82,6 +88,7 @@ fn directive(word: &str, rest: &str) -> Option<Script> {
         "!sleep" => (argument.parse().ok().map(sleep), "!sleep S` (answers after S seconds)"),
         "!tool" => ((!rest.is_empty()).then(|| tool(rest)), "!tool NAME` (calls a tool, then answers)"),
         "!long" => (argument.parse().ok().map(long), "!long N` (N characters of Markdown)"),
+        "/reverse" => ((!rest.is_empty()).then(|| reverse(rest)), "/reverse TEXT` (answers with the text backwards)"),
         "!fail" => (failure(argument), "!fail KIND` (`transient`, `auth` or `crash`)"),
         _ => return without_argument(word),
     };
@@ -90,7 +97,7 @@ fn directive(word: &str, rest: &str) -> Option<Script> {
 
 fn without_argument(word: &str) -> Option<Script> {
     match word {
-        "!plan" => Some(plan()),
+        "!plan" => Some(Script::saying("did all of the plan".to_owned()).planned()),
         "!ask" => Some(Script::doing(vec![Step::Ask])),
         "!markdown" => Some(Script::saying(MARKDOWN.to_owned())),
         "!vanish" => Some(Script { then: Then::Vanishes, ..Script::saying("This session is gone now.".to_owned()) }),
@@ -125,7 +132,11 @@ fn tool(name: &str) -> Script {
     Script::doing(vec![call(Some(name), Progress::Running), call(None, Progress::Done), answer])
 }
 
-fn plan() -> Script {
+fn reverse(text: &str) -> Script {
+    Script::saying(text.chars().rev().collect())
+}
+
+fn plan() -> [Step; 3] {
     let lines = ["Read the message", "Repeat it"];
     let plan = |done: usize| {
         let entry = |(n, text): (usize, &&str)| PlanEntry {
@@ -134,7 +145,7 @@ fn plan() -> Script {
         };
         Step::Do(AgentEvent::Plan(lines.iter().enumerate().map(entry).collect()))
     };
-    Script::doing(vec![plan(0), plan(1), plan(2), say("did all of the plan".to_owned())])
+    [plan(0), plan(1), plan(2)]
 }
 
 fn failure(kind: &str) -> Option<Script> {
@@ -239,6 +250,8 @@ mod tests {
             ("!plan it well", "did all of the plan"),
             ("!sleep 2", "slept 2 s"),
             (" !tool\n grep -r x ", "used grep -r x"),
+            ("/reverse abc", "cba"),
+            ("/reverse", "Write `/reverse TEXT` (answers with the text backwards)."),
             ("!plan", "did all of the plan"),
         ];
         for (prompt, expected) in cases {

@@ -107,20 +107,18 @@ pub(super) async fn post(State(core): State<Arc<Core>>, Body(post): Body<Post>) 
 /// `POST /sim/edit`
 pub(super) async fn edit(State(core): State<Arc<Core>>, Body(Edit { target, text }): Body<Edit>) -> Answer<Done> {
     let mut world = core.world();
-    user(&world, &target.user)?;
-    channel(&world, &target.channel)?;
+    own_message(&world, &target)?;
     let content = Content { text: Some(typed(&world, &text)), ..Content::default() };
-    let done = core.edit(&mut world, &target.channel, target.ts, content, &target.user);
-    if done { Ok(DONE) } else { Err(Refused::missing("message", target.ts)) }
+    core.edit(&mut world, &target.channel, target.ts, content, &target.user);
+    Ok(DONE)
 }
 
 /// `POST /sim/delete`
 pub(super) async fn delete(State(core): State<Arc<Core>>, Body(target): Body<Target>) -> Answer<Done> {
     let mut world = core.world();
-    user(&world, &target.user)?;
-    channel(&world, &target.channel)?;
-    let done = core.delete(&mut world, &target.channel, target.ts);
-    if done { Ok(DONE) } else { Err(Refused::missing("message", target.ts)) }
+    own_message(&world, &target)?;
+    core.delete(&mut world, &target.channel, target.ts);
+    Ok(DONE)
 }
 
 /// `POST /sim/react`
@@ -142,6 +140,9 @@ pub(super) async fn add_user(State(core): State<Arc<Core>>, Body(new): Body<NewU
             channel.members.push(id.clone());
         }
     }
+    if let Some(user) = world.user(&id) {
+        core.feed.push("user", json!({"user": user.shown()}));
+    }
     Ok(Json(json!({"id": id})))
 }
 
@@ -160,8 +161,20 @@ pub(super) async fn add_channel(State(core): State<Arc<Core>>, Body(new): Body<N
     if new.bot {
         core.emit(&shapes::member_joined(BOT_USER, &channel, None, created), &id, created);
     }
+    core.show_channel(&channel);
     world.add_channel(channel);
     Ok(Json(json!({"id": id})))
+}
+
+/// Says no unless the person wrote the message, and it is still there.
+fn own_message(world: &World, target: &Target) -> Result<(), Refused> {
+    user(world, &target.user)?;
+    let message = channel(world, &target.channel)?.message(target.ts).filter(|message| !message.deleted);
+    let message = message.ok_or_else(|| Refused::missing("message", target.ts))?;
+    if message.user == target.user {
+        return Ok(());
+    }
+    Err(Refused::bad(format!("{} did not write this message", target.user)))
 }
 
 fn typed(world: &World, text: &str) -> String {

@@ -2,8 +2,6 @@
 
 import { el } from "./dom.js";
 
-const MAX_LINES = 10;
-
 /** A composer in a `<form>`. */
 export class Composer {
   #handlers;
@@ -30,6 +28,7 @@ export class Composer {
     form.append(this.#banner, this.#label, this.#input, el("div", { class: "composer-foot" }, hint, this.#cancel, this.#send));
     form.addEventListener("submit", (event) => this.#submit(event));
     this.#input.addEventListener("input", () => this.#fit());
+    addEventListener("resize", () => this.#fit());
     this.#input.addEventListener("keydown", (event) => this.#key(event));
     this.#cancel.addEventListener("click", () => this.#stopEditing());
   }
@@ -77,8 +76,13 @@ export class Composer {
     this.#fit();
   }
 
+  // As high as its text, also where that is wrapped; style.css says how high at most.
   #fit() {
-    this.#input.rows = Math.min(this.#input.value.split("\n").length, MAX_LINES);
+    const { style } = this.#input;
+    style.height = "auto";
+    const { scrollHeight, offsetHeight, clientHeight } = this.#input;
+    // What is not shown has no height yet.
+    if (scrollHeight > 0) style.height = `${scrollHeight + offsetHeight - clientHeight}px`;
   }
 
   #key(event) {

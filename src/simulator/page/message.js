@@ -2,6 +2,7 @@
 
 import { blockKitElements } from "./blocks.js";
 import { el } from "./dom.js";
+import { emoji } from "./emoji.js";
 import { parseMarkdown } from "./markdown.js";
 import { parseMrkdwn } from "./mrkdwn.js";
 import { channelName, fragmentOf, isMine, isReply, names } from "./state.js";
@@ -87,10 +88,13 @@ function files({ files: list = [], deleted }) {
   return el("ul", { class: "files", "aria-label": "Files" }, list.map((file) => el("li", {}, file.name ?? file.title ?? file.id ?? "file")));
 }
 
-function reactions({ reactions: list = [] }, { look }) {
-  if (list.length === 0) return null;
-  return el("ul", { class: "reactions", "aria-label": "Reactions" }, list.map(({ name, users }) =>
-    el("li", { title: users.map((user) => look.names[user] ?? user).join(", ") }, `:${name}:`, el("span", { class: "count" }, String(users.length)))));
+function reactions({ reactions: list = [], deleted }, { look }) {
+  if (deleted || list.length === 0) return null;
+  return el("ul", { class: "reactions", "aria-label": "Reactions" }, list.map(({ name, users }) => {
+    const who = users.map((user) => look.names[user] ?? user).join(", ");
+    const sign = el("span", { role: "img", "aria-label": name.replaceAll("_", " ") }, emoji(name));
+    return el("li", { title: `:${name}: ${who}` }, sign, el("span", { class: "count" }, String(users.length)));
+  }));
 }
 
 function threadLink(message, { pane }) {

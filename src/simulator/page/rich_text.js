@@ -1,6 +1,7 @@
 // Rich text, the form in which Slack keeps formatted text, as elements.
 
 import { el } from "./dom.js";
+import { emoji } from "./emoji.js";
 import { safeHref } from "./mrkdwn.js";
 import { inlineNodes } from "./tree.js";
 
@@ -36,5 +37,5 @@ const LEAVES = {
   user: ({ user_id: id }, look) => inlineNodes([{ kind: "user", id }], look),
   channel: ({ channel_id: id }, look) => inlineNodes([{ kind: "channel", id }], look),
   broadcast: ({ range }, look) => inlineNodes([{ kind: "special", label: range }], look),
-  emoji: ({ name }) => [`:${name}:`],
+  emoji: ({ name }) => [emoji(name)],
 };

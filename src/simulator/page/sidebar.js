@@ -55,6 +55,7 @@ function placeItem(state, channel) {
     // One of them at a time can be reached with Tab; the arrow keys lead to the others.
     tabindex: isCurrent ? "0" : "-1",
   }, sign, el("span", { class: "place-name" }, channelName(state, channel)),
+  channel.is_private && el("span", { class: "private" }, "private"),
   count > 0 && el("span", { class: "badge" }, String(count), el("span", { class: "visually-hidden" }, " unread"))));
 }
 

@@ -65,6 +65,10 @@ export function withEvent(state, event) {
       return withStatus(state, event);
     case "connection":
       return { ...state, connections: event.connections };
+    case "channel":
+      return withChannel(state, event.channel);
+    case "user":
+      return { ...state, users: { ...state.users, [event.user.id]: event.user } };
     default:
       return state;
   }
@@ -77,9 +81,12 @@ export function names(state) {
   return Object.fromEntries([...users, ...channels]);
 }
 
-/** The channels the person can see: all but other people's direct messages. */
+/** The channels the person can see: not other people's direct messages, nor private channels without them, nor archived ones. */
 export function visibleChannels(state) {
-  return state.channels.filter((channel) => channel.kind !== "im" || channel.user === state.person);
+  return state.channels.filter((channel) => {
+    if (channel.kind === "im") return channel.user === state.person;
+    return !channel.is_archived && (!channel.is_private || channel.members.includes(state.person));
+  });
 }
 
 /** What a channel is called: a direct message conversation after the bot. */
@@ -162,6 +169,12 @@ function withDeleted(state, channel, ts) {
   const message = state.messages[channel]?.[ts];
   if (!message || message.deleted) return state;
   return withMessage(state, { ...message, deleted: true, streaming: false });
+}
+
+function withChannel(state, channel) {
+  const isKnown = state.channels.some(({ id }) => id === channel.id);
+  const channels = isKnown ? state.channels.map((one) => (one.id === channel.id ? channel : one)) : [...state.channels, channel];
+  return { ...state, channels };
 }
 
 function withStatus(state, { channel, thread_ts, status: text }) {

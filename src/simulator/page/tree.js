@@ -1,6 +1,7 @@
 // A tree of `mrkdwn.js` or `markdown.js` as elements.
 
 import { el } from "./dom.js";
+import { withEmoji } from "./emoji.js";
 
 /** Elements for a list of blocks. `names` maps ids to names; `own` is the id whose mentions stand out. */
 export function blockElements(blocks, look) {
@@ -38,7 +39,7 @@ function listItem({ blocks, checked }, look) {
 }
 
 const INLINE = {
-  text: ({ text }) => text,
+  text: ({ text }) => withEmoji(text),
   break: () => el("br"),
   code: ({ text }) => el("code", {}, text),
   bold: ({ inline }, look) => el("strong", {}, inlineNodes(inline, look)),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Failure, Reply};
 use crate::simulator::ClientMsgId;
+use crate::simulator::block_kit;
 use crate::simulator::changes::{Content, Draft};
 use crate::simulator::ids::{BOT_USER, Ts};
 use crate::simulator::message::Message;
@@ -15,7 +16,6 @@ const TEXT_CUT: usize = 40_000;
 const UPDATE_LIMIT: usize = 4_000;
 /// Longest `markdown_text`.
 pub(super) const MARKDOWN_LIMIT: usize = 12_000;
-const MAX_BLOCKS: usize = 50;
 
 /// `chat.postMessage`
 pub(super) fn post(call: &Call<'_>) -> Reply {
@@ -65,6 +65,10 @@ pub(super) fn post_ephemeral(call: &Call<'_>) -> Reply {
         return Err("user_not_in_channel".into());
     }
     let thread_ts = thread(call, &world, &channel)?;
+    if thread_ts.and_then(|root| world.message(&channel, root)).is_some_and(|root| root.replies.is_empty()) {
+        // Slack says yes and shows it to nobody: a thread is there for people once it has replies.
+        return Ok(json!({"message_ts": call.core.tick(&mut world)}));
+    }
     let draft = Draft {
         channel,
         user: BOT_USER.to_owned(),
@@ -177,7 +181,7 @@ fn content(call: &Call<'_>) -> Result<Content, Failure> {
     Ok(Content { text, blocks: as_block.or(blocks.cloned()), metadata })
 }
 
-/// Refuses blocks that Slack would refuse for their form or their number.
+/// Refuses blocks that Slack would refuse.
 pub(super) fn check_blocks(blocks: Option<&Value>) -> Result<(), Failure> {
     let blocks = match blocks {
         None | Some(Value::Null) => return Ok(()),
@@ -185,10 +189,10 @@ pub(super) fn check_blocks(blocks: Option<&Value>) -> Result<(), Failure> {
         Some(Value::Array(blocks)) => blocks,
         Some(_) => return Err("invalid_blocks_format".into()),
     };
-    if blocks.len() > MAX_BLOCKS || !blocks.iter().all(|block| block["type"].is_string()) {
-        return Err("invalid_blocks".into());
-    }
-    Ok(())
+    block_kit::check(blocks).map_err(|fault| Failure {
+        error: fault.code.to_owned(),
+        more: json!({"response_metadata": {"messages": [fault.message]}}),
+    })
 }
 
 fn cut(mut text: String) -> String {

@@ -77,7 +77,7 @@ fn replies(call: &Call<'_>) -> Reply {
     let root = channel.message(named).map(Message::root).ok_or("thread_not_found")?;
     let mut thread = channel.thread(root);
     // The root comes first on every page, whatever the window.
-    let first = thread.next().filter(|root| !root.deleted).ok_or("thread_not_found")?;
+    let first = thread.next().filter(|root| root.is_there()).ok_or("thread_not_found")?;
     let (replies, has_more) = window.page(thread);
     let messages: Vec<_> = std::iter::once(window.object(first)).chain(replies).collect();
     Ok(json!({"messages": messages, "has_more": has_more.is_some(), "response_metadata": cursor(has_more)}))
@@ -125,7 +125,7 @@ impl Window {
 
     /// One page of visible messages, and where the next one starts.
     fn page<'a>(&self, messages: impl Iterator<Item = &'a Message>) -> (Vec<Value>, Option<Ts>) {
-        let visible = messages.filter(|message| !message.deleted && message.ephemeral_to.is_none());
+        let visible = messages.filter(|message| message.is_there() && message.ephemeral_to.is_none());
         let mut rest = visible.filter(|message| self.holds(message.ts)).peekable();
         if let Some(after) = self.after {
             while rest.next_if(|message| message.ts != after).is_some() {}
@@ -192,14 +192,21 @@ fn create(call: &Call<'_>) -> Reply {
     channel.is_private = call.args.flag("is_private");
     channel.created = call.core.tick(&mut world);
     let object = channel.slack();
+    call.core.show_channel(&channel);
     world.add_channel(channel);
     Ok(json!({"channel": object}))
 }
 
 fn invite(call: &Call<'_>) -> Reply {
     let mut world = call.core.world();
-    let id = conversation(call, &world)?;
+    let id = readable(call, &world)?.id.clone();
     let users = call.args.list("users");
+    if users.is_empty() {
+        return Err("no_user".into());
+    }
+    if world.channel(&id).is_some_and(|channel| channel.is_archived) {
+        return Err("is_archived".into());
+    }
     for user in &users {
         if user == BOT_USER {
             return Err("cant_invite_self".into());
@@ -219,6 +226,7 @@ fn add_member(call: &Call<'_>, world: &mut World, id: &str, user: &str, inviter:
     let at = call.core.tick(world);
     if let Some(channel) = world.channel_mut(id) {
         channel.members.push(user.to_owned());
+        call.core.show_channel(channel);
         call.core.emit(&shapes::member_joined(user, channel, inviter, at), id, at);
     }
 }
@@ -242,6 +250,7 @@ fn rename(call: &Call<'_>) -> Reply {
     let id = readable(call, &world)?.id.clone();
     let channel = world.channel_mut(&id).ok_or("channel_not_found")?;
     name.clone_into(&mut channel.name);
+    call.core.show_channel(channel);
     Ok(json!({"channel": channel.slack()}))
 }
 
@@ -252,6 +261,7 @@ fn archive(call: &Call<'_>) -> Reply {
     if std::mem::replace(&mut channel.is_archived, true) {
         return Err("already_archived".into());
     }
+    call.core.show_channel(channel);
     Ok(json!({}))
 }
 
@@ -260,6 +270,7 @@ fn leave(call: &Call<'_>) -> Reply {
     let id = readable(call, &world)?.id.clone();
     let channel = world.channel_mut(&id).ok_or("channel_not_found")?;
     channel.members.retain(|member| member != BOT_USER);
+    call.core.show_channel(channel);
     Ok(json!({}))
 }
 
@@ -278,5 +289,8 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Err("invalid_name_maxlength".into());
     }
     let good = |c: char| c.is_alphanumeric() && !c.is_uppercase() || matches!(c, '-' | '_');
-    if name.chars().all(good) { Ok(()) } else { Err("invalid_name_specials".into()) }
+    if !name.chars().all(good) {
+        return Err("invalid_name_specials".into());
+    }
+    if name.chars().any(char::is_alphanumeric) { Ok(()) } else { Err("invalid_name_punctuation".into()) }
 }

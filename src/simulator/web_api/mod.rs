@@ -195,7 +195,7 @@ fn respond(status: StatusCode, body: Body) -> Response {
 
 fn slack_headers() -> [(HeaderName, String); 3] {
     let scopes = "app_mentions:read,assistant:write,channels:history,channels:join,channels:manage,channels:read,chat:write,\
-                  commands,connections:write,files:read,files:write,groups:history,groups:read,im:history,im:read,im:write,\
+                  commands,connections:write,files:read,files:write,groups:history,groups:read,groups:write,im:history,im:read,im:write,\
                   mpim:history,mpim:read,reactions:read,reactions:write,team:read,users:read,users:read.email";
     [
         (HeaderName::from_static("x-oauth-scopes"), scopes.to_owned()),

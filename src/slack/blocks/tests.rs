@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::ids::ApprovalId;
+use crate::domain::ids::{ApprovalId, SessionId};
+use crate::domain::outgoing::{List, ListButton, ListRow};
 
 fn card(state: ApprovalState) -> ApprovalCard {
     ApprovalCard {
@@ -58,6 +59,66 @@ fn code_that_markup_can_not_hold_is_sent_as_data() {
     let (_, blocks) = content(&Body::Text("a\n\n````\n```sh\nls &lt;x&gt;\n```\n````\n\nb".into()));
     assert_eq!((&blocks[0], &blocks[2]), (&section("a"), &section("b")));
     assert_eq!(code_of(&blocks[1]), Some("```sh\nls <x>\n```"));
+}
+
+fn connect(session: SessionId) -> Button {
+    Button::Connect { session, thread: Some("1.0".into()) }
+}
+
+fn listed(text: &str, button: Option<Button>) -> ListRow {
+    let button = button.map(|button| ListButton { label: "Connect".into(), button, danger: false });
+    ListRow { text: text.into(), button }
+}
+
+#[test]
+fn each_row_of_a_list_has_its_button_beside_it() {
+    let session = SessionId::new();
+    let mut rows =
+        vec![listed("*one*", Some(connect(session))), listed("two", None), listed(" ", Some(connect(session)))];
+    rows[2].button.as_mut().unwrap().danger = true;
+    let (text, blocks) = content(&Body::List(List { text: "Your sessions".into(), rows }));
+    assert_eq!(text, "Your sessions\n*one*\ntwo");
+    assert_eq!((&blocks[0], &blocks[2]), (&section("Your sessions"), &section("two")));
+    let accessory = &blocks[1]["accessory"];
+    let read = button::decode(accessory["action_id"].as_str().unwrap(), accessory["value"].as_str().unwrap());
+    assert_eq!((read, &accessory["style"]), (Some(connect(session)), &Value::Null));
+    assert_eq!((&blocks[3]["text"]["text"], &blocks[3]["accessory"]["style"]), (&json!("?"), &json!("danger")));
+    assert_eq!(blocks.as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_list_that_is_too_long_says_how_much_is_missing() {
+    let of = |rows: Vec<ListRow>| content(&Body::List(List { text: "All".into(), rows })).1;
+    let many = of((0..60).map(|n| listed(&n.to_string(), Some(connect(SessionId::new())))).collect());
+    let last = many.as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (many.as_array().unwrap().len(), &last["elements"][0]["text"]),
+        (47, &json!("… cut: 15 more can't be shown here."))
+    );
+    let long = of((0..10).map(|_| listed(&"x".repeat(4_000), None)).collect());
+    assert_eq!(long.as_array().unwrap().len(), 1 + 3 + 1, "all blocks together have their limit too");
+}
+
+#[test]
+fn what_a_button_can_not_carry_is_shown_without_it() {
+    let adopt = |length| Button::Adopt { backend: "b".into(), backend_ref: "x".repeat(length), thread: None };
+    for (length, carried) in [(1_900, true), (2_000, false)] {
+        let list = List { text: String::new(), rows: vec![listed("row", Some(adopt(length)))] };
+        let (text, blocks) = content(&Body::List(list));
+        assert_eq!((text.as_str(), blocks[0]["accessory"].is_object()), ("row", carried));
+    }
+}
+
+#[test]
+fn markup_is_not_cut_within_a_mention_or_an_entity() {
+    for token in ["<@U0123456789>", "&amp;&amp;", "<https://x.example/y|z>"] {
+        let text = format!("{}{token}{}", "x".repeat(2_990), "y".repeat(50));
+        let (_, blocks) = content(&Body::List(List { text, rows: Vec::new() }));
+        let shown = blocks[0]["text"]["text"].as_str().unwrap();
+        let kept = shown.strip_suffix(CUT).unwrap().trim_start_matches('x');
+        assert!(token.contains("amp") || kept.is_empty(), "{kept}");
+        assert!(shown.chars().count() <= SECTION && kept.matches('&').count() == kept.matches(';').count(), "{kept}");
+    }
 }
 
 /// The code of a block that is shown as data.
@@ -132,5 +193,31 @@ proptest! {
             prop_assert!(label.trim().is_empty() || whole(&button["text"]["text"], &visible(label)));
         }
         prop_assert!(of_type(&blocks, "actions").all(|actions| !actions["elements"].as_array().unwrap().is_empty()));
+    }
+
+    #[test]
+    fn whatever_a_list_holds_is_within_slacks_limits_and_what_is_cut_says_so(
+        text in hostile(200),
+        rows in proptest::collection::vec((hostile(100), proptest::option::of((hostile(6), 0usize..2_500))), 0..60),
+    ) {
+        let row = |(text, button): (String, Option<(String, usize)>)| {
+            let adopt = |length| Button::Adopt { backend: "b".into(), backend_ref: "\"".repeat(length), thread: None };
+            let button = button.map(|(label, length)| ListButton { label, button: adopt(length), danger: true });
+            ListRow { text, button }
+        };
+        let list = List { text, rows: rows.into_iter().map(row).collect() };
+        let (text, blocks) = content(&Body::List(list.clone()));
+        prop_assert!(text.chars().count() <= 3_000);
+        prop_assert!(blocks.as_array().unwrap().len() <= 50);
+        let sections: Vec<_> = of_type(&blocks, "section").collect();
+        prop_assert!(sections.iter().all(|section| (1..=3_000).contains(&length(&section["text"]["text"]))));
+        let shown = sections.len() - usize::from(!list.text.trim().is_empty());
+        prop_assert_eq!(of_type(&blocks, "context").count() == 1, shown < list.rows.len());
+        let mut all = sections.iter().map(|section| length(&section["text"]["text"])).sum::<usize>();
+        for button in sections.iter().map(|section| &section["accessory"]).filter(|button| button.is_object()) {
+            prop_assert!((1..=75).contains(&length(&button["text"]["text"])) && length(&button["value"]) <= 2_000);
+            all += length(&button["text"]["text"]) + length(&button["value"]);
+        }
+        prop_assert!(all <= 13_000, "{}", all);
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use serde_json::json;
 
 use crate::domain::access::{Denied, Gate, Rules};
+use crate::domain::inbound::Button;
 
 fn me() -> Identity {
     Identity { team: "T1".into(), user: "UBOT".into(), bot: Some("BBOT".into()) }
@@ -147,4 +148,108 @@ fn a_slash_command() {
     let What::Slash(slash) = slash.what else { panic!("not a command") };
     assert_eq!(slash.text, "status & more");
     assert!(!format!("{slash:?}").contains("hooks.slack.com"), "the address is a secret");
+}
+
+fn edit(now: &Value, before: &Value, outer: &Value) -> Value {
+    let inner = |extra: &Value| {
+        let mut inner = message(&json!({"channel": null, "channel_type": null}));
+        inner.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        inner
+    };
+    let mut event = json!({
+        "type": "message", "subtype": "message_changed", "hidden": true, "channel": "C1", "channel_type": "im", "ts": "9.0",
+        "event_ts": "9.0", "message": inner(now), "previous_message": inner(before),
+    });
+    event.as_object_mut().unwrap().extend(outer.as_object().unwrap().clone());
+    event
+}
+
+#[test]
+fn an_edit_by_its_author_is_told_from_everything_else_that_changes_a_message() {
+    let edited = json!({"text": "<@UBOT> new", "edited": {"user": "U1", "ts": "3.0"}, "thread_ts": "1.0"});
+    let read = inbound(event(&edit(&edited, &json!({}), &json!({}))));
+    assert_eq!(read.keys, ["event:Ev1", "edit:C1:2.0:3.0"]);
+    assert_eq!((read.channel_kind, read.author.user.as_str()), (ChannelKind::Direct, "U1"));
+    assert_eq!((read.author.team.clone(), read.conversation().unwrap().thread), (Some("T1".into()), "1.0".into()));
+    let What::Edited(new) = read.what else { panic!("not an edit") };
+    assert_eq!((new.ts.as_str(), new.text.as_str(), new.mention), ("2.0", "new", true));
+
+    let again = |ts: &str| json!({"text": "once more", "edited": {"user": "U1", "ts": ts}});
+    let same = |extra: Value| edit(&extra, &extra, &json!({}));
+    let passed_over = [
+        (same(json!({"attachments": [{"from_url": "https://x"}]})), "no_edit"),
+        (same(edited.clone()), "no_edit"),
+        (edit(&again("3.0"), &edited, &json!({})), "no_edit"),
+        (edit(&json!({"text": "new"}), &json!({}), &json!({})), "no_edit"),
+        (edit(&json!({"text": "new", "edited": {"user": "U2", "ts": "3.0"}}), &json!({}), &json!({})), "no_edit"),
+        (edit(&edited, &json!({"ts": "1.5"}), &json!({})), "incomplete"),
+        (edit(&edited, &json!({}), &json!({"channel": null})), "incomplete"),
+        (edit(&json!({"user": "UBOT", "edited": {"user": "UBOT", "ts": "3.0"}}), &json!({}), &json!({})), "own"),
+        (edit(&json!({"bot_id": "BBOT", "streaming_state": "in_progress"}), &json!({}), &json!({})), "own"),
+        (edit(&json!({"bot_id": "B2", "text": "new"}), &json!({}), &json!({})), "subtype"),
+        (edit(&json!({"subtype": "channel_topic"}), &json!({}), &json!({})), "subtype"),
+        (edit(&json!({"user": null}), &json!({}), &json!({})), "incomplete"),
+    ];
+    for (changed, reason) in passed_over {
+        assert_eq!(event(&changed), Ignored(reason), "{changed}");
+    }
+    // A second edit counts by its own mark.
+    let second = inbound(event(&edit(&again("4.0"), &edited, &json!({}))));
+    assert_eq!(second.keys[1], "edit:C1:2.0:4.0");
+}
+
+#[test]
+fn a_deletion_is_told_whether_the_message_had_replies_or_not() {
+    let deleted = |before: &Value, outer: &Value| {
+        let mut outer = outer.clone();
+        outer["subtype"] = json!("message_deleted");
+        edit(&json!({}), before, &outer)
+    };
+    let plain = deleted(&json!({"thread_ts": "1.0"}), &json!({"deleted_ts": "2.0", "message": null}));
+    // In place of a message with replies Slack leaves a message of its own.
+    let grave =
+        json!({"subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted.", "thread_ts": "2.0"});
+    let tombstone = edit(&grave, &json!({"thread_ts": "2.0"}), &json!({}));
+    for (gone, thread) in [(plain, Some(Ts::from("1.0"))), (tombstone, None)] {
+        let read = inbound(event(&gone));
+        assert_eq!(read.keys, ["event:Ev1", "delete:C1:2.0"]);
+        assert_eq!((read.author.user.as_str(), &read.what), ("U1", &What::Deleted { ts: "2.0".into(), thread }));
+    }
+    for (gone, reason) in [
+        (deleted(&json!({"user": "UBOT"}), &json!({"deleted_ts": "2.0"})), "own"),
+        (deleted(&json!({"bot_id": "B2"}), &json!({"deleted_ts": "2.0"})), "subtype"),
+        (deleted(&json!({"subtype": "tombstone"}), &json!({"deleted_ts": "2.0"})), "subtype"),
+        (deleted(&json!({"user": null}), &json!({"deleted_ts": "2.0"})), "incomplete"),
+        (deleted(&json!({}), &json!({})), "incomplete"),
+    ] {
+        assert_eq!(event(&gone), Ignored(reason), "{gone}");
+    }
+}
+
+#[test]
+fn a_click_on_a_message_for_one_person_alone_finds_its_thread_by_its_button() {
+    let press = |button: &Button, container: &Value| {
+        let (action_id, value) = button::encode(button);
+        let mut payload = json!({
+            "type": "block_actions", "user": {"id": "U1", "team_id": "T1"}, "response_url": "https://hooks.slack.com/x",
+            "container": {"type": "message", "message_ts": "5.0", "channel_id": "C1", "is_ephemeral": true},
+            "actions": [{"type": "button", "action_id": action_id, "value": value, "action_ts": "6.0"}],
+        });
+        payload["container"].as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
+        inbound(decode(&Envelope { id: "e".into(), kind: Kind::Interactive, payload }, &me()))
+    };
+    let session = crate::domain::ids::SessionId::new();
+    let asked_in = |thread: Option<&str>| Button::Connect { session, thread: thread.map(Ts::from) };
+    let cases = [
+        (asked_in(Some("1.0")), json!({}), Some("1.0")),
+        (asked_in(Some("1.0")), json!({"thread_ts": "2.0"}), Some("2.0")),
+        (asked_in(None), json!({}), None),
+        (asked_in(None), json!({"is_ephemeral": false}), Some("5.0")),
+    ];
+    for (button, container, expected) in cases {
+        let click = press(&button, &container);
+        assert_eq!(click.conversation().map(|key| key.thread), expected.map(Ts::from), "{container}");
+        let What::Click(click) = click.what else { panic!("not a press") };
+        assert_eq!((click.button, click.ephemeral), (button, container["is_ephemeral"].is_null()));
+    }
 }

@@ -164,11 +164,11 @@ fn another_message_of_the_agent_is_a_new_paragraph_and_an_endless_answer_is_cut(
 #[test]
 fn a_note_of_ours_is_a_paragraph_of_its_own() {
     let (mut draft, _) = draft();
-    draft.push(Some("note"), words::CONTEXT_LOST);
+    draft.push(Some("note"), &words::context_lost(0));
     draft.push(None, "I'll help");
     draft.push(None, " you");
     draft.push(Some("note"), words::STOPPED);
-    assert_eq!(draft.text, format!("{}\n\nI'll help you\n\n{}", words::CONTEXT_LOST, words::STOPPED));
+    assert_eq!(draft.text, format!("{}\n\nI'll help you\n\n{}", words::context_lost(0), words::STOPPED));
 }
 
 #[test]

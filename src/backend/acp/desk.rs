@@ -1,0 +1,91 @@
+//! Where an agent's messages go.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::connection::{Inbox, Reply};
+use super::convert;
+use super::gate::{self, Credit};
+use super::offers::Menu;
+use crate::domain::agent::Decision;
+
+/// How many messages of an agent may wait for the turn. The gate admits fewer; one that finds it full is dropped, a request answered.
+const INBOX: usize = 64 + gate::REQUESTS;
+
+/// What an agent sends during a turn.
+pub(super) enum Incoming {
+    /// An update; its credit is held until it has been handed on.
+    Update(Value, Credit),
+    /// It wants a decision.
+    Permission(Value, Reply),
+}
+
+/// Where an agent's messages go: to the running turn, or into the menu of what it offers. Without a turn all else means nothing, such as
+/// a history that is replayed.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    turn: Mutex<Option<mpsc::Sender<Incoming>>>,
+    /// The session's id. Before it is known, everything is of the session that is being made.
+    session: OnceLock<String>,
+    /// What the agent offers: it tells so at any time, during turns and between them.
+    menu: Mutex<Menu>,
+}
+
+impl Desk {
+    pub(super) fn open(&self) -> mpsc::Receiver<Incoming> {
+        let (sender, receiver) = mpsc::channel(INBOX);
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    pub(super) fn close(&self) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// From now on only what is said of this session counts.
+    pub(super) fn serve_only(&self, session: &str) {
+        // A session has one name for as long as its agent runs.
+        let _ = self.session.set(session.to_owned());
+    }
+
+    /// Takes what an update says about what is offered; says whether it did.
+    fn take_offer(&self, params: &Value) -> bool {
+        let session = params.get("sessionId").and_then(Value::as_str);
+        let of_ours = self.session.get().is_none_or(|ours| Some(ours.as_str()) == session);
+        of_ours && params.get("update").is_some_and(|update| self.menu().updated(update))
+    }
+
+    pub(super) fn menu(&self) -> MutexGuard<'_, Menu> {
+        self.menu.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a message to the turn; gives it back when it can't.
+    fn hand_on(&self, incoming: Incoming) -> Option<Incoming> {
+        match &*self.turn.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(turn) => turn.try_send(incoming).err().map(mpsc::error::TrySendError::into_inner),
+            None => Some(incoming),
+        }
+    }
+}
+
+impl Inbox for Desk {
+    fn update(&self, params: Value, credit: Credit) {
+        if self.take_offer(&params) {
+            return;
+        }
+        // Late updates between turns are common and mean nothing.
+        drop(self.hand_on(Incoming::Update(params, credit)));
+    }
+
+    fn permission(&self, params: Value, reply: Reply) {
+        if let Some(Incoming::Permission(_, reply)) = self.hand_on(Incoming::Permission(params, reply)) {
+            reply.send(convert::decision(&Decision::Cancelled));
+        }
+    }
+
+    fn answered(&self, answer: &Value) {
+        self.menu().answered(answer);
+    }
+}

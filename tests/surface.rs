@@ -1,0 +1,175 @@
+//! The way to Slack against the simulator: what it shows, and what an app reads back.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test that called it")]
+
+use hitchline::clock::Clock;
+use hitchline::domain::conversation::ConversationKey;
+use hitchline::domain::ids::{ChannelId, OwedId, SessionId, Ts};
+use hitchline::domain::inbound::{Button, ReplyUrl};
+use hitchline::domain::outgoing::{Body, List, ListButton, ListRow, Place};
+use hitchline::domain::ports::{Mark, Said, SlackRead, SlackWrite, WriteErrorKind};
+use hitchline::http_client::{self, HttpClient, Owner};
+use hitchline::simulator::{self, BOT_TOKEN, Simulator};
+use hitchline::slack::config::{Config, Pacing};
+use hitchline::slack::{Api, Surface};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// A simulator, and a surface that writes to it.
+struct Bench {
+    simulator: Simulator,
+    http: HttpClient,
+    surface: Surface,
+    general: ChannelId,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let simulator = simulator::start(simulator::Config::default()).await.unwrap();
+        let http = Owner::build(&http_client::Config::default(), true).unwrap().lend();
+        let base = format!("{}/api/", simulator.base_url()).parse().unwrap();
+        let config = Config { pacing: Pacing::Off, ..Config::default() };
+        let stop = CancellationToken::new();
+        let api = Api::new(http.clone(), &config, base, BOT_TOKEN.to_owned().into(), Clock::system(), stop);
+        let me = api.auth_test().await.unwrap();
+        Self { simulator, http, surface: Surface::new(api.into(), &me), general: "C0GENERAL".into() }
+    }
+
+    async fn sim(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}/sim/{path}", self.simulator.base_url());
+        self.http.post(url).json(body).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn shown(&self, query: &str) -> Vec<Value> {
+        let url = format!("{}/sim/messages?{query}", self.simulator.base_url());
+        let answer = self.http.request(reqwest::Method::GET, url).send().await.unwrap().json::<Value>().await.unwrap();
+        answer["messages"].as_array().unwrap().clone()
+    }
+
+    /// Alice writes in #general, or in a thread there.
+    async fn alice(&self, text: &str, thread: Option<&Ts>) -> Ts {
+        let body = json!({"user": "U0ALICE", "channel": "C0GENERAL", "text": text, "thread_ts": thread});
+        self.sim("messages", &body).await["ts"].as_str().unwrap().into()
+    }
+
+    fn thread(&self, root: &Ts) -> ConversationKey {
+        ConversationKey { team: "T0SIM".into(), channel: self.general.clone(), thread: root.clone() }
+    }
+}
+
+fn list(session: SessionId, thread: &Ts) -> Body {
+    let button = Button::Connect { session, thread: Some(thread.clone()) };
+    let row = |n: usize| ListRow {
+        text: format!("*{n}* \u{b7} ~/code/site"),
+        button: Some(ListButton { label: "Connect".into(), button: button.clone(), danger: false }),
+    };
+    Body::List(List { text: "Your sessions".into(), rows: (0..60).map(row).collect() })
+}
+
+fn said(author: &str, text: &str) -> Said {
+    Said { author: author.into(), ours: author == "U0BOT", text: text.into() }
+}
+
+#[tokio::test]
+async fn a_list_is_whispered_to_one_person_alone() {
+    let bench = Bench::start().await;
+    let root = bench.alice("root", None).await;
+    bench.alice("reply", Some(&root)).await;
+    let place = Place::from(&bench.thread(&root));
+    let body = list(SessionId::new(), &root);
+    bench.surface.whisper(&place, &"U0BOB".into(), &body).await.unwrap();
+    let shown = bench.shown(&format!("channel=C0GENERAL&thread_ts={root}")).await;
+    let whispered = shown.last().unwrap();
+    assert_eq!((&whispered["ephemeral_to"], whispered["blocks"].as_array().unwrap().len()), (&json!("U0BOB"), 47));
+
+    let nowhere = ReplyUrl(format!("{}/actions/T0SIM/1/guessed", bench.simulator.base_url()));
+    let refused = bench.surface.respond(&nowhere, &body).await.unwrap_err();
+    assert_eq!((refused.kind, refused.code.as_str()), (WriteErrorKind::Permanent, "expired_url"));
+}
+
+#[tokio::test]
+async fn a_mark_is_put_on_and_taken_off_however_often() {
+    let bench = Bench::start().await;
+    let ts = bench.alice("later", None).await;
+    for (on, expected) in [(true, 1), (true, 1), (false, 0), (false, 0)] {
+        bench.surface.mark(&bench.general, &ts, Mark::Waiting, on).await.unwrap();
+        let shown = bench.shown("channel=C0GENERAL").await;
+        let reactions = shown[0]["reactions"].as_array().unwrap();
+        assert_eq!(reactions.len(), expected);
+        assert!(reactions.iter().all(|reaction| reaction["name"] == "hourglass_flowing_sand"));
+    }
+    let gone = bench.surface.mark(&bench.general, &"1.000000".into(), Mark::Waiting, true).await.unwrap_err();
+    assert_eq!(gone.kind, WriteErrorKind::MessageGone);
+}
+
+#[tokio::test]
+async fn a_channel_is_made_with_its_member_or_not_at_all() {
+    let bench = Bench::start().await;
+    let made = bench.surface.create_channel("fix-7", &"U0BOB".into()).await.unwrap();
+    let place = Place::from(&ConversationKey::channel_wide("T0SIM".into(), made.clone()));
+    assert_eq!(place, Place { channel: made, thread: None });
+    bench.surface.post(&place, &Body::Text("hello".into()), OwedId::new()).await.unwrap();
+    let failed = async |name: &str, member: &str| {
+        let error = bench.surface.create_channel(name, &member.into()).await.unwrap_err();
+        assert_eq!(error.kind, WriteErrorKind::Permanent, "{error}");
+        error.code
+    };
+    assert_eq!(failed("fix-7", "U0BOB").await, "name_taken");
+    assert_eq!(failed("Fix 7", "U0BOB").await, "invalid_name_specials");
+    assert_eq!(failed("fix-8", "U0NOBODY").await, "user_not_found");
+    let url = format!("{}/sim/state", bench.simulator.base_url());
+    let state: Value = bench.http.request(reqwest::Method::GET, url).send().await.unwrap().json().await.unwrap();
+    let archived = |name: &str| {
+        let channels = state["channels"].as_array().unwrap();
+        channels.iter().find(|channel| channel["name"] == name).map(|channel| channel["is_archived"].clone())
+    };
+    assert_eq!((archived("fix-7"), archived("fix-8")), (Some(json!(false)), Some(json!(true))));
+}
+
+#[tokio::test]
+async fn the_last_messages_before_one_are_read_back_in_their_order() {
+    let bench = Bench::start().await;
+    let root = bench.alice("@hitchline hi & <b>", None).await;
+    let key = bench.thread(&root);
+    bench.surface.post(&Place::from(&key), &Body::Text("*hello*".into()), OwedId::new()).await.unwrap();
+    bench.surface.whisper(&Place::from(&key), &"U0ALICE".into(), &Body::Text("psst".into())).await.unwrap();
+    bench.alice("one", Some(&root)).await;
+    let last = bench.alice("two", Some(&root)).await;
+    bench.alice("three", Some(&root)).await;
+    let all = [said("U0ALICE", "hi & <b>"), said("U0BOT", "*hello*"), said("U0ALICE", "one")];
+    for (limit, expected) in [(10, &all[..]), (2, &all[1..]), (0, &[])] {
+        assert_eq!(bench.surface.thread(&key, &last, limit).await.unwrap(), expected, "{limit}");
+    }
+
+    // Of a channel, what stands in no thread.
+    let newest = bench.alice("newest", None).await;
+    let wide = ConversationKey::channel_wide("T0SIM".into(), bench.general.clone());
+    assert_eq!(bench.surface.thread(&wide, &newest, 10).await.unwrap(), [said("U0ALICE", "hi & <b>")]);
+    let gone = bench.surface.thread(&bench.thread(&"1.000000".into()), &newest, 10).await.unwrap_err();
+    assert_eq!(gone.kind, WriteErrorKind::Permanent);
+}
+
+#[tokio::test]
+async fn long_threads_and_channels_are_read_page_by_page() {
+    const MANY: usize = 1_100;
+    let bench = Bench::start().await;
+    let root = bench.alice("root", None).await;
+    for n in 0..MANY {
+        bench.alice(&format!("reply {n}"), Some(&root)).await;
+    }
+    let end: Ts = "99999999999.000000".into();
+    let read = bench.surface.thread(&bench.thread(&root), &end, 3).await.unwrap();
+    let last: Vec<_> = (MANY - 3..MANY).map(|n| said("U0ALICE", &format!("reply {n}"))).collect();
+    assert_eq!(read, last);
+    let all = bench.surface.thread(&bench.thread(&root), &end, 2 * MANY).await.unwrap();
+    assert_eq!((all.len(), &all[0]), (MANY + 1, &said("U0ALICE", "root")), "the root stands there once");
+    for n in 0..MANY {
+        bench.alice(&format!("top {n}"), None).await;
+    }
+    let wide = ConversationKey::channel_wide("T0SIM".into(), bench.general.clone());
+    let all = bench.surface.thread(&wide, &end, 2 * MANY).await.unwrap();
+    assert_eq!(
+        (all.len(), &all[0].text, &all[MANY].text),
+        (MANY + 1, &"root".to_owned(), &format!("top {}", MANY - 1))
+    );
+}
