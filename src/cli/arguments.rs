@@ -108,6 +108,9 @@ pub(super) struct Run {
     /// Where the built-in server listens; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, value_parser = address, requires = "simulator")]
     pub(super) simulator_listen: SocketAddr,
+    /// If the store is damaged and no snapshot of it is good, set it aside and begin with an empty one
+    #[arg(long)]
+    pub(super) fresh_store: bool,
     #[command(flatten)]
     pub(super) log: Log,
 }

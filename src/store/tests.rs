@@ -7,6 +7,8 @@ use crate::domain::inbound::{Author, ChannelKind, Inbound, Message, What};
 use crate::domain::outgoing::{Body, Op, Owed};
 use crate::domain::ports::{Intent, Keep, Limit, Line};
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
+use rusqlite::Connection;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(super) fn open(dir: &Path) -> Store {
@@ -30,7 +32,7 @@ pub(super) fn message(ts: &str, event: &str) -> Inbound {
     }
 }
 
-fn record() -> SessionRecord {
+pub(super) fn record() -> SessionRecord {
     SessionRecord {
         id: SessionId::new(),
         conversation: key(),

@@ -95,9 +95,25 @@ pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: 
         Some(record) => sessions::insert(connection, record)?,
         None => sessions::touch(connection, intent.session, now_ms)?,
     }
+    insert(connection, &intent.turn.to_string(), &intent.session.to_string(), seq, now_ms)
+}
+
+/// Takes what waited when a snapshot was made for cut off: by now it may have been handled, and nothing may be done twice by itself.
+/// Prompts of sessions become turns without an outcome, of which their people hear; nothing more is known about others.
+pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    for (seq, session) in waiting::prompts(connection)? {
+        events::start_event(connection, seq)?;
+        insert(connection, &TurnId::new().to_string(), &session, seq, now_ms)?;
+    }
+    connection.execute("UPDATE inbox SET state = 'dead' WHERE line = 'turn' AND state = 'queued'", [])?;
+    transaction.commit()
+}
+
+fn insert(connection: &Connection, turn: &str, session: &str, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO turn (id, session, seq, started_ms) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![intent.turn.to_string(), intent.session.to_string(), seq, now_ms])
+        .execute(params![turn, session, seq, now_ms])
         .map(drop)
 }
 
