@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, NewArgs, Reading};
-use crate::domain::conversation::ConversationKey;
+use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{OwedId, Ts, UserId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, ReplyUrl, Slash, What};
 use crate::domain::outgoing::{Body, Place};
@@ -26,7 +26,7 @@ const THREAD_RETRY: Duration = Duration::from_secs(2);
 impl Inner {
     /// Acts on the running turn: a press, a stop.
     pub(super) async fn act_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
-        let (admitted, key) = (self.admit(&inbound), inbound.queue());
+        let (admitted, key) = (self.admit(&inbound), self.acting_on(&inbound));
         let acted = match (&inbound.what, admitted) {
             (What::Click(click), admitted) => {
                 self.click(&key, click, admitted);
@@ -47,6 +47,14 @@ impl Inner {
         if acted.is_err() {
             tracing::warn!(conversation = %key, "A press or a stop is not marked as handled");
         }
+    }
+
+    /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
+    fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
+        let key = inbound.queue();
+        let runs = self.slots().get(&key).is_some_and(|slot| slot.turn.is_some());
+        let whole = if runs { None } else { self.whole_channel(&key) };
+        whole.unwrap_or(key)
     }
 
     /// Runs a command of a conversation and answers in it.
@@ -208,20 +216,20 @@ impl Inner {
 
     /// What a thread begins with that a slash command opened.
     fn thread_root(&self, author: &UserId, text: &str) -> String {
-        let said = self.parts.render.parts(text).into_iter().next();
+        let said = self.parts.render.parts(Markup::Slack, text).into_iter().next();
         said.map_or_else(|| format!("A new session for <@{author}>"), |said| format!("<@{author}>: {said}"))
     }
 
     /// Answers one person alone, at most once; nothing waits for it.
     pub(super) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: &str) {
         let Some(to) = to else { return };
-        let (slack, body) = (self.parts.slack.clone(), self.first_part(markdown));
+        let (slack, body) = (self.parts.slack.clone(), self.first_part(to.markup(), markdown));
         self.aside(async move { slack.respond(&to, &body).await });
     }
 
     /// What fits into one private message; we never say more there.
-    pub(super) fn first_part(&self, markdown: &str) -> Body {
-        Body::Text(self.parts.render.parts(markdown).into_iter().next().unwrap_or_default())
+    pub(super) fn first_part(&self, markup: Markup, markdown: &str) -> Body {
+        Body::Text(self.parts.render.parts(markup, markdown).into_iter().next().unwrap_or_default())
     }
 
     /// Makes a call to Slack that nothing waits for, at most once; it is left out when too many are on their way.
