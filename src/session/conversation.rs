@@ -19,6 +19,7 @@ use crate::domain::session::SessionRecord;
 use crate::outbox::Fate;
 use crate::store::{Begun, StoreError, TurnEnd};
 
+use super::commands::Asked;
 use super::lines::{Delivered, Later};
 use super::live::{IfLost, Origin};
 use super::manager::Inner;
@@ -107,7 +108,7 @@ impl Inner {
             Decision::Run(Command::New(args)) if active.is_none() && !args.text.is_empty() => {
                 self.prompt_anew(key, work, &args).await
             }
-            Decision::Run(command) => self.run_command(key, work.seq, command, &work.admitted).await,
+            Decision::Run(command) => self.run_command(&Asked::written(key, &work), command).await,
             Decision::Prompt(text) => match active {
                 Some(active) => self.prompt(key, work, Intent::follow(active.record.id), text).await,
                 None => self.prompt_anew(key, work, &NewArgs { text, ..NewArgs::default() }).await,
@@ -315,7 +316,11 @@ impl Inner {
 
     /// Answers a message durably, and marks it as handled.
     pub(super) async fn answer(&self, key: &ConversationKey, seq: i64, markdown: &str) -> Delivered {
-        let owed = self.say(key, None, markdown);
+        self.answer_with(key, seq, self.say(key, None, markdown)).await
+    }
+
+    /// The same with rows of any kind.
+    pub(super) async fn answer_with(&self, key: &ConversationKey, seq: i64, owed: Vec<Owed>) -> Delivered {
         let now_ms = self.parts.clock.wall_ms();
         while let Err(error) = self.parts.store.owe(owed.clone(), Some(seq), now_ms).await {
             if self.is_over(key, &error).await {

@@ -227,6 +227,11 @@ impl Inner {
                 let Ok(answered) = answered else { return self.done(key, seq).await };
                 answered
             }
+            (What::Click(click), Ok(by)) => {
+                let pressed = AssertUnwindSafe(self.press(key, seq, &inbound, click, &by)).catch_unwind().await;
+                let Ok(pressed) = pressed else { return self.done(key, seq).await };
+                pressed
+            }
             (_, denied) => {
                 tracing::info!(conversation = %key, seq, reason = ?denied.err(), "A stored message is passed over: its author may no longer");
                 self.done(key, seq).await

@@ -25,6 +25,7 @@ use crate::outbox::Outbox;
 use crate::scope::Scope;
 use crate::store::{Store, StoreError};
 
+use super::commands::Adopting;
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
@@ -90,6 +91,8 @@ pub(super) struct Inner {
     pub(super) refusals: Mutex<HashSet<(ConversationKey, UserId)>>,
     /// Strangers who were told that they may not prompt.
     pub(super) told: Mutex<HashSet<UserId>>,
+    /// The agents' sessions that are being brought in.
+    pub(super) adopting: Adopting,
     /// The channels that are one conversation each.
     wide: Mutex<HashSet<ConversationKey>>,
     /// Told whenever a line comes to rest.
@@ -132,6 +135,7 @@ impl Manager {
             asides: Arc::new(Semaphore::new(ASIDES)),
             refusals: Mutex::default(),
             told: Mutex::default(),
+            adopting: Adopting::default(),
             wide: Mutex::default(),
             rested: Notify::new(),
             leaving: AtomicUsize::new(0),

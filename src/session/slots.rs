@@ -182,6 +182,12 @@ impl Slots {
         self.by_key.values().filter_map(|slot| slot.turn.clone()).collect()
     }
 
+    /// A running turn, with its session.
+    pub(super) fn turn(&self, id: TurnId) -> Option<(SessionRecord, Running)> {
+        let slot = self.by_key.values().find(|slot| slot.turn.as_ref().is_some_and(|running| running.turn == id))?;
+        Some((slot.active()?.record.clone(), slot.turn.clone()?))
+    }
+
     /// Every line with a message in hand or a claim.
     pub(super) fn busy(&self) -> usize {
         let lines = self.by_key.values().flat_map(|slot| [&slot.turns, &slot.commands]);

@@ -12,6 +12,7 @@ use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::access::Admitted;
 use crate::domain::agent::{AgentEvent, Prompt};
+use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, OwedId, Ts};
 use crate::domain::inbound::ReplyUrl;
@@ -144,7 +145,8 @@ enum Woke {
 pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
     let lost = ready.origin.is_context_lost();
     let told = if lost { turn.inner.history(&turn.conversation, &turn.message).await } else { None };
-    let prompt = turn.prompt.clone();
+    let own = command::for_agent(turn.prompt.text(), &ready.session.offers().commands);
+    let prompt = own.into_iter().fold(turn.prompt.clone(), Prompt::reworded);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
     let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,

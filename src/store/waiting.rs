@@ -82,6 +82,12 @@ impl Store {
         .await
     }
 
+    /// Takes out what waits in a conversation's turns before number `before`. Returns how many that were.
+    pub async fn drop_waiting(&self, key: &ConversationKey, before: i64) -> Result<usize, StoreError> {
+        let key = key.clone();
+        self.write(move |connection| drop_waiting(connection, &key, before)).await
+    }
+
     /// At which places, from 1, messages of `user` wait for their turn in a conversation.
     pub async fn waiting_of(&self, key: &ConversationKey, user: &UserId) -> Result<Vec<usize>, StoreError> {
         let (key, user) = (key.clone(), user.clone());
