@@ -379,6 +379,18 @@ impl Api {
         assert_eq!(clicked["acked"], true, "{clicked}");
     }
 
+    /// Changes a person's own message.
+    pub(crate) fn edit(&self, user: &str, channel: &str, ts: &str, text: &str) {
+        let edited = self.post("/sim/edit", &json!({"user": user, "channel": channel, "ts": ts, "text": text}));
+        assert!(edited.get("error").is_none(), "{edited}");
+    }
+
+    /// Deletes a person's own message.
+    pub(crate) fn delete(&self, user: &str, channel: &str, ts: &str) {
+        let deleted = self.post("/sim/delete", &json!({"user": user, "channel": channel, "ts": ts}));
+        assert!(deleted.get("error").is_none(), "{deleted}");
+    }
+
     /// Gives the slash command.
     pub(crate) fn command(&self, user: &str, channel: &str, text: &str) {
         let order = json!({"user": user, "channel": channel, "command": "/hitch", "text": text});
