@@ -23,6 +23,15 @@ pub struct ConversationKey {
     pub thread: Ts,
 }
 
+/// How the text of a message is written, which depends on where it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Markup {
+    /// As Slack writes it.
+    Slack,
+    /// As agents and we ourselves write it: the web page shows that.
+    Markdown,
+}
+
 impl ConversationKey {
     /// A whole channel as one conversation.
     pub fn channel_wide(team: TeamId, channel: ChannelId) -> Self {
@@ -42,6 +51,11 @@ impl ConversationKey {
     /// Whether it is one on the web page: then nothing of it goes to Slack.
     pub fn is_web(&self) -> bool {
         self.team.as_str() == WEB && self.channel.as_str() == WEB
+    }
+
+    /// How its messages are written.
+    pub fn markup(&self) -> Markup {
+        if self.is_web() { Markup::Markdown } else { Markup::Slack }
     }
 }
 

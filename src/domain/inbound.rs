@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::conversation::ConversationKey;
+use super::conversation::{ConversationKey, Markup};
 use super::ids::{ApprovalId, BotId, ChannelId, SessionId, TeamId, Ts, TurnId, UserId};
 
 /// Something that a person did, and under which keys it counts as the same thing when it comes again.
@@ -129,9 +129,29 @@ pub struct Slash {
     pub reply: ReplyUrl,
 }
 
+/// What the way back to a conversation on the web page begins with. Slack's addresses begin with `https:`.
+const WEB_REPLY: &str = "web:";
+
 /// An address for up to five answers within half an hour. It is a bearer secret: it is never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyUrl(pub String);
+
+impl ReplyUrl {
+    /// The way back to the person in a conversation on the web page, which has no address.
+    pub fn web(thread: &Ts) -> Self {
+        Self(format!("{WEB_REPLY}{thread}"))
+    }
+
+    /// The thread of the conversation on the web page, when it leads back there.
+    pub fn web_thread(&self) -> Option<Ts> {
+        self.0.strip_prefix(WEB_REPLY).map(Ts::from)
+    }
+
+    /// How an answer that goes there is written.
+    pub fn markup(&self) -> Markup {
+        if self.web_thread().is_some() { Markup::Markdown } else { Markup::Slack }
+    }
+}
 
 impl fmt::Debug for ReplyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

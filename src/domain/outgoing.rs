@@ -67,7 +67,7 @@ pub enum Op {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
-    /// Text in Slack's own markup, at most one part long, as [`Render`](super::ports::Render) makes it.
+    /// Text in its conversation's markup, at most one part long, as [`Render`](super::ports::Render) makes it.
     Text(String),
     /// A request for a decision, with its buttons or its result.
     Approval(ApprovalCard),
@@ -77,7 +77,7 @@ pub enum Body {
 
 /// Rows with a button each, such as sessions to connect. What is too much for one message is left out at the end, and that is said.
 ///
-/// All its texts are in Slack's own markup, as [`Render`](super::ports::Render) makes it.
+/// All its texts are in its conversation's markup, as [`Render`](super::ports::Render) makes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
     /// What stands above the rows.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::conversation::ConversationKey;
+use super::conversation::{ConversationKey, Markup};
 use super::ids::{ChannelId, OwedId, SessionId, Ts, TurnId, UserId};
 use super::inbound::{Inbound, ReplyUrl};
 use super::outgoing::{Body, Place};
@@ -74,6 +74,8 @@ pub struct Keep {
     pub only_if_followed: bool,
     /// What it waits behind.
     pub line: Line,
+    /// The conversation in whose line it waits, where that is another than its own thread: a whole channel.
+    pub conversation: Option<ConversationKey>,
     /// The turn that it starts at once, when its conversation is idle.
     pub intent: Option<Intent>,
 }
@@ -98,6 +100,13 @@ pub struct Limit {
     pub max: u32,
     /// Since when a use is late enough, in milliseconds since the Unix epoch.
     pub since_ms: i64,
+}
+
+impl Keep {
+    /// In whose line `inbound` waits.
+    pub fn queue(&self, inbound: &Inbound) -> ConversationKey {
+        self.conversation.clone().unwrap_or_else(|| inbound.queue())
+    }
 }
 
 impl Intent {
@@ -138,10 +147,11 @@ pub enum Settled {
     Failed,
 }
 
-/// Turns an agent's Markdown into Slack's markup; `slack` implements it.
+/// Turns an agent's Markdown into what a message holds; `slack` implements it for Slack, `chat` for both surfaces.
 pub trait Render: Send + Sync {
-    /// The parts in which `markdown` is posted, in order, each short enough for one message. Empty for empty text.
-    fn parts(&self, markdown: &str) -> Vec<String>;
+    /// The parts in which `markdown` is posted, in order, each written in `markup` and short enough for one message. Empty for empty
+    /// text.
+    fn parts(&self, markup: Markup, markdown: &str) -> Vec<String>;
 }
 
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.

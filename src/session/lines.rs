@@ -143,18 +143,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Sees to it that something that was just stored is handled when its time has come.
-    pub(super) fn stored_in(self: &Arc<Self>, key: &ConversationKey, line: Line, seq: i64) {
+    /// Sees to it that something that was just stored is handled when its time has come. Returns whether it waits behind another.
+    pub(super) fn stored_in(self: &Arc<Self>, key: &ConversationKey, line: Line, seq: i64) -> bool {
         let place = {
             let mut slots = self.slots();
             if slots.draining || slots.note_more(key, line) {
-                return;
+                return true;
             }
-            let Some(place) = self.queue(line).place_for(seq) else { return };
+            let Some(place) = self.queue(line).place_for(seq) else { return true };
             slots.begin(key, line);
             place
         };
         self.run_line(key.clone(), line, place, None);
+        false
+    }
+
+    /// Whether something may wait for a conversation's turn, as far as is known in memory.
+    pub(super) fn may_wait(&self, key: &ConversationKey) -> bool {
+        self.slots().get(key).is_some() || self.queue(Line::Turn).backlog().0.is_some()
     }
 
     /// Works on a line until nothing is left to do in it; `place` is kept until then. The line has been begun.

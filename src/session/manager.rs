@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const ASIDES: usize = 64;
+/// How many messages may bear a mark while they wait; further ones bear none.
+const MARKS: usize = 256;
 /// How often it is said how far draining is.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// How much of the first prompt describes a session.
@@ -79,6 +81,10 @@ pub(super) struct Inner {
     slots: Mutex<Slots>,
     turns: Queue,
     commands: Queue,
+    /// Bounds the messages that bear a mark.
+    pub(super) marks: Arc<Semaphore>,
+    /// The newest message that an earlier process left waiting.
+    pub(super) left_until: AtomicI64,
     /// Bounds the answers for one person alone.
     pub(super) asides: Arc<Semaphore>,
     /// Who was just told that too many messages wait in a conversation.
@@ -124,6 +130,8 @@ impl Manager {
             slots: Mutex::default(),
             turns: Queue::turns(),
             commands: Queue::commands(),
+            marks: Arc::new(Semaphore::new(MARKS)),
+            left_until: AtomicI64::new(0),
             asides: Arc::new(Semaphore::new(ASIDES)),
             refusals: Mutex::default(),
             told: Mutex::default(),
@@ -144,6 +152,7 @@ impl Manager {
         for key in self.0.parts.store.channel_wide().await? {
             self.0.note_place(&key, true);
         }
+        self.0.left_until.store(self.0.parts.store.newest_queued(Line::Turn).await?, Ordering::Relaxed);
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
         self.0.start_reaper();
@@ -373,7 +382,7 @@ impl Inner {
 
     /// Rows that say `markdown` in a conversation.
     pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
-        let parts = self.parts.render.parts(markdown);
+        let parts = self.parts.render.parts(key.markup(), markdown);
         let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
         parts.into_iter().map(row).collect()
     }
@@ -385,7 +394,7 @@ impl Inner {
             seq: turn.seq,
             session: turn.session,
             outcome: "interrupted",
-            session_ended: false,
+            session_ended: None,
             owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
             now_ms: self.parts.clock.wall_ms(),
         };

@@ -37,6 +37,9 @@ const CALL: Duration = Duration::from_secs(2);
 /// A turn to be run.
 pub(super) struct Turn {
     pub(super) inner: Arc<Inner>,
+    /// Whose turn it is.
+    pub(super) conversation: ConversationKey,
+    /// Where it is answered: there, or in the message's own thread where the conversation is a whole channel.
     pub(super) key: ConversationKey,
     pub(super) prompt: Prompt,
     /// The message that asked.
@@ -141,7 +144,7 @@ enum Woke {
 /// Runs a turn to its end.
 pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
     let lost = ready.origin.is_context_lost();
-    let told = if lost { turn.inner.history(&turn.key, &turn.message).await } else { None };
+    let told = if lost { turn.inner.history(&turn.conversation, &turn.message).await } else { None };
     let own = command::for_agent(turn.prompt.text(), &ready.session.offers().commands);
     let prompt = own.into_iter().fold(turn.prompt.clone(), Prompt::reworded);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
@@ -150,7 +153,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         Err(finished) => return finished,
     };
     let parts = &turn.inner.parts;
-    let reply = Reply::new(parts, &turn.key, turn.prompt.requester(), &turn.message);
+    let reply = Reply::new(parts, &turn.key, &turn.prompt, &turn.message);
     let now = parts.clock.now();
     let mut live = Live {
         turn,

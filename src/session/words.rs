@@ -18,6 +18,10 @@ pub(super) use commands::*;
 pub(super) const THINKING: &str = "is thinking…";
 /// The status line while an agent is being started.
 pub(super) const STARTING: &str = "is starting the agent…";
+/// Below an answer that is still growing.
+pub(super) const WRITING: &str = "_still working_";
+/// The button beside that.
+pub(super) const STOP: &str = "Stop";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
 /// The turn was stopped in favour of a newer message.
@@ -94,12 +98,16 @@ pub(super) const NO_THREAD_NOW: &str =
 
 /// `end` worked; so many messages were waiting.
 pub(super) fn ended(waiting: usize) -> String {
-    let waiting = match waiting {
+    format!("The session has ended.{} Mention me to start a new one.", not_passed_on(waiting))
+}
+
+/// What became of messages that waited for a session that has ended.
+pub(super) fn not_passed_on(waiting: usize) -> String {
+    match waiting {
         0 => String::new(),
         1 => " The message that was waiting has not been passed on.".to_owned(),
         many => format!(" The {many} messages that were waiting have not been passed on."),
-    };
-    format!("The session has ended.{waiting} Mention me to start a new one.")
+    }
 }
 
 /// The session's memory could not be brought back; the agent was told so many of the thread's messages.

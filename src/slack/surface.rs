@@ -9,7 +9,7 @@ use super::api::{Api, AuthTest, Call, Encoding, Urgency};
 use super::error::ApiError;
 use super::events::Identity;
 use super::{blocks, markdown};
-use crate::domain::conversation::ConversationKey;
+use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Place};
@@ -42,7 +42,8 @@ impl Surface {
 }
 
 impl Render for Surface {
-    fn parts(&self, markdown: &str) -> Vec<String> {
+    /// Only what goes to Slack comes here.
+    fn parts(&self, _slack: Markup, markdown: &str) -> Vec<String> {
         markdown::render(markdown, markdown::PART_LIMIT)
     }
 }

@@ -145,6 +145,13 @@ impl Waiting {
     }
 }
 
+/// The prompts that wait in conversations with a session, each with that session's id.
+pub(super) fn prompts(connection: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
+    let sql = "SELECT seq, session.id FROM inbox JOIN session USING (team, channel, thread) \
+               WHERE line = 'turn' AND state = 'queued' AND status = 'active' ORDER BY seq";
+    connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
 /// Whether an event still waits.
 pub(super) fn waits(connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM inbox WHERE seq = ?1 AND state = 'queued'")?.exists([seq])

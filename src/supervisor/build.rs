@@ -22,7 +22,7 @@ use crate::session::{Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
 use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
-use crate::store::Store;
+use crate::store::{Repair, Store};
 use crate::telemetry::Counters;
 
 use super::fresh_state::FreshState;
@@ -63,7 +63,7 @@ pub(super) struct Foundation {
 impl Foundation {
     /// Lays everything that does not need Slack: client, store, listeners, simulator.
     pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
-        let Options { mut settings, simulator, environment, clock, announce } = options;
+        let Options { mut settings, simulator, fresh_store, environment, clock, announce } = options;
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
         // Whoever works there has the address, too, and is what a person should hear of.
         Store::ensure_free(&settings.store.dir)?;
@@ -75,7 +75,8 @@ impl Foundation {
             fresh.dir().clone_into(&mut settings.store.dir);
             fresh_state = Some(fresh);
         }
-        let store = Store::open(&settings.store.dir)?;
+        let repair = Repair { fresh: fresh_store, now_ms: clock.wall_ms() };
+        let store = Store::open_or_restore(&settings.store.dir, repair)?;
         let listeners = Listeners::open(&settings.store.dir, http_listener)?;
         let simulator = match simulator {
             Some(options) => Some(start_simulator(options.listen, &mut settings, announce).await?),
@@ -273,6 +274,12 @@ impl Foundation {
         }
         self.manager.send_replace(None);
         self.outbox = None;
+        if self.fresh_state.is_none() {
+            let snapshot = self.store.snapshot(self.clock.wall_ms());
+            if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
+                tracing::warn!(%error, "The store is closed without a snapshot");
+            }
+        }
         self.store.close().await;
         self.fresh_state = None;
         tracing::info!("store closed");

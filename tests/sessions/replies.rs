@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitchline::backend::Outcome;
+use hitchline::domain::conversation::Markup;
 use hitchline::domain::ids::Ts;
+use hitchline::domain::inbound::Button;
+use hitchline::domain::outgoing::Body;
 use hitchline::domain::ports::{Render, WriteErrorKind};
 use proptest::prelude::*;
 
@@ -63,9 +66,9 @@ async fn check(faults: &[(Step, WriteErrorKind)], pieces: &[String]) {
 
 /// Checks that `texts` are the messages of `said`, each once; a turn that a person stopped says so at the end.
 fn assert_whole(faults: &[(Step, WriteErrorKind)], said: &str, mut texts: Vec<String>) {
-    let mut whole = vec![Plain.parts(said)];
+    let mut whole = vec![Plain.parts(Markup::Slack, said)];
     if faults.iter().any(|(_, kind)| *kind == WriteErrorKind::StoppedByUser) {
-        whole.push(Plain.parts(format!("{said}\n\n_Stopped._").trim()));
+        whole.push(Plain.parts(Markup::Slack, format!("{said}\n\n_Stopped._").trim()));
     }
     // A message that can't be finished where it stands is posted anew, below the others.
     if faults.iter().any(|(step, _)| matches!(step, Step::Update | Step::Stop)) {
@@ -123,7 +126,7 @@ async fn a_message_that_is_deleted_while_it_grows_leaves_the_rest_in_order() {
     world.slack.fail(Step::Update, WriteErrorKind::MessageGone);
     let said = talk(&world, &session, &pieces(6, 600)).await;
     assert_eq!(delivered(&world, &thread).await.len(), said.len());
-    assert!(world.slack.texts(&thread) == Plain.parts(&said), "{:?}", world.slack);
+    assert!(world.slack.texts(&thread) == Plain.parts(Markup::Slack, &said), "{:?}", world.slack);
 }
 
 #[tokio::test]
@@ -209,4 +212,26 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(check(&faults, &pieces));
     }
+}
+
+// holds: S-8, K-5
+#[tokio::test]
+async fn an_answer_that_grows_by_edits_bears_a_stop_button_until_it_is_whole() {
+    let world = World::new().await;
+    world.slack.fail(Step::Start, WriteErrorKind::StreamUnavailable);
+    let thread = world.mention("U1", "talk").await;
+    let session = world.prompted("talk").await;
+    for piece in pieces(3, 5) {
+        session.says(&piece).await;
+        world.time_passes().await;
+    }
+    let grown = world.slack.everything();
+    let Body::List(list) = &grown.last().unwrap().body else { panic!("{grown:?}") };
+    let stop = list.rows[0].button.as_ref().unwrap();
+    assert!(matches!(stop.button, Button::Stop { .. }) && stop.label == "Stop", "{stop:?}");
+    session.ends(Outcome::Completed);
+    world.rest().await;
+    let whole = world.slack.everything();
+    assert!(matches!(&whole.last().unwrap().body, Body::Text(text) if *text == pieces(3, 5).concat()), "{whole:?}");
+    assert_eq!(world.slack.texts(&thread).len(), 1);
 }

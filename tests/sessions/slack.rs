@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use hitchline::domain::conversation::ConversationKey;
+use hitchline::domain::conversation::{ConversationKey, Markup};
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use hitchline::domain::inbound::ReplyUrl;
 use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
@@ -70,7 +70,7 @@ pub(crate) struct FakeSlack {
 pub(crate) struct Plain;
 
 impl Render for Plain {
-    fn parts(&self, markdown: &str) -> Vec<String> {
+    fn parts(&self, _markup: Markup, markdown: &str) -> Vec<String> {
         let chars: Vec<char> = markdown.chars().collect();
         chars.chunks(PART).map(|part| part.iter().collect()).collect()
     }
@@ -107,8 +107,9 @@ impl FakeSlack {
     /// The texts that stand in a thread.
     pub(crate) fn texts(&self, thread: &Ts) -> Vec<String> {
         let text = |shown: Shown| match shown.body {
+            Body::Text(text) => Some(text),
+            Body::List(list) => Some(list.text),
             Body::Approval(_) => None,
-            said_so => Some(said(&said_so)),
         };
         self.thread(thread).into_iter().filter_map(text).collect()
     }

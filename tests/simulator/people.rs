@@ -169,7 +169,8 @@ async fn a_message_for_one_person_alone_is_pressed_by_them_alone_and_its_url_can
     let bench = Bench::start().await;
     let mut socket = bench.connected().await;
     let ts = for_bob(&bench).await;
-    assert_eq!(socket.acked().await["payload"]["event"]["text"], "root", "the app hears nothing of what it whispers");
+    let heard = twins(&mut socket).await.map(|mut envelope| envelope["payload"]["event"]["text"].take());
+    assert_eq!(heard, ["root", "reply"], "the app hears nothing of what it whispers");
     let click = |user: &str| json!({"user": user, "channel": "C0GENERAL", "ts": ts, "action_id": "go"});
     let refused = bench.http.post(bench.url("/sim/click")).json(&click("U0ALICE")).send().await.unwrap();
     assert_eq!(refused.status().as_u16(), 400);
