@@ -1,4 +1,6 @@
-//! The page: one file with its styles and its script, compiled into the binary.
+//! The page: one document with its styles and its script in it, compiled into the binary.
+
+use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -6,10 +8,14 @@ use axum::response::{IntoResponse, Response};
 /// Where it is.
 pub const PATH: &str = "/chat";
 
-/// Stands in the file where a value is put that nobody can guess, other for each answer: only what carries it is run.
+/// Stands in the document where a value is put that nobody can guess, other for each answer: only what carries it is run.
 const NONCE: &str = "{nonce}";
 
-const FILE: &str = include_str!("page.html");
+/// The document, but for the nonce.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let document = include_str!("page/index.html");
+    document.replace("{style}", include_str!("page/style.css")).replace("{script}", include_str!("page/app.js"))
+});
 
 /// `GET /chat`. It holds nothing of anybody's: what it shows it asks the API for.
 pub(super) async fn show() -> Response {
@@ -23,7 +29,7 @@ pub(super) async fn show() -> Response {
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
     ];
-    (headers, FILE.replace(NONCE, &nonce)).into_response()
+    (headers, DOCUMENT.replace(NONCE, &nonce)).into_response()
 }
 
 #[cfg(test)]
@@ -33,8 +39,8 @@ mod tests {
     #[test]
     fn the_page_needs_nothing_from_elsewhere() {
         for mark in ["http://", "https://", "src=", "@import", "style=\"", "onclick"] {
-            assert!(!FILE.contains(mark), "{mark}");
+            assert!(!DOCUMENT.contains(mark), "{mark}");
         }
-        assert_eq!(FILE.matches(NONCE).count(), 2, "one style sheet and one script");
+        assert_eq!(DOCUMENT.matches(NONCE).count(), 2, "one style sheet and one script");
     }
 }
