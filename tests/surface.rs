@@ -74,6 +74,7 @@ fn said(author: &str, text: &str) -> Said {
 async fn a_list_is_whispered_to_one_person_alone() {
     let bench = Bench::start().await;
     let root = bench.alice("root", None).await;
+    bench.alice("reply", Some(&root)).await;
     let place = Place::from(&bench.thread(&root));
     let body = list(SessionId::new(), &root);
     bench.surface.whisper(&place, &"U0BOB".into(), &body).await.unwrap();

@@ -1,15 +1,17 @@
-//! The operator's surface: probes and metrics on the HTTP listener, and the same on the control socket for `hitchline healthcheck`.
+//! The operator's surface: probes, metrics and sessions on the HTTP listener, and the same on the control socket for our own commands.
 //!
 //! `/livez` says only that our own loops turn: it does not ask Slack, the store or an agent, for a restart would mend none of them.
 //! `/readyz` says whether a message would be taken now, and if not, why.
 
 pub mod config;
 mod listeners;
+mod sessions;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
@@ -20,6 +22,7 @@ use crate::store::Store;
 use crate::telemetry::Counters;
 
 pub use listeners::{Http, ListenError, Listeners, Operator};
+pub use sessions::{Ended, Pool, Status, View};
 
 /// What the probes need to know; the supervisor keeps it current.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,15 +85,19 @@ impl Access {
 }
 
 fn router(probes: Probes, access: Access) -> Router {
-    let metrics = get(
-        async move |State(probes): State<Probes>, headers: HeaderMap| {
-            if access.allows(&headers) { probes.measure().into_response() } else { unauthorized() }
-        },
-    );
+    let operators = Router::new()
+        .route("/metrics", get(async |State(probes): State<Probes>| probes.measure()))
+        .route("/status", get(sessions::status))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show).delete(sessions::end))
+        .route_layer(middleware::from_fn(move |request: Request, next: Next| {
+            let allowed = access.allows(request.headers());
+            async move { if allowed { next.run(request).await } else { unauthorized() } }
+        }));
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", metrics)
+        .merge(operators)
         .with_state(probes)
 }
 
@@ -100,13 +107,17 @@ fn unauthorized() -> Response {
 }
 
 async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {
-    let readiness = probes.readiness.borrow().clone();
-    let stored = probes.store.probe().await.map_err(|error| error.to_string());
-    let failing = failing(&readiness, stored);
+    let failing = reasons(&probes).await;
     if failing.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
     (StatusCode::SERVICE_UNAVAILABLE, failing.join("\n") + "\n")
+}
+
+/// Why no message would be taken now; nothing when one would.
+async fn reasons(probes: &Probes) -> Vec<String> {
+    let stored = probes.store.probe().await.map_err(|error| error.to_string());
+    failing(&probes.readiness.borrow(), stored)
 }
 
 /// Everything that stands in the way of taking a message.

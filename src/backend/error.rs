@@ -111,5 +111,7 @@ mod tests {
         assert_eq!(text(Phase::Inactivity, 600_000), "the agent did not say anything within 10 min");
         assert_eq!(text(Phase::Turn, 5_400_000), "the agent did not finish within 1 h 30 min");
         assert_eq!(text(Phase::End, 1_500), "the agent did not end within 1.5 s");
+        assert_eq!(text(Phase::List, 5_000), "the agent did not list its sessions within 5 s");
+        assert_eq!(text(Phase::Option, 5_000), "the agent did not set the option within 5 s");
     }
 }

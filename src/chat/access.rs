@@ -69,7 +69,8 @@ pub(super) fn no_cookie(headers: &HeaderMap) -> String {
 
 fn with_attributes(value: &str, headers: &HeaderMap) -> String {
     // A browser that reaches us through a proxy's https names it as its origin.
-    let secure = if text(headers, &ORIGIN).is_some_and(|origin| origin.starts_with("https:")) { "; Secure" } else { "" };
+    let secure =
+        if text(headers, &ORIGIN).is_some_and(|origin| origin.starts_with("https:")) { "; Secure" } else { "" };
     format!("{NAME}={value}; Path=/api/chat; HttpOnly; SameSite=Strict{secure}")
 }
 

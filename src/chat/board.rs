@@ -110,7 +110,11 @@ impl Board {
     pub(super) fn waits(&self, id: &Ts, waits: bool) {
         self.change_message(id, |view| {
             let id = id.as_str();
-            if waits { view.waiting.insert(id.to_owned()) } else { view.waiting.remove(id) };
+            if waits {
+                view.waiting.insert(id.to_owned())
+            } else {
+                view.waiting.remove(id)
+            };
         });
     }
 

@@ -108,13 +108,15 @@ impl Watcher {
     async fn look(&mut self) -> Result<(), Refusal> {
         let record = self.chat.connected().await?;
         // Before the transcript: what has become a line meanwhile is told as one, and not as gone.
-        let thread = record.as_ref().map(|record| record.conversation.thread.clone()).or_else(|| self.told.thread.clone());
+        let thread =
+            record.as_ref().map(|record| record.conversation.thread.clone()).or_else(|| self.told.thread.clone());
         let view = thread.as_ref().map(|thread| self.chat.0.transcript.board.look(thread)).unwrap_or_default();
         self.tell_connection(record.as_ref().map(Into::into));
         self.more = false;
         let Some(thread) = thread else { return Ok(()) };
         if self.told.thread.as_ref() != Some(&thread) {
-            self.told = Known { connection: self.told.connection.take(), thread: Some(thread.clone()), ..Known::default() };
+            self.told =
+                Known { connection: self.told.connection.take(), thread: Some(thread.clone()), ..Known::default() };
         }
         self.tell_lines(&thread, &view).await?;
         if !self.more {

@@ -98,13 +98,7 @@ pub(super) async fn press(
 }
 
 impl Chat {
-    async fn deliver_message(
-        &self,
-        desk: &Desk,
-        record: &SessionRecord,
-        id: &Ts,
-        text: String,
-    ) -> Result<(), Refusal> {
+    async fn deliver_message(&self, desk: &Desk, record: &SessionRecord, id: &Ts, text: String) -> Result<(), Refusal> {
         let (transcript, thread) = (&self.0.transcript, &record.conversation.thread);
         // Before it is delivered, for the answer stands behind it.
         transcript.add(id, ChatAuthor::Web, &Line::Message(Body::Text(text.clone()))).await?;

@@ -49,11 +49,8 @@ pub(super) async fn create(
     Payload(wanted): Payload<Wanted>,
 ) -> Result<(StatusCode, Json<Connection>), Refusal> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let asked = NewArgs {
-        dir: given(wanted.dir),
-        agent: given(wanted.agent),
-        text: wanted.description.unwrap_or_default(),
-    };
+    let asked =
+        NewArgs { dir: given(wanted.dir), agent: given(wanted.agent), text: wanted.description.unwrap_or_default() };
     let desk = chat.desk()?;
     let key = ConversationKey::web(&uuid::Uuid::now_v7().simple().to_string());
     let opening = async move { desk.manager.open(&key, &asked, &Gate::operator()).await };
@@ -80,10 +77,7 @@ pub(super) async fn list(State(chat): State<Chat>) -> Result<Json<Sessions>, Ref
 }
 
 /// `POST /api/chat/sessions/{id}/resume`; the beginning of an id suffices.
-pub(super) async fn resume(
-    State(chat): State<Chat>,
-    Path(id): Path<String>,
-) -> Result<Json<Connection>, Refusal> {
+pub(super) async fn resume(State(chat): State<Chat>, Path(id): Path<String>) -> Result<Json<Connection>, Refusal> {
     let desk = chat.desk()?;
     let id = chat.named(&id).await?;
     let record = chat.bring_up(desk, id).await?;
@@ -94,7 +88,8 @@ pub(super) async fn resume(
 impl Chat {
     /// Where requests are dealt with, while there is such a place.
     pub(super) fn desk(&self) -> Result<Desk, Refusal> {
-        let closed = || Refusal::unavailable("Hitchline is starting or stopping, or does not reach Slack yet; try again");
+        let closed =
+            || Refusal::unavailable("Hitchline is starting or stopping, or does not reach Slack yet; try again");
         self.0.desk.borrow().clone().ok_or_else(closed)
     }
 

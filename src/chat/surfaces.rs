@@ -33,7 +33,11 @@ impl<S> Surfaces<S> {
 
     async fn notice(&self, thread: &Ts, body: &Body) -> Result<(), WriteError> {
         let id = message_id(thread, OwedId::new());
-        self.transcript.add(&id, ChatAuthor::Agent, &Line::Notice(body.clone())).await.map_err(|error| failed(&error)).map(drop)
+        self.transcript
+            .add(&id, ChatAuthor::Agent, &Line::Notice(body.clone()))
+            .await
+            .map_err(|error| failed(&error))
+            .map(drop)
     }
 }
 
@@ -42,7 +46,9 @@ impl<S: Render> Render for Surfaces<S> {
         match markup {
             Markup::Slack => self.slack.parts(markup, markdown),
             // The page takes messages of any length.
-            Markup::Markdown => Some(markdown.trim()).filter(|text| !text.is_empty()).map(Into::into).into_iter().collect(),
+            Markup::Markdown => {
+                Some(markdown.trim()).filter(|text| !text.is_empty()).map(Into::into).into_iter().collect()
+            }
         }
     }
 }
@@ -54,7 +60,10 @@ impl<S: SlackWrite> SlackWrite for Surfaces<S> {
             return self.slack.post(to, body, key).await;
         }
         let id = message_id(thread(to)?, key);
-        self.transcript.add(&id, ChatAuthor::Agent, &Line::Message(body.clone())).await.map_err(|error| failed(&error))?;
+        self.transcript
+            .add(&id, ChatAuthor::Agent, &Line::Message(body.clone()))
+            .await
+            .map_err(|error| failed(&error))?;
         Ok(id)
     }
 

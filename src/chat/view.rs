@@ -272,7 +272,8 @@ mod tests {
         let id = ApprovalId::new();
         let options = vec![("Yes".to_owned(), OptionKind::AllowOnce), ("No".to_owned(), OptionKind::RejectOnce)];
         let open = ApprovalState::Open { expires_after_s: 600 };
-        let card = ApprovalCard { id, requester: "web".into(), title: "Run".into(), detail: None, options, state: open };
+        let card =
+            ApprovalCard { id, requester: "web".into(), title: "Run".into(), detail: None, options, state: open };
         let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card.clone())));
         let press = json!({"approval": {"id": id, "option": 1}});
         assert_eq!(shown["buttons"][1], json!({"label": "No", "danger": true, "press": press}));
@@ -288,9 +289,15 @@ mod tests {
     fn a_list_has_a_button_in_each_row_that_has_something_to_do() {
         let button = Button::Approval { id: ApprovalId::new(), option: 0 };
         let button = ListButton { label: "Connect".into(), button, danger: false };
-        let rows = vec![ListRow { text: "**one**".into(), button: Some(button) }, ListRow { text: "two".into(), button: None }];
+        let rows = vec![
+            ListRow { text: "**one**".into(), button: Some(button) },
+            ListRow { text: "two".into(), button: None },
+        ];
         let (_, shown) = told(ChatAuthor::Agent, Line::Notice(Body::List(List { text: "Sessions".into(), rows })));
-        assert_eq!((&shown["kind"], &shown["notice"], &shown["markdown"]), (&json!("list"), &json!(true), &json!("Sessions")));
+        assert_eq!(
+            (&shown["kind"], &shown["notice"], &shown["markdown"]),
+            (&json!("list"), &json!(true), &json!("Sessions"))
+        );
         assert_eq!(shown["rows"][0]["html"], "<p><strong>one</strong></p>\n");
         assert_eq!(shown["rows"][0]["button"]["label"], "Connect");
         assert_eq!(shown["rows"][1]["button"], Value::Null);

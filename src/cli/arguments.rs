@@ -9,6 +9,8 @@ use clap_complete::Shell;
 use crate::settings::sources::Flags;
 use crate::telemetry::{self, Format};
 
+/// How much of a session's id must be typed.
+const LEAST_ID: usize = 4;
 /// Any free port of this machine, reachable from this machine only.
 const FREE_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -34,6 +36,10 @@ pub(super) enum Command {
     Manifest(Manifest),
     /// Tell by the exit code whether the running daemon is well: 0 or 1
     Healthcheck(Healthcheck),
+    /// Tell how the running daemon stands
+    Status(Asking),
+    /// List, show or end the running daemon's sessions
+    Sessions(Sessions),
     /// Show the effective configuration, the commented default, or the JSON Schema
     Config(Config),
     /// Write completions for a shell to stdout
@@ -102,6 +108,9 @@ pub(super) struct Run {
     /// Where the built-in server listens; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, value_parser = address, requires = "simulator")]
     pub(super) simulator_listen: SocketAddr,
+    /// If the store is damaged and no snapshot of it is good, set it aside and begin with an empty one
+    #[arg(long)]
+    pub(super) fresh_store: bool,
     #[command(flatten)]
     pub(super) log: Log,
 }
@@ -162,6 +171,53 @@ pub(super) struct Healthcheck {
     pub(super) simulator: bool,
 }
 
+/// Which daemon is asked, and in which form its answer is shown.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Asking {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Arguments of `sessions`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Sessions {
+    #[command(subcommand)]
+    pub(super) what: SessionsWhat,
+}
+
+/// What may be done with sessions.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum SessionsWhat {
+    /// The active sessions, last used first
+    List(Asking),
+    /// One session with all that is known of it
+    Show(OneSession),
+    /// End a session for good; its conversation is told
+    End(OneSession),
+}
+
+/// A session of the running daemon.
+#[derive(Debug, Clone, Args)]
+pub(super) struct OneSession {
+    /// Its id, or the beginning of it
+    #[arg(value_name = "ID", value_parser = session_id)]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+fn session_id(text: &str) -> Result<String, &'static str> {
+    let plausible = text.len() >= LEAST_ID && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    if plausible {
+        Ok(text.to_owned())
+    } else {
+        Err("write at least 4 characters of an id: digits, and the letters a to f")
+    }
+}
+
 /// Arguments of `config`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Config {
@@ -180,12 +236,12 @@ pub(super) enum ConfigWhat {
     Schema,
 }
 
-/// Which configuration is meant.
+/// Which configuration, or the daemon of which, is meant.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Source {
     #[command(flatten)]
     pub(super) file: ConfigFile,
-    /// As it is for `run --simulator`: without tokens, and without a file where there is none
+    /// As for `run --simulator`: without tokens, and without a file where there is none
     #[arg(long)]
     pub(super) simulator: bool,
 }

@@ -3,11 +3,13 @@
 mod arguments;
 mod check;
 mod config;
+mod daemon;
 mod healthcheck;
 mod manifest;
 mod output;
 mod pages;
 mod run;
+mod sessions;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -24,7 +26,7 @@ use arguments::{Arguments, Command};
 pub enum Exit {
     /// Everything was done.
     Done,
-    /// The daemon is not well (`healthcheck` only).
+    /// The daemon is not well, or says no (the commands that ask it).
     Unhealthy,
     /// The command line makes no sense.
     Usage,
@@ -119,6 +121,8 @@ async fn dispatch(command: Command, environment: &Environment) -> Result<Exit, F
         Command::Check(arguments) => check::check(&arguments, environment),
         Command::Manifest(arguments) => manifest::manifest(&arguments, environment),
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&arguments, environment).await,
+        Command::Status(arguments) => sessions::status(&arguments, environment).await,
+        Command::Sessions(arguments) => sessions::sessions(&arguments.what, environment).await,
         Command::Config(arguments) => config::config(&arguments.what, environment),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man => pages::man(),

@@ -26,7 +26,7 @@ pub(super) async fn daemon(arguments: &Run, environment: &Environment) -> Result
     let simulator = arguments
         .simulator
         .then_some(SimulatorOptions { listen: arguments.simulator_listen, fresh_state: loaded.fresh_state });
-    start(loaded.settings, simulator, environment).await
+    start(loaded.settings, simulator, arguments.fresh_store, environment).await
 }
 
 /// Runs only the Slack-compatible server until it is stopped.
@@ -41,11 +41,13 @@ pub(super) async fn simulator(arguments: &Simulator) -> Result<Exit, Failure> {
 async fn start(
     settings: Settings,
     simulator: Option<SimulatorOptions>,
+    fresh_store: bool,
     environment: &Environment,
 ) -> Result<Exit, Failure> {
     let options = supervisor::Options {
         settings,
         simulator,
+        fresh_store,
         environment: environment.clone(),
         clock: Clock::system(),
         announce: output::announce,

@@ -97,6 +97,11 @@ impl Gate {
         Ok(Admitted { user: author.user.clone(), admin })
     }
 
+    /// Whether people may prompt in every channel, also in one that is made now.
+    pub fn is_open_everywhere(&self) -> bool {
+        self.rules.channels.iter().any(|listed| listed == "*")
+    }
+
     /// Whoever writes on the web page: they have shown the operator's token, and act as an admin of this name.
     pub fn operator() -> Admitted {
         Admitted { user: OPERATOR.into(), admin: true }

@@ -25,6 +25,12 @@ impl Prompt {
         Self { text: format!("{context}\n\n{}", self.text), ..self }
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub fn reworded(self, text: String) -> Self {
+        Self { text, ..self }
+    }
+
     /// The turn that it starts.
     pub fn turn(&self) -> TurnId {
         self.turn

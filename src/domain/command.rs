@@ -1,7 +1,17 @@
 //! Commands: which words they are, and when a message is one.
 //!
 //! People must never lose a prompt to a command: a bare word is one only when it is the whole message. With arguments it needs
-//! `/hitch` or `!`; outside a session also a mention that begins with `new`.
+//! `/hitch` or `!`; outside a session also a message that begins with `new`, `connect` or `list`, as long as what follows is something that
+//! the command takes.
+
+mod args;
+mod table;
+
+use super::agent::{AgentCommand, OptionCategory};
+
+pub use table::{COMMANDS, ECHO_DIRECTIVES, Row};
+
+use table::find;
 
 /// What a person wants of us rather than of the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,12 +20,37 @@ pub enum Command {
     Help,
     /// Start a session here.
     New(NewArgs),
+    /// Show the person's own sessions in this channel.
+    List,
+    /// Show all sessions that the person may see.
+    Sessions,
+    /// Show the directories that have sessions.
+    Projects,
+    /// Bring a session here: the beginning of our id, or the agent's own name for it.
+    Connect(String),
     /// Say how things stand.
     Status,
     /// End the session.
     End,
-    /// Cancel the running turn, nothing else.
-    Stop,
+    /// Cancel the running turn.
+    Stop {
+        /// Whether what waits behind it is dropped too.
+        waiting_too: bool,
+    },
+    /// Give the session a channel of its own, under this name if one is given.
+    Breakout(Option<String>),
+    /// Show the newest sessions that the agent itself knows, so many.
+    Discover(usize),
+    /// Show the settings of this conversation.
+    Config,
+    /// Write something into the workspace's notebook.
+    Remember(String),
+    /// Show the notes in which these words occur; the newest, when there are none.
+    Recall(String),
+    /// Show the person's own sessions and what they do.
+    WorkStatus,
+    /// Show what the agent lets people choose of this kind, or choose a value.
+    Choose(OptionCategory, Option<String>),
 }
 
 /// Arguments of `new`.
@@ -28,62 +63,6 @@ pub struct NewArgs {
     /// The first prompt; empty for none.
     pub text: String,
 }
-
-/// One row of the table of commands.
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// The command's name and its aliases, the name first.
-    pub words: &'static [&'static str],
-    /// What may follow.
-    pub usage: &'static str,
-    /// What it does, for `help`.
-    pub does: &'static str,
-    /// Whether it takes arguments.
-    takes_args: bool,
-    make: fn(&str) -> Result<Command, Misuse>,
-}
-
-/// Every command, with its aliases.
-pub const COMMANDS: &[Row] = &[
-    Row {
-        words: &["help", "?"],
-        usage: "",
-        does: "says what you can do here",
-        takes_args: false,
-        make: |_| Ok(Command::Help),
-    },
-    Row {
-        words: &["new", "start", "create"],
-        usage: "[--dir PATH] [--agent NAME] [text]",
-        does: "starts a session, with a first prompt if you give one",
-        takes_args: true,
-        make: |args| new_args(args).map(Command::New),
-    },
-    Row {
-        words: &["status", "info"],
-        usage: "",
-        does: "tells how this conversation's session stands",
-        takes_args: false,
-        make: |_| Ok(Command::Status),
-    },
-    Row {
-        words: &["end", "close", "quit", "disconnect"],
-        usage: "",
-        does: "ends this conversation's session for good",
-        takes_args: false,
-        make: |_| Ok(Command::End),
-    },
-    Row {
-        words: &["stop"],
-        usage: "",
-        does: "stops the running turn, and nothing else",
-        takes_args: false,
-        make: |_| Ok(Command::Stop),
-    },
-];
-
-/// Directives of the echo backend; they are prompts, and none of them is a command.
-pub const ECHO_DIRECTIVES: &[&str] = &["stream", "sleep", "tool", "plan", "ask", "long", "markdown", "fail", "vanish"];
 
 /// How a message came, as far as it matters for what it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +98,14 @@ pub enum Misuse {
     /// Words after a command that takes none.
     #[error("`{0}` takes nothing after it")]
     TakesNothing(&'static str),
+    /// Something else after a command than it takes.
+    #[error("after `{command}` comes {takes}")]
+    Takes {
+        /// The command.
+        command: &'static str,
+        /// What it takes, in words.
+        takes: &'static str,
+    },
     /// No command has this name.
     #[error("there is no command `{0}`")]
     Unknown(String),
@@ -131,7 +118,7 @@ pub fn read(text: &str, entry: Entry) -> Reading {
         let empty = if entry == Entry::InSession { Command::Status } else { Command::Help };
         return Reading::Command(empty);
     }
-    let (head, args) = text.split_once(char::is_whitespace).map_or((text, ""), |(head, args)| (head, args.trim()));
+    let (head, args) = split(text);
     match (entry, head.strip_prefix('!')) {
         (Entry::Slash, _) => explicit(head.trim_start_matches('!'), args)
             .unwrap_or_else(|| Reading::Misused(Misuse::Unknown(head.to_owned()))),
@@ -141,66 +128,39 @@ pub fn read(text: &str, entry: Entry) -> Reading {
     }
 }
 
-fn bare(text: &str, head: &str, args: &str, entry: Entry) -> Reading {
-    let row = find(head)
-        .filter(|row| args.is_empty() || (entry == Entry::Outside && row.words[0] == "new" && head_is_name(head)));
-    row.map_or_else(|| Reading::Prompt(text.to_owned()), |row| apply(row, args))
+/// A prompt as its agent understands it, when it is one of the agent's own commands with our mark: `!compact now` is `/compact now`.
+pub fn for_agent(text: &str, commands: &[AgentCommand]) -> Option<String> {
+    let (head, _) = split(text.trim_start());
+    let word = head.strip_prefix('!')?;
+    let command = commands.iter().find(|command| command.name == word)?;
+    let args = &text.trim_start()[head.len()..];
+    Some(format!("/{}{args}", command.name))
 }
 
-/// Only `new` itself takes arguments bare; "create a parser" and "start the server" are prompts.
-fn head_is_name(head: &str) -> bool {
-    head.eq_ignore_ascii_case("new")
+/// The first word, and what comes after it.
+fn split(text: &str) -> (&str, &str) {
+    text.split_once(char::is_whitespace).map_or((text, ""), |(head, args)| (head, args.trim()))
+}
+
+fn bare(text: &str, head: &str, args: &str, entry: Entry) -> Reading {
+    let prompt = || Reading::Prompt(text.to_owned());
+    let Some(row) = find(head) else { return prompt() };
+    if args.is_empty() {
+        return row.read(args);
+    }
+    // Only the name itself: "create a parser" and "join both tables" are prompts.
+    if entry != Entry::Outside || !row.bare_outside || !head.eq_ignore_ascii_case(row.words[0]) {
+        return prompt();
+    }
+    match row.read(args) {
+        // So are "list the open issues" and "connect the two modules".
+        Reading::Misused(Misuse::TakesNothing(_) | Misuse::Takes { .. }) => prompt(),
+        reading => reading,
+    }
 }
 
 fn explicit(word: &str, args: &str) -> Option<Reading> {
-    find(word).map(|row| apply(row, args))
-}
-
-fn apply(row: &Row, args: &str) -> Reading {
-    if !row.takes_args && !args.is_empty() {
-        return Reading::Misused(Misuse::TakesNothing(row.words[0]));
-    }
-    (row.make)(args).map_or_else(Reading::Misused, Reading::Command)
-}
-
-fn find(word: &str) -> Option<&'static Row> {
-    COMMANDS.iter().find(|row| row.words.iter().any(|name| name.eq_ignore_ascii_case(word)))
-}
-
-fn new_args(args: &str) -> Result<NewArgs, Misuse> {
-    let mut parsed = NewArgs::default();
-    let mut rest = args;
-    while let Some(option) = option(rest) {
-        let end = option.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(option.len());
-        let (name, tail) = option.split_at(end);
-        let (slot, name) = match name {
-            "dir" => (&mut parsed.dir, "--dir"),
-            "agent" => (&mut parsed.agent, "--agent"),
-            _ => return Err(Misuse::UnknownOption(format!("--{name}"))),
-        };
-        let (value, tail) = value(tail.strip_prefix('=').unwrap_or(tail)).ok_or(Misuse::MissingValue(name))?;
-        *slot = Some(value.to_owned());
-        rest = tail;
-    }
-    rest.clone_into(&mut parsed.text);
-    Ok(parsed)
-}
-
-/// What follows the mark of an option. Where people type, two hyphens may have become a dash.
-fn option(text: &str) -> Option<&str> {
-    let option = text.strip_prefix("--").or_else(|| text.strip_prefix(['—', '–']))?;
-    option.starts_with(char::is_alphabetic).then_some(option)
-}
-
-/// A word, or what stands in quotes, straight or curly; and what comes after it.
-fn value(text: &str) -> Option<(&str, &str)> {
-    let text = text.trim_start();
-    let quoted = |open: &[char], close: &[char]| text.strip_prefix(open)?.split_once(close);
-    let (value, rest) = quoted(&['"', '“', '„'], &['"', '”', '“'])
-        .or_else(|| quoted(&['\'', '‘'], &['\'', '’']))
-        .or_else(|| text.split_once(char::is_whitespace))
-        .unwrap_or((text, ""));
-    (!value.is_empty()).then(|| (value, rest.trim_start()))
+    find(word).map(|row| row.read(args))
 }
 
 #[cfg(test)]

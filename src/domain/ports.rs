@@ -74,6 +74,8 @@ pub struct Keep {
     pub only_if_followed: bool,
     /// What it waits behind.
     pub line: Line,
+    /// The conversation in whose line it waits, where that is another than its own thread: a whole channel.
+    pub conversation: Option<ConversationKey>,
     /// The turn that it starts at once, when its conversation is idle.
     pub intent: Option<Intent>,
 }
@@ -98,6 +100,13 @@ pub struct Limit {
     pub max: u32,
     /// Since when a use is late enough, in milliseconds since the Unix epoch.
     pub since_ms: i64,
+}
+
+impl Keep {
+    /// In whose line `inbound` waits.
+    pub fn queue(&self, inbound: &Inbound) -> ConversationKey {
+        self.conversation.clone().unwrap_or_else(|| inbound.queue())
+    }
 }
 
 impl Intent {
@@ -167,7 +176,7 @@ pub trait SlackWrite: Send + Sync {
     /// Makes a private channel with us and `member` in it. A name that is taken (`name_taken`) or that Slack refuses (`invalid_name…`)
     /// is [`WriteErrorKind::Permanent`]: it is for the caller to try another.
     async fn create_channel(&self, name: &str, member: &UserId) -> Result<ChannelId, WriteError>;
-    /// Shows a status line in a thread, such as "is thinking…"; empty text clears it.
+    /// Shows a status line in a thread, such as "is thinking…"; empty text clears it. Outside of threads there is none.
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError>;
     /// Starts a message that grows, with its first piece of Markdown, as the answer to `recipient` in `conversation`.
     async fn start_stream(&self, to: &ConversationKey, recipient: &UserId, markdown: &str) -> Result<Ts, WriteError>;

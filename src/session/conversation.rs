@@ -19,6 +19,7 @@ use crate::domain::session::SessionRecord;
 use crate::outbox::Fate;
 use crate::store::{Begun, StoreError, TurnEnd};
 
+use super::commands::Asked;
 use super::lines::{Delivered, Later};
 use super::live::{IfLost, Origin};
 use super::manager::Inner;
@@ -41,6 +42,17 @@ pub(super) struct Work {
     pub(super) admitted: Admitted,
     /// Set when the intent was committed with the event.
     pub(super) intent: Option<Intent>,
+}
+
+impl Work {
+    /// Where it is answered: in its conversation, or in its own thread where that is a whole channel.
+    pub(super) fn place(&self, key: &ConversationKey) -> ConversationKey {
+        if !key.is_channel_wide() {
+            return key.clone();
+        }
+        let Message { thread, ts, .. } = &self.message;
+        ConversationKey { thread: thread.as_ref().unwrap_or(ts).clone(), ..key.clone() }
+    }
 }
 
 impl Inner {
@@ -80,6 +92,10 @@ impl Inner {
             let text = work.message.text.clone();
             return Ok(self.run_turn(key, work, intent, text).await);
         }
+        let at = work.place(key);
+        if line == Line::Turn {
+            self.unmark(key, work.seq, &work.message.ts);
+        }
         let active = self.mapping(key).await?;
         let decision = rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy);
         if line == Line::Command && decision.line(active.is_some()) == Line::Turn {
@@ -88,11 +104,11 @@ impl Inner {
         }
         match decision {
             Decision::Ignore(_) => self.done(key, work.seq).await,
-            Decision::Misused(misuse) => Ok(self.answer(key, work.seq, &words::misused(&misuse)).await),
+            Decision::Misused(misuse) => Ok(self.answer(&at, work.seq, &words::misused(&misuse)).await),
             Decision::Run(Command::New(args)) if active.is_none() && !args.text.is_empty() => {
                 self.prompt_anew(key, work, &args).await
             }
-            Decision::Run(command) => self.run_command(key, work.seq, command, &work.admitted).await,
+            Decision::Run(command) => self.run_command(&Asked::written(key, &work), command).await,
             Decision::Prompt(text) => match active {
                 Some(active) => self.prompt(key, work, Intent::follow(active.record.id), text).await,
                 None => self.prompt_anew(key, work, &NewArgs { text, ..NewArgs::default() }).await,
@@ -112,7 +128,7 @@ impl Inner {
                 let record = self.new_record(key, &start, work.admitted.user(), &args.text);
                 self.prompt(key, work, self.begin(record), args.text.clone()).await
             }
-            Err(refused) => Ok(self.answer(key, work.seq, &words::not_started(&refused)).await),
+            Err(refused) => Ok(self.answer(&work.place(key), work.seq, &words::not_started(&refused)).await),
         }
     }
 
@@ -129,7 +145,7 @@ impl Inner {
             Begun::Begun => {}
             // The session was ended in this moment, and what waited for it too.
             Begun::NotWaiting => return Ok(None),
-            Begun::OverLimit => return Ok(self.answer(key, work.seq, &self.too_many_sessions()).await),
+            Begun::OverLimit => return Ok(self.answer(&work.place(key), work.seq, &self.too_many_sessions()).await),
         }
         if let Some(record) = &intent.new_session {
             self.slots().entry(key).mapping =
@@ -161,11 +177,12 @@ impl Inner {
     async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) -> Delivered {
         let Some((active, mut controls)) = self.start_turn(key, &intent) else {
             // Its session was ended between its commit and now.
-            return self.close_turn(key, &work, &intent, ended_before(self, key, &intent)).await;
+            return self.close_turn(key, &work, &intent, ended_before(self, &work.place(key), &intent)).await;
         };
         let turn = Turn {
             inner: self.clone(),
-            key: key.clone(),
+            conversation: key.clone(),
+            key: work.place(key),
             prompt: Prompt::new(intent.turn, &work.admitted, text),
             message: work.message.ts.clone(),
         };
@@ -260,7 +277,7 @@ impl Inner {
 
     /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox.
     async fn close_turn(&self, key: &ConversationKey, work: &Work, intent: &Intent, finished: Finished) -> Delivered {
-        let session_ended = finished.session_ended();
+        let session_ended = finished.session_ended().then(|| key.clone());
         metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);
         let end = TurnEnd {
             turn: intent.turn,
@@ -271,17 +288,39 @@ impl Inner {
             owed: finished.owed,
             now_ms: self.parts.clock.wall_ms(),
         };
-        while let Err(error) = self.parts.store.finish_turn(end.clone()).await {
-            if self.is_over(key, &error).await {
-                return None;
+        let dropped = loop {
+            match self.parts.store.finish_turn(end.clone()).await {
+                Ok(dropped) => break dropped,
+                Err(error) if self.is_over(key, &error).await => return None,
+                Err(_again) => {}
+            }
+        };
+        let delivered = self.parts.outbox.send(end.owed).boxed();
+        if dropped > 0 {
+            self.tell_dropped(key, dropped).await;
+        }
+        Some(delivered)
+    }
+
+    /// Says that messages which waited for a session ended with it.
+    async fn tell_dropped(&self, key: &ConversationKey, dropped: usize) {
+        self.slots().unmark_all(key);
+        let told = self.say(key, None, words::not_passed_on(dropped).trim_start());
+        match self.owe(told).await {
+            Ok(sent) => drop(sent),
+            Err(error) => {
+                tracing::warn!(conversation = %key, dropped, %error, "Nobody is told that waiting messages ended with their session");
             }
         }
-        Some(self.parts.outbox.send(end.owed).boxed())
     }
 
     /// Answers a message durably, and marks it as handled.
     pub(super) async fn answer(&self, key: &ConversationKey, seq: i64, markdown: &str) -> Delivered {
-        let owed = self.say(key, None, markdown);
+        self.answer_with(key, seq, self.say(key, None, markdown)).await
+    }
+
+    /// The same with rows of any kind.
+    pub(super) async fn answer_with(&self, key: &ConversationKey, seq: i64, owed: Vec<Owed>) -> Delivered {
         let now_ms = self.parts.clock.wall_ms();
         while let Err(error) = self.parts.store.owe(owed.clone(), Some(seq), now_ms).await {
             if self.is_over(key, &error).await {

@@ -37,6 +37,7 @@ impl Inner {
                 slot.mapping = Mapping::None;
                 slot.turn.clone()
             });
+            slots.unmark_all(key);
             slots.forget_if_empty(key);
             (live, running)
         };

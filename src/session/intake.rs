@@ -27,8 +27,7 @@ impl Intake for Manager {
     fn claim(&self, inbound: &Inbound) -> Claim {
         match &inbound.what {
             What::Message(message) => self.0.claim_message(inbound, message),
-            // The store knows whether it waits, and of whom it is.
-            What::Edited(_) | What::Deleted { .. } => Claim::Keep(Keep::default()),
+            What::Edited(_) | What::Deleted { .. } => self.0.claim_change(inbound),
             // Who may do it is decided when it is handled: the answer is for them alone.
             What::Click(_) | What::Stop { .. } => Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() }),
             What::Slash(_) => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
@@ -42,13 +41,17 @@ impl Intake for Manager {
 
 impl Inner {
     fn claim_message(self: &Arc<Self>, inbound: &Inbound, message: &Message) -> Claim {
-        let Some(key) = inbound.conversation() else { return Claim::Drop("no_conversation") };
+        let Some(thread) = inbound.conversation() else { return Claim::Drop("no_conversation") };
+        // What stands in a thread belongs to that thread alone.
+        let whole = message.thread.is_none().then(|| self.whole_channel(&thread)).flatten();
+        let key = whole.clone().unwrap_or(thread);
         let policy = &self.parts.policy;
         let addressed = rules::is_addressed(message, inbound.channel_kind, policy);
         let mut slots = self.slots();
         // A message that opens a thread can't have a mapping yet.
         let known = slots.get(&key).and_then(Slot::is_mapped);
-        let mapped = known.or_else(|| message.thread.is_none().then_some(false));
+        let opens_thread = message.thread.is_none() && whole.is_none();
+        let mapped = known.or_else(|| opens_thread.then_some(false));
         if mapped == Some(false) && !addressed {
             return Claim::Drop("not_addressed");
         }
@@ -63,7 +66,7 @@ impl Inner {
             }
         };
         let Some(mapped) = mapped else {
-            return Claim::Keep(Keep { only_if_followed: !addressed, ..Keep::default() });
+            return Claim::Keep(Keep { only_if_followed: !addressed, conversation: whole, ..Keep::default() });
         };
         let decision = rules::decide(message, inbound.channel_kind, mapped, policy);
         let line = decision.line(mapped);
@@ -72,7 +75,18 @@ impl Inner {
             Decision::Prompt(text) => self.reserve(&mut slots, &key, admitted, text),
             Decision::Run(_) | Decision::Misused(_) => None,
         };
-        Claim::Keep(Keep { line, intent, ..Keep::default() })
+        Claim::Keep(Keep { line, intent, conversation: whole, ..Keep::default() })
+    }
+
+    /// An edit, or a deletion, counts for what still waits.
+    fn claim_change(&self, inbound: &Inbound) -> Claim {
+        let Some(key) = inbound.conversation() else { return Claim::Drop("no_conversation") };
+        let key = self.whole_channel(&key).unwrap_or(key);
+        if !self.may_wait(&key) {
+            return Claim::Drop("edit");
+        }
+        let admitted = self.admit(inbound);
+        admitted.map_or(Claim::Drop("denied"), |_| Claim::Keep(Keep::default()))
     }
 
     /// Reserves an idle conversation for a turn that starts with the event's own commit.
@@ -93,29 +107,47 @@ impl Inner {
     }
 
     fn settle(self: &Arc<Self>, inbound: Inbound, keep: Keep, outcome: Settled) {
+        let key = keep.queue(&inbound);
         match outcome {
             // It waits, and giving its claim back looks at the line.
             Settled::Stored { begun: false, .. } if keep.intent.is_some() => {}
-            Settled::Stored { seq, .. } => return self.stored(seq, inbound, keep),
+            Settled::Stored { seq, .. } => return self.stored(key, seq, inbound, keep),
+            Settled::Applied => self.changed(&key, &inbound),
             Settled::Refused { .. } => self.refuse(&inbound),
-            Settled::Duplicate | Settled::NotFollowed | Settled::Applied | Settled::Failed => {}
+            Settled::Duplicate | Settled::NotFollowed | Settled::Failed => {}
         }
         if keep.intent.is_some() {
-            self.release_claim(&inbound);
+            self.release_claim(&key);
         }
     }
 
-    fn stored(self: &Arc<Self>, seq: i64, inbound: Inbound, keep: Keep) {
+    fn stored(self: &Arc<Self>, key: ConversationKey, seq: i64, inbound: Inbound, keep: Keep) {
         match (keep.intent, keep.line) {
-            (Some(intent), _) => self.start_claimed(seq, inbound, intent),
+            (Some(intent), _) => self.start_claimed(key, seq, inbound, intent),
             (None, Line::AtOnce) => self.act(seq, inbound),
-            (None, line) => {
-                let key = inbound.queue();
-                if line == Line::Turn && self.parts.policy.when_busy == WhenBusy::Interrupt {
-                    self.supersede(&key);
-                }
-                self.stored_in(&key, line, seq);
-            }
+            (None, Line::Turn) => self.wait_for_turn(&key, seq, &inbound),
+            (None, Line::Command) => _ = self.stored_in(&key, Line::Command, seq),
+        }
+    }
+
+    /// Lets a message wait for the turn that runs, or stops that in its favour.
+    fn wait_for_turn(self: &Arc<Self>, key: &ConversationKey, seq: i64, inbound: &Inbound) {
+        let interrupts = self.parts.policy.when_busy == WhenBusy::Interrupt;
+        if interrupts {
+            self.supersede(key);
+        }
+        let waits = self.stored_in(key, Line::Turn, seq);
+        if let (true, false, What::Message(message)) = (waits, interrupts, &inbound.what) {
+            self.mark_waiting(key, &message.ts);
+        }
+    }
+
+    /// A message that waits was changed or taken back.
+    fn changed(&self, key: &ConversationKey, inbound: &Inbound) {
+        let key = self.whole_channel(key).unwrap_or_else(|| key.clone());
+        if let What::Deleted { ts, .. } = &inbound.what {
+            tracing::info!(conversation = %key, message.ts = %ts, "A waiting message was taken back by its author");
+            self.slots().unmark(&key, ts);
         }
     }
 
@@ -133,8 +165,8 @@ impl Inner {
         self.parts.scope.spawn("act", OnCrash::Log, async move { inner.act_at_once(seq, inbound).await });
     }
 
-    fn start_claimed(self: &Arc<Self>, seq: i64, inbound: Inbound, intent: Intent) {
-        let (Some(key), What::Message(message)) = (inbound.conversation(), inbound.what) else { return };
+    fn start_claimed(self: &Arc<Self>, key: ConversationKey, seq: i64, inbound: Inbound, intent: Intent) {
+        let What::Message(message) = inbound.what else { return };
         let reserved = {
             let mut slots = self.slots();
             let slot = slots.entry(&key);
@@ -151,11 +183,10 @@ impl Inner {
     }
 
     /// Gives back what a claim reserved that came to nothing; what was stored meanwhile has its turn.
-    fn release_claim(self: &Arc<Self>, inbound: &Inbound) {
-        let Some(key) = inbound.conversation() else { return };
-        let reserved = self.slots().get_mut(&key).and_then(Slot::take_claim);
+    fn release_claim(self: &Arc<Self>, key: &ConversationKey) {
+        let reserved = self.slots().get_mut(key).and_then(Slot::take_claim);
         if let Some(Reserved { place, .. }) = reserved {
-            self.run_line(key, Line::Turn, place, None);
+            self.run_line(key.clone(), Line::Turn, place, None);
         }
     }
 

@@ -143,18 +143,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Sees to it that something that was just stored is handled when its time has come.
-    pub(super) fn stored_in(self: &Arc<Self>, key: &ConversationKey, line: Line, seq: i64) {
+    /// Sees to it that something that was just stored is handled when its time has come. Returns whether it waits behind another.
+    pub(super) fn stored_in(self: &Arc<Self>, key: &ConversationKey, line: Line, seq: i64) -> bool {
         let place = {
             let mut slots = self.slots();
             if slots.draining || slots.note_more(key, line) {
-                return;
+                return true;
             }
-            let Some(place) = self.queue(line).place_for(seq) else { return };
+            let Some(place) = self.queue(line).place_for(seq) else { return true };
             slots.begin(key, line);
             place
         };
         self.run_line(key.clone(), line, place, None);
+        false
+    }
+
+    /// Whether something may wait for a conversation's turn, as far as is known in memory.
+    pub(super) fn may_wait(&self, key: &ConversationKey) -> bool {
+        self.slots().get(key).is_some() || self.queue(Line::Turn).backlog().0.is_some()
     }
 
     /// Works on a line until nothing is left to do in it; `place` is kept until then. The line has been begun.
@@ -220,6 +226,11 @@ impl Inner {
                 let answered = AssertUnwindSafe(self.slash(key, seq, &inbound, slash)).catch_unwind().await;
                 let Ok(answered) = answered else { return self.done(key, seq).await };
                 answered
+            }
+            (What::Click(click), Ok(by)) => {
+                let pressed = AssertUnwindSafe(self.press(key, seq, &inbound, click, &by)).catch_unwind().await;
+                let Ok(pressed) = pressed else { return self.done(key, seq).await };
+                pressed
             }
             (_, denied) => {
                 tracing::info!(conversation = %key, seq, reason = ?denied.err(), "A stored message is passed over: its author may no longer");

@@ -91,6 +91,7 @@ impl Inner {
         if let Some(name) = ready.origin.name() {
             self.note_name(record.id, name.clone()).await;
         }
+        self.choose_again(&record, ready.session.as_ref()).await;
         Ok(ready)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::outbox::Outbox;
 use crate::scope::Scope;
 use crate::store::{Store, StoreError};
 
+use super::commands::Adopting;
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
@@ -33,6 +34,8 @@ use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const ASIDES: usize = 64;
+/// How many messages may bear a mark while they wait; further ones bear none.
+const MARKS: usize = 256;
 /// How often it is said how far draining is.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// How much of the first prompt describes a session.
@@ -78,12 +81,18 @@ pub(super) struct Inner {
     slots: Mutex<Slots>,
     turns: Queue,
     commands: Queue,
+    /// Bounds the messages that bear a mark.
+    pub(super) marks: Arc<Semaphore>,
+    /// The newest message that an earlier process left waiting.
+    pub(super) left_until: AtomicI64,
     /// Bounds the answers for one person alone.
     pub(super) asides: Arc<Semaphore>,
     /// Who was just told that too many messages wait in a conversation.
     pub(super) refusals: Mutex<HashSet<(ConversationKey, UserId)>>,
     /// Strangers who were told that they may not prompt.
     pub(super) told: Mutex<HashSet<UserId>>,
+    /// The agents' sessions that are being brought in.
+    pub(super) adopting: Adopting,
     /// The channels that are one conversation each.
     wide: Mutex<HashSet<ConversationKey>>,
     /// Told whenever a line comes to rest.
@@ -121,9 +130,12 @@ impl Manager {
             slots: Mutex::default(),
             turns: Queue::turns(),
             commands: Queue::commands(),
+            marks: Arc::new(Semaphore::new(MARKS)),
+            left_until: AtomicI64::new(0),
             asides: Arc::new(Semaphore::new(ASIDES)),
             refusals: Mutex::default(),
             told: Mutex::default(),
+            adopting: Adopting::default(),
             wide: Mutex::default(),
             rested: Notify::new(),
             leaving: AtomicUsize::new(0),
@@ -140,6 +152,7 @@ impl Manager {
         for key in self.0.parts.store.channel_wide().await? {
             self.0.note_place(&key, true);
         }
+        self.0.left_until.store(self.0.parts.store.newest_queued(Line::Turn).await?, Ordering::Relaxed);
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
         self.0.start_reaper();
@@ -381,7 +394,7 @@ impl Inner {
             seq: turn.seq,
             session: turn.session,
             outcome: "interrupted",
-            session_ended: false,
+            session_ended: None,
             owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
             now_ms: self.parts.clock.wall_ms(),
         };

@@ -14,6 +14,7 @@ mod intake;
 mod lines;
 mod live;
 mod manager;
+mod marks;
 pub mod policy;
 mod reaper;
 mod relocation;

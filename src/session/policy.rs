@@ -106,6 +106,11 @@ impl Policy {
         Ok(Start { backend: backend.to_owned(), working_dir })
     }
 
+    /// Whether a session may work in `dir`, as it may be named by `--dir`.
+    pub fn allows_dir(&self, dir: &Path) -> bool {
+        dir.canonicalize().is_ok_and(|real| real.is_dir() && self.allows(&real))
+    }
+
     /// How long creating a session of `backend` may take.
     pub fn create_timeout(&self, backend: &str) -> Duration {
         self.backends.get(backend).map_or(Duration::from_secs(30), |settings| settings.create_timeout)

@@ -12,13 +12,16 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
+use crate::domain::agent::Prompt;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{OwedId, Ts, UserId};
-use crate::domain::outgoing::{Body, Op, Place};
+use crate::domain::ids::{OwedId, Ts, TurnId, UserId};
+use crate::domain::inbound::Button;
+use crate::domain::outgoing::{Body, List, ListButton, ListRow, Op, Place};
 use crate::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 use crate::outbox::Outbox;
 
 use super::manager::Parts;
+use super::words;
 
 mod draft;
 
@@ -37,6 +40,7 @@ pub(super) struct Reply {
     outbox: Outbox,
     clock: Clock,
     key: ConversationKey,
+    turn: TurnId,
     recipient: UserId,
     /// The message that asked: what is said in this turn stands after it.
     asked: Ts,
@@ -58,7 +62,7 @@ struct Call {
 type Answer = BoxFuture<'static, Result<Option<Ts>, WriteError>>;
 
 impl Reply {
-    pub(super) fn new(parts: &Parts, key: &ConversationKey, recipient: &UserId, asked: &Ts) -> Self {
+    pub(super) fn new(parts: &Parts, key: &ConversationKey, prompt: &Prompt, asked: &Ts) -> Self {
         let now = parts.clock.now();
         Self {
             slack: parts.slack.clone(),
@@ -66,7 +70,8 @@ impl Reply {
             outbox: parts.outbox.clone(),
             clock: parts.clock.clone(),
             key: key.clone(),
-            recipient: recipient.clone(),
+            turn: prompt.turn(),
+            recipient: prompt.requester().clone(),
             asked: asked.clone(),
             draft: Draft::new(now),
             call: None,
@@ -197,7 +202,11 @@ impl Reply {
     fn preview(&self, upto: usize) -> Body {
         let from = self.draft.growing.as_ref().map_or(self.draft.shown, |segment| segment.from);
         let mut parts = self.render.parts(self.key.markup(), &self.draft.text[from..upto]);
-        Body::Text(if parts.is_empty() { "…".to_owned() } else { parts.swap_remove(0) })
+        let text = if parts.is_empty() { "…".to_owned() } else { parts.swap_remove(0) };
+        // A stream has Slack's own button.
+        let stop = ListButton { label: words::STOP.to_owned(), button: Button::Stop { turn: self.turn }, danger: true };
+        let row = ListRow { text: words::WRITING.to_owned(), button: Some(stop) };
+        Body::List(List { text, rows: vec![row] })
     }
 }
 

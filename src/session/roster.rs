@@ -170,7 +170,7 @@ impl Inner {
     }
 
     /// Notes a mapping that was just read, where none is known yet.
-    fn remember(&self, record: &SessionRecord) {
+    pub(super) fn remember(&self, record: &SessionRecord) {
         let mut slots = self.slots();
         let slot = slots.entry(&record.conversation);
         if slot.is_mapped().is_none() {

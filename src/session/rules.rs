@@ -23,9 +23,9 @@ impl Decision {
     /// What it waits behind; `mapped` says whether its conversation has a session.
     pub(super) fn line(&self, mapped: bool) -> Line {
         match self {
-            Self::Run(Command::Stop) => Line::AtOnce,
+            Self::Run(Command::Stop { .. }) => Line::AtOnce,
             // A session that begins is followed by its first turn.
-            Self::Run(Command::New(_)) if !mapped => Line::Turn,
+            Self::Run(Command::New(_) | Command::Connect(_)) if !mapped => Line::Turn,
             Self::Run(_) | Self::Misused(_) => Line::Command,
             Self::Prompt(_) | Self::Ignore(_) => Line::Turn,
         }
@@ -119,7 +119,7 @@ mod tests {
             (&usual, message("", true, false), Channel, false, Decision::Run(Command::Help)),
             (&usual, message("", true, true), Channel, true, Decision::Run(Command::Status)),
             (&usual, message("", false, true), Channel, true, Decision::Ignore("empty")),
-            (&usual, message("stop", false, true), Channel, true, Decision::Run(Command::Stop)),
+            (&usual, message("stop", false, true), Channel, true, Decision::Run(Command::Stop { waiting_too: false })),
         ];
         for (policy, message, kind, mapped, expected) in cases {
             assert_eq!(decide(&message, kind, mapped, policy), expected, "{message:?} in {kind:?}, mapped: {mapped}");

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::backend::Session;
 use crate::domain::access::Admitted;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::TurnId;
+use crate::domain::ids::{Ts, TurnId};
 use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 
@@ -40,6 +40,8 @@ pub(super) struct Slot {
     pub(super) turn: Option<Running>,
     turns: State,
     commands: State,
+    /// The messages that wait and bear a mark, each with what takes its mark off when it is dropped.
+    marks: Vec<(Ts, oneshot::Sender<()>)>,
     /// Held by whoever brings the session up or lets it go: one at a time.
     gate: Arc<Mutex<()>>,
 }
@@ -195,6 +197,12 @@ impl Slots {
         self.by_key.values().filter_map(|slot| slot.turn.clone()).collect()
     }
 
+    /// A running turn, with its session.
+    pub(super) fn turn(&self, id: TurnId) -> Option<(SessionRecord, Running)> {
+        let slot = self.by_key.values().find(|slot| slot.turn.as_ref().is_some_and(|running| running.turn == id))?;
+        Some((slot.active()?.record.clone(), slot.turn.clone()?))
+    }
+
     /// Every line with a message in hand or a claim.
     pub(super) fn busy(&self) -> usize {
         let lines = self.by_key.values().flat_map(|slot| [&slot.turns, &slot.commands]);
@@ -216,6 +224,28 @@ impl Slots {
     /// How many sessions are live.
     pub(super) fn live(&self) -> usize {
         self.by_key.values().filter(|slot| slot.live().is_some()).count()
+    }
+
+    /// Notes that a waiting message bears a mark, until what is returned ends; nothing where its turn has come already.
+    pub(super) fn mark(&mut self, key: &ConversationKey, ts: &Ts) -> Option<oneshot::Receiver<()>> {
+        let slot = self.by_key.get_mut(key).filter(|slot| !slot.turns.is_free())?;
+        let (mark, off) = oneshot::channel();
+        slot.marks.push((ts.clone(), mark));
+        Some(off)
+    }
+
+    /// Takes the mark off a message.
+    pub(super) fn unmark(&mut self, key: &ConversationKey, ts: &Ts) {
+        if let Some(slot) = self.by_key.get_mut(key) {
+            slot.marks.retain(|(marked, _)| marked != ts);
+        }
+    }
+
+    /// Takes the marks off all that waits.
+    pub(super) fn unmark_all(&mut self, key: &ConversationKey) {
+        if let Some(slot) = self.by_key.get_mut(key) {
+            slot.marks.clear();
+        }
     }
 
     /// Notes that something for a line was stored. Returns false when none of its tasks is going to look for it.

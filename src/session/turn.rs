@@ -12,6 +12,7 @@ use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::access::Admitted;
 use crate::domain::agent::{AgentEvent, Prompt};
+use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, OwedId, Ts};
 use crate::domain::inbound::ReplyUrl;
@@ -36,6 +37,9 @@ const CALL: Duration = Duration::from_secs(2);
 /// A turn to be run.
 pub(super) struct Turn {
     pub(super) inner: Arc<Inner>,
+    /// Whose turn it is.
+    pub(super) conversation: ConversationKey,
+    /// Where it is answered: there, or in the message's own thread where the conversation is a whole channel.
     pub(super) key: ConversationKey,
     pub(super) prompt: Prompt,
     /// The message that asked.
@@ -140,15 +144,16 @@ enum Woke {
 /// Runs a turn to its end.
 pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
     let lost = ready.origin.is_context_lost();
-    let told = if lost { turn.inner.history(&turn.key, &turn.message).await } else { None };
-    let prompt = turn.prompt.clone();
+    let told = if lost { turn.inner.history(&turn.conversation, &turn.message).await } else { None };
+    let own = command::for_agent(turn.prompt.text(), &ready.session.offers().commands);
+    let prompt = own.into_iter().fold(turn.prompt.clone(), Prompt::reworded);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
     let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,
         Err(finished) => return finished,
     };
     let parts = &turn.inner.parts;
-    let reply = Reply::new(parts, &turn.key, turn.prompt.requester(), &turn.message);
+    let reply = Reply::new(parts, &turn.key, &turn.prompt, &turn.message);
     let now = parts.clock.now();
     let mut live = Live {
         turn,

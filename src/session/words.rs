@@ -1,20 +1,25 @@
 //! What people read from us, as Markdown. One place, so that it sounds like one voice.
 
+mod commands;
+
 use std::time::Duration;
 
 use crate::backend::error::BackendError;
 use crate::domain::access::Denied;
-use crate::domain::command::{COMMANDS, Misuse};
+use crate::domain::command::Misuse;
 use crate::domain::ids::UserId;
-use crate::domain::session::SessionRecord;
 use crate::duration::spoken;
 
 use super::policy::StartRefused;
+
+pub(super) use commands::*;
 
 /// The status line while an agent has not said anything yet.
 pub(super) const THINKING: &str = "is thinking…";
 /// The status line while an agent is being started.
 pub(super) const STARTING: &str = "is starting the agent…";
+/// Below an answer that is still growing.
+pub(super) const WRITING: &str = "_still working_";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
 /// The turn was stopped in favour of a newer message.
@@ -48,30 +53,11 @@ pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this threa
 pub(super) const STALE_BUTTON: &str = "This has been settled already, or the session behind it is gone.";
 /// What becomes of a question that was left open.
 pub(super) const CLOSED_CARD: &str = "_This question is closed: the turn that asked it is over._";
-/// Thread commands given as a slash command.
+/// Commands that need a session, given as a slash command.
 pub(super) const THREADS_ONLY: &str = "This works inside a session's thread, where Slack offers no slash commands: write it there with an exclamation mark, such as `!status`.";
 /// An agent's question that Slack will never show.
 pub(super) const NOT_ASKED: &str =
     "_The agent asked for permission, but Slack did not take the question, so the answer was no._";
-
-/// What can be done here.
-pub(super) fn help(in_session: bool, command: &str) -> String {
-    let intro = if in_session {
-        "Everything you write in this thread goes to the agent. These words are for me when they are the whole message; with `!` before them they always are:"
-    } else {
-        "Mention me with a question to start a session in a thread. Inside a thread no mention is needed. These words are for me:"
-    };
-    let rows = COMMANDS.iter().map(|row| {
-        let aliases = row.words[1..].iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-        let also = if aliases.is_empty() { String::new() } else { format!(" (also {aliases})") };
-        let usage = format!("{} {}", row.words[0], row.usage);
-        format!("- `{}` {}{also}", usage.trim_end(), row.does)
-    });
-    let rows = rows.collect::<Vec<_>>().join("\n");
-    format!(
-        "{intro}\n\n{rows}\n\nOutside of threads there are `{command} new [text]`, which opens a thread, and `{command} help`."
-    )
-}
 
 /// A command used wrongly.
 pub(super) fn misused(misuse: &Misuse) -> String {
@@ -108,25 +94,18 @@ pub(super) fn no_thread(code: &str) -> String {
 pub(super) const NO_THREAD_NOW: &str =
     "Slack does not take my messages at the moment, so I could not open a thread here. Try again in a while.";
 
-/// How a session stands.
-pub(super) fn status(record: &SessionRecord, works: bool, waiting: usize) -> String {
-    let doing = if works { "working" } else { "idle" };
-    format!(
-        "Session `{}` with `{}` in `{}`: {doing}, {waiting} message(s) waiting.",
-        record.id.short(),
-        record.backend,
-        record.working_dir.display()
-    )
-}
-
 /// `end` worked; so many messages were waiting.
 pub(super) fn ended(waiting: usize) -> String {
-    let waiting = match waiting {
+    format!("The session has ended.{} Mention me to start a new one.", not_passed_on(waiting))
+}
+
+/// What became of messages that waited for a session that has ended.
+pub(super) fn not_passed_on(waiting: usize) -> String {
+    match waiting {
         0 => String::new(),
         1 => " The message that was waiting has not been passed on.".to_owned(),
         many => format!(" The {many} messages that were waiting have not been passed on."),
-    };
-    format!("The session has ended.{waiting} Mention me to start a new one.")
+    }
 }
 
 /// The session's memory could not be brought back; the agent was told so many of the thread's messages.

@@ -108,7 +108,7 @@ fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::
     if matches!(accept.inbound.what, What::Edited(_) | What::Deleted { .. }) {
         return change_in(connection, accept);
     }
-    let key = accept.inbound.queue();
+    let key = accept.keep.queue(&accept.inbound);
     if accept.keep.only_if_followed && !is_followed(connection, &key)? {
         return Ok(Accepted::NotFollowed);
     }

@@ -4,15 +4,18 @@
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
 
 pub mod config;
+mod damage;
 mod events;
 mod lock;
 mod notes;
+mod opening;
 mod outbox;
 mod purge;
 mod reader;
 mod runs;
 mod schema;
 mod sessions;
+mod snapshots;
 mod transcript;
 mod turns;
 mod waiting;
@@ -23,12 +26,10 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use rusqlite::Connection;
 
 pub use events::{Accept, Accepted};
 pub use notes::Note;
+pub use opening::Repair;
 pub use outbox::Pending;
 pub use sessions::{Moved, SessionFilter};
 pub use transcript::{ChatAuthor, ChatMessage};
@@ -38,22 +39,19 @@ pub use writer::Slot;
 
 use lock::Lock;
 use reader::Reader;
+use snapshots::Snapshots;
 use writer::Writer;
 
 /// The database file's name in the state directory.
 const DATABASE: &str = "hitchline.db";
 /// What `SQLite` puts beside it. Their modes are the database's when they are made.
 const COMPANIONS: [&str; 2] = ["hitchline.db-wal", "hitchline.db-shm"];
-/// The size of a page, in bytes. Our rows are short and lie on many pages, all of which go into the log whole.
-const PAGE_SIZE: u32 = 1_024;
-/// Pages in the write-ahead log, 16 MiB, after which `SQLite` copies them back; checkpoints make the tail of the commit time.
-const CHECKPOINT_PAGES: u32 = 16_000;
-
 /// The store; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     writer: Arc<Writer>,
     reader: Arc<Reader>,
+    snapshots: Arc<Snapshots>,
 }
 
 /// Why the store could not be opened. Each is for a person to solve.
@@ -84,8 +82,19 @@ pub enum OpenError {
         /// Its schema version.
         found: i64,
     },
-    /// `SQLite` can't work with it.
-    #[error("{path} can't be used: {source}; move it aside to start afresh")]
+    /// It is damaged, and nothing good is there to take its place.
+    #[error(
+        "{path} is damaged ({why}), and there is no good snapshot of it; put a backup in its place, or let `hitchline run \
+         --fresh-store` set it aside and begin with an empty one"
+    )]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// `SQLite` can't work with it, for another reason.
+    #[error("{path} can't be used: {source}; mend that, then start again")]
     Database {
         /// The database file.
         path: PathBuf,
@@ -112,7 +121,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Store {
-    /// Opens the store in `dir`, making what is missing, and takes the directory's lock.
+    /// Opens the store in `dir`, making what is missing, and takes the directory's lock. A damaged one is refused.
     ///
     /// # Errors
     /// [`OpenError`] says what a person has to do.
@@ -120,17 +129,31 @@ impl Store {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        Self::open_with(dir, None)
+    }
+
+    /// The same; but a damaged one is set aside, and the newest good snapshot takes its place. Prompts that had not begun when the
+    /// snapshot was taken count as cut off, for they may have been handled since.
+    ///
+    /// # Errors
+    /// As [`Store::open`]. A damaged one is refused when there is no good snapshot, unless the repair wants an empty one then.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open_or_restore(dir: &Path, repair: Repair) -> Result<Self, OpenError> {
+        Self::open_with(dir, Some(repair))
+    }
+
+    fn open_with(dir: &Path, repair: Option<Repair>) -> Result<Self, OpenError> {
         let not_writable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
         make_private_dir(dir).map_err(not_writable)?;
         let lock = Lock::take(dir)?;
         let path = dir.join(DATABASE);
         keep_private(dir).map_err(not_writable)?;
-        let database = |source| OpenError::Database { path: path.clone(), source };
-        let connection = connect(&path).map_err(database)?;
-        schema::migrate(&connection, &path)?;
-        let reader = Reader::open(&path).map_err(database)?;
+        let connection = opening::open(dir, repair)?;
+        let reader = Reader::open(&path).map_err(|source| OpenError::Database { path, source })?;
         let writer = Writer::start(connection, lock).map_err(not_writable)?;
-        Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader) })
+        Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader), snapshots: Arc::new(Snapshots::of(dir)) })
     }
 
     /// Finds out whether another process works in `dir`, before anything is made there.
@@ -148,6 +171,8 @@ impl Store {
 
     /// Finishes what was handed over, and closes the database. Later calls fail with [`StoreError::Closed`]. Twice is fine.
     pub async fn close(&self) {
+        // Whoever closes the database last empties its log, and only the writer may.
+        self.reader.close();
         self.writer.close().await;
     }
 }
@@ -165,17 +190,4 @@ fn keep_private(dir: &Path) -> std::io::Result<()> {
         lock::open_private(companion)?;
     }
     Ok(())
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    // Counts only for a database that is made now, and only before its log.
-    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL, not NORMAL: with NORMAL a power cut loses acknowledged rows.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
 }

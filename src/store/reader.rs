@@ -32,7 +32,17 @@ impl Reader {
     }
 
     fn give_back(&self, connection: Connection) {
-        self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(connection);
+        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !self.permits.is_closed() {
+            free.push(connection);
+        }
+    }
+
+    /// Lets no more reads begin; those that have begun come to their end.
+    pub(super) fn close(&self) {
+        let mut free = self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.permits.close();
+        free.clear();
     }
 }
 

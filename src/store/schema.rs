@@ -12,10 +12,24 @@ const SCRIPTS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2
 /// The version that this binary writes; a newer one is refused.
 pub(super) const VERSION: usize = SCRIPTS.len();
 
+/// Whether a database of this version can be worked with, if need be after bringing it along. One without a version is none of ours.
+pub(super) fn is_known(version: i64) -> bool {
+    usize::try_from(version).is_ok_and(|version| (1..=VERSION).contains(&version))
+}
+
+/// Whether an earlier version of this binary wrote a database.
+pub(super) fn is_older(connection: &Connection) -> bool {
+    found(connection).is_ok_and(|version| is_known(version) && usize::try_from(version) != Ok(VERSION))
+}
+
+fn found(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
 /// Brings a database to this binary's version, each step in a transaction of its own.
 pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    let found = found(connection).map_err(database)?;
     let known = usize::try_from(found).ok().and_then(|found| SCRIPTS.get(found..));
     let missing = known.ok_or_else(|| OpenError::Newer { path: path.to_owned(), found })?;
     let first = VERSION - missing.len() + 1;

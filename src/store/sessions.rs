@@ -112,6 +112,23 @@ impl Store {
         .await
     }
 
+    /// The mapping, active or ended, of what a backend calls `backend_ref`; of several the active one, or the last used.
+    pub async fn session_by_ref(
+        &self,
+        backend: &str,
+        backend_ref: &BackendRef,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let (backend, backend_ref) = (backend.to_owned(), backend_ref.clone());
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM session WHERE backend = ?1 AND backend_ref = ?2 \
+                 ORDER BY status, last_active_ms DESC LIMIT 1"
+            );
+            connection.prepare_cached(&sql)?.query_row(params![backend, backend_ref.0], record).optional()
+        })
+        .await
+    }
+
     /// The conversations of active mappings that are whole channels, not threads.
     pub async fn channel_wide(&self) -> Result<Vec<ConversationKey>, StoreError> {
         self.read(|connection| {

@@ -7,6 +7,8 @@ use crate::domain::inbound::{Author, ChannelKind, Inbound, Message, What};
 use crate::domain::outgoing::{Body, Op, Owed};
 use crate::domain::ports::{Intent, Keep, Limit, Line};
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
+use rusqlite::Connection;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(super) fn open(dir: &Path) -> Store {
@@ -30,7 +32,7 @@ pub(super) fn message(ts: &str, event: &str) -> Inbound {
     }
 }
 
-fn record() -> SessionRecord {
+pub(super) fn record() -> SessionRecord {
     SessionRecord {
         id: SessionId::new(),
         conversation: key(),
@@ -197,7 +199,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
         seq,
         session: record.id,
         outcome: "completed",
-        session_ended: false,
+        session_ended: None,
         owed: vec![owed.clone()],
         now_ms: 2_000,
     };

@@ -19,8 +19,8 @@ pub struct TurnEnd {
     pub session: SessionId,
     /// How it ended, in one word.
     pub outcome: &'static str,
-    /// Whether the session is gone for good.
-    pub session_ended: bool,
+    /// Set when the session is gone for good: its conversation, with all that waits there.
+    pub session_ended: Option<ConversationKey>,
     /// What is owed for it.
     pub owed: Vec<Owed>,
     /// When, in milliseconds since the Unix epoch.
@@ -67,8 +67,8 @@ impl Store {
         .await
     }
 
-    /// Writes the end of a turn and what is owed for it.
-    pub async fn finish_turn(&self, end: TurnEnd) -> Result<(), StoreError> {
+    /// Writes the end of a turn and what is owed for it. Returns how many messages ended with its session.
+    pub async fn finish_turn(&self, end: TurnEnd) -> Result<usize, StoreError> {
         self.write(move |connection| finish(connection, &end)).await
     }
 
@@ -95,13 +95,29 @@ pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: 
         Some(record) => sessions::insert(connection, record)?,
         None => sessions::touch(connection, intent.session, now_ms)?,
     }
+    insert(connection, &intent.turn.to_string(), &intent.session.to_string(), seq, now_ms)
+}
+
+/// Takes what waited when a snapshot was made for cut off: by now it may have been handled, and nothing may be done twice by itself.
+/// Prompts of sessions become turns without an outcome, of which their people hear; nothing more is known about others.
+pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    for (seq, session) in waiting::prompts(connection)? {
+        events::start_event(connection, seq)?;
+        insert(connection, &TurnId::new().to_string(), &session, seq, now_ms)?;
+    }
+    connection.execute("UPDATE inbox SET state = 'dead' WHERE line = 'turn' AND state = 'queued'", [])?;
+    transaction.commit()
+}
+
+fn insert(connection: &Connection, turn: &str, session: &str, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO turn (id, session, seq, started_ms) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![intent.turn.to_string(), intent.session.to_string(), seq, now_ms])
+        .execute(params![turn, session, seq, now_ms])
         .map(drop)
 }
 
-fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<()> {
+fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<usize> {
     connection.prepare_cached("UPDATE turn SET outcome = ?2, ended_ms = ?3 WHERE id = ?1")?.execute(params![
         end.turn.to_string(),
         end.outcome,
@@ -109,10 +125,10 @@ fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<()> {
     ])?;
     events::finish_event(connection, end.seq)?;
     sessions::touch(connection, end.session, end.now_ms)?;
-    if end.session_ended {
-        sessions::end(connection, end.session, end.now_ms)?;
-    }
-    outbox::insert(connection, &end.owed, end.now_ms)
+    outbox::insert(connection, &end.owed, end.now_ms)?;
+    let Some(conversation) = &end.session_ended else { return Ok(0) };
+    sessions::end(connection, end.session, end.now_ms)?;
+    waiting::drop_waiting(connection, conversation, i64::MAX)
 }
 
 fn interrupted(row: &Row<'_>) -> rusqlite::Result<Interrupted> {

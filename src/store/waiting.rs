@@ -82,6 +82,12 @@ impl Store {
         .await
     }
 
+    /// Takes out what waits in a conversation's turns before number `before`. Returns how many that were.
+    pub async fn drop_waiting(&self, key: &ConversationKey, before: i64) -> Result<usize, StoreError> {
+        let key = key.clone();
+        self.write(move |connection| drop_waiting(connection, &key, before)).await
+    }
+
     /// At which places, from 1, messages of `user` wait for their turn in a conversation.
     pub async fn waiting_of(&self, key: &ConversationKey, user: &UserId) -> Result<Vec<usize>, StoreError> {
         let (key, user) = (key.clone(), user.clone());
@@ -137,6 +143,13 @@ impl Waiting {
             .execute(params![self.seq, INBOUND_VERSION, body])
             .map(drop)
     }
+}
+
+/// The prompts that wait in conversations with a session, each with that session's id.
+pub(super) fn prompts(connection: &Connection) -> rusqlite::Result<Vec<(i64, String)>> {
+    let sql = "SELECT seq, session.id FROM inbox JOIN session USING (team, channel, thread) \
+               WHERE line = 'turn' AND state = 'queued' AND status = 'active' ORDER BY seq";
+    connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// Whether an event still waits.

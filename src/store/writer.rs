@@ -6,7 +6,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Cancelled when the thread has ended.
     ended: CancellationToken,
+    /// How many rows have been written so far.
+    changed: Arc<AtomicU64>,
 }
 
 /// A place in the writer's queue, taken before a decision that must then be written.
@@ -67,15 +70,17 @@ impl Writer {
         let waiting = Builder::new_current_thread().enable_time().build()?;
         let ended = CancellationToken::new();
         let ending = ended.clone().drop_guard();
+        let changed = Arc::new(AtomicU64::new(0));
+        let counted = changed.clone();
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             // However it ends.
             let _ending = ending;
             // What a settled job wakes may spawn tasks.
             let _runtime = runtime.enter();
-            write_groups(connection, jobs, &waiting);
+            write_groups(connection, jobs, &waiting, &counted);
             drop(lock);
         })?;
-        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), ended })
+        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), ended, changed })
     }
 
     pub(super) async fn close(&self) {
@@ -86,6 +91,11 @@ impl Writer {
             // Joining blocks for as long as the last commits take.
             let _panicked = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+    }
+
+    /// How many rows have been written so far; for finding out whether any have.
+    pub(super) fn changed(&self) -> u64 {
+        self.changed.load(Ordering::Relaxed)
     }
 
     fn sender(&self) -> Result<mpsc::Sender<Job>, StoreError> {
@@ -171,10 +181,10 @@ fn crashed(panic: &(dyn Any + Send)) -> StoreError {
     StoreError::Failed(format!("the change crashed: {why}"))
 }
 
-fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>, waiting: &Runtime) {
+fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>, waiting: &Runtime, changed: &AtomicU64) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.block_on(next_group(&mut jobs, &mut group)) {
-        write_group(&connection, group.drain(..));
+        write_group(&connection, group.drain(..), changed);
     }
     if let Err((_connection, error)) = connection.close() {
         tracing::warn!(%error, "The database did not close cleanly; its log is replayed at the next start");
@@ -197,7 +207,7 @@ async fn next_group(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> boo
     true
 }
 
-fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
+fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>, changed: &AtomicU64) {
     let mut settles = Vec::with_capacity(GROUP);
     let mut group = run(connection, "BEGIN IMMEDIATE").map_err(StoreError::from);
     for job in jobs {
@@ -214,6 +224,8 @@ fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>) {
         // A failed COMMIT leaves the transaction open.
         let _already_rolled_back = run(connection, "ROLLBACK");
     }
+    // Before anybody is told, who may ask for a snapshot then.
+    changed.store(connection.total_changes(), Ordering::Relaxed);
     for settle in settles {
         // It is committed all the same; only whoever was to be told is not.
         let told = catch_unwind(AssertUnwindSafe(|| settle(committed.clone())));

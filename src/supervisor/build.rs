@@ -23,7 +23,7 @@ use crate::session::{Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
 use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
-use crate::store::Store;
+use crate::store::{Repair, Store};
 use crate::telemetry::Counters;
 
 use super::fresh_state::FreshState;
@@ -65,7 +65,7 @@ pub(super) struct Foundation {
 impl Foundation {
     /// Lays everything that does not need Slack: client, store, listeners, simulator.
     pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
-        let Options { mut settings, simulator, environment, clock, announce } = options;
+        let Options { mut settings, simulator, fresh_store, environment, clock, announce } = options;
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
         // Whoever works there has the address, too, and is what a person should hear of.
         Store::ensure_free(&settings.store.dir)?;
@@ -75,7 +75,8 @@ impl Foundation {
             Some(simulator) if simulator.fresh_state => Some(fresh_state(&mut settings).await),
             _ => None,
         };
-        let store = Store::open(&settings.store.dir)?;
+        let repair = Repair { fresh: fresh_store, now_ms: clock.wall_ms() };
+        let store = Store::open_or_restore(&settings.store.dir, repair)?;
         let listeners = Listeners::open(&settings.store.dir, http_listener)?;
         if let (Some(address), Some(_)) = (listeners.address(), &simulator) {
             operator_token::provide(&mut settings, address)?;
@@ -288,6 +289,12 @@ impl Foundation {
         self.manager.send_replace(None);
         self.chat.close();
         self.outbox = None;
+        if self.fresh_state.is_none() {
+            let snapshot = self.store.snapshot(self.clock.wall_ms());
+            if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
+                tracing::warn!(%error, "The store is closed without a snapshot");
+            }
+        }
         self.store.close().await;
         self.fresh_state = None;
         tracing::info!("store closed");

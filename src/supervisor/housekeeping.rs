@@ -16,6 +16,10 @@ use crate::telemetry::Counters;
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// How often what is old is removed from the store.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
+/// How long after the start the first snapshot of the store is taken; by then it knows of this run.
+const FIRST_SNAPSHOT: Duration = Duration::from_mins(1);
+/// How often a further one is, if anything has changed.
+const SNAPSHOT_EVERY: Duration = Duration::from_mins(15);
 
 /// The tasks' owner and their end.
 pub(super) struct Housekeeping<'a> {
@@ -24,11 +28,12 @@ pub(super) struct Housekeeping<'a> {
 }
 
 impl Housekeeping<'_> {
-    /// Watches the store's thread, whose end is a crash of the daemon, and keeps the store small.
+    /// Watches the store's thread, whose end is a crash of the daemon, and keeps the store small and its snapshots young.
     pub(super) fn store(&self, store: &Store, clock: &Clock) {
-        let (watched, purged, clock) = (store.clone(), store.clone(), clock.clone());
+        let watched = store.clone();
         self.keep("store", OnCrash::Stop, async move { watched.ended().await });
-        self.keep("purge", OnCrash::Log, purge(purged, clock));
+        self.keep("purge", OnCrash::Log, purge(store.clone(), clock.clone()));
+        self.keep("snapshots", OnCrash::Log, take_snapshots(store.clone(), clock.clone()));
     }
 
     /// Keeps the counters small, whether or not somebody reads them.
@@ -57,6 +62,16 @@ async fn purge(store: Store, clock: Clock) {
             tracing::warn!(%error, "What is old could not be removed from the store; trying again in an hour");
         }
         clock.sleep(PURGE_EVERY).await;
+    }
+}
+
+async fn take_snapshots(store: Store, clock: Clock) {
+    clock.sleep(FIRST_SNAPSHOT).await;
+    loop {
+        if let Err(error) = store.snapshot(clock.wall_ms()).await {
+            tracing::warn!(%error, "The store goes on without a new snapshot");
+        }
+        clock.sleep(SNAPSHOT_EVERY).await;
     }
 }
 

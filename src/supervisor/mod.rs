@@ -31,6 +31,8 @@ pub struct Options {
     pub settings: Settings,
     /// The built-in Slack, when it is to be used instead of the real one.
     pub simulator: Option<SimulatorOptions>,
+    /// Whether to begin with an empty store when it is damaged and there is no good snapshot of it.
+    pub fresh_store: bool,
     /// The process's environment; agents get what their configuration passes on.
     pub environment: BTreeMap<String, String>,
     /// Time.

@@ -111,11 +111,13 @@ fn before_slack_is_reached_and_while_we_stop_it_says_so() {
                      [http]\ntoken = \"operators-only\"\n";
     let daemon = Daemon::run(dir.path(), &[], slackless);
     for path in PATHS {
-        // A press is read before it is refused.
-        let body = r#"{"text":"hi","message_id":"w.1","press":{"stop":{"turn":"0198f3c27ac07d7e8a1b2c3d4e5f6071"}}}"#;
-        let body = if path.ends_with("messages") { r#"{"text":"hi"}"# } else if path.ends_with("press") { &body[13..] } else { "" };
-        let body = if path.ends_with("press") { format!("{{{body}") } else { body.to_owned() };
-        let refused = request(&daemon.address, path, &bearer(), &body);
+        // What is sent is read before it is refused.
+        let body = match path.rsplit('/').next() {
+            Some("messages") => r#"{"text":"hi"}"#,
+            Some("press") => r#"{"message_id":"w.1","press":{"stop":{"turn":"0198f3c27ac07d7e8a1b2c3d4e5f6071"}}}"#,
+            _ => "",
+        };
+        let refused = request(&daemon.address, path, &bearer(), body);
         assert_eq!(refused.status, 503, "{path}: {refused:?}");
     }
     drop(daemon);
@@ -132,7 +134,7 @@ fn before_slack_is_reached_and_while_we_stop_it_says_so() {
     }
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(daemon.post("/api/chat/session", &json!({})).status, 503);
-    assert_eq!(events.answer()["markdown"], "3", "who watches sees the last answer");
+    assert_eq!(events.answer()["markdown"], "slept 3 s", "who watches sees the last answer");
     assert!(events.next().is_none_or(|event| event.name != "message"), "and then the end");
 }
 

@@ -1,10 +1,6 @@
 //! A daemon with the simulator, and a person who has its token.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a helper of a test fails the test that called it"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of a test fails the test that called it")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -42,7 +38,8 @@ impl Daemon {
 
     /// The same with more sections in its configuration.
     pub(crate) fn with(dir: &Path, sections: &str) -> Self {
-        let daemon = Self::run(dir, &["--simulator", "--simulator-listen", "127.0.0.1:0"], &format!("{CONFIG}{sections}"));
+        let daemon =
+            Self::run(dir, &["--simulator", "--simulator-listen", "127.0.0.1:0"], &format!("{CONFIG}{sections}"));
         daemon.line("ready");
         daemon
     }
@@ -81,7 +78,8 @@ impl Daemon {
 
     fn line(&self, start: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("no line `{start}`\n{}", self.log()));
+            let line =
+                self.lines.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("no line `{start}`\n{}", self.log()));
             if let Some(rest) = line.strip_prefix(start) {
                 return rest.to_owned();
             }

@@ -52,7 +52,8 @@ fn send(address: &str, line: &str, headers: &[String], body: &str) -> BufReader<
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let length = body.len();
-    let head = format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    let head =
+        format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
     // Who refuses a body may have hung up before it was all written.
     let _cut_off = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
     BufReader::new(stream)

@@ -32,7 +32,9 @@ fn what_is_no_message_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path());
     daemon.create();
-    for body in ["", "{}", r#"{"text":""}"#, r#"{"text":"  \n"}"#, r#"{"text":5}"#, "no JSON", r#"{"text":"x","id":"a b"}"#] {
+    for body in
+        ["", "{}", r#"{"text":""}"#, r#"{"text":"  \n"}"#, r#"{"text":5}"#, "no JSON", r#"{"text":"x","id":"a b"}"#]
+    {
         let refused = request(&daemon.address, "POST /api/chat/messages", &bearer(), body);
         assert_eq!(refused.status, 400, "{body}: {refused:?}");
         assert!(refused.json()["error"].is_string());
@@ -60,7 +62,9 @@ fn after_its_end_a_session_takes_nothing() {
     for ends in [("/api/chat/end", 200), ("/api/chat/messages", 202)] {
         daemon.create();
         daemon.told(ends.0, &json!(if ends.1 == 202 { json!({"text": "end"}) } else { json!({}) }), ends.1);
-        events.wait_for("session", |session| session["session_connected"] == false && session.as_object().unwrap().len() == 1);
+        events.wait_for("session", |session| {
+            session["session_connected"] == false && session.as_object().unwrap().len() == 1
+        });
         refused("/api/chat/messages");
     }
     let stop = daemon.told("/api/chat/stop", &json!({}), 409);

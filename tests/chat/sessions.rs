@@ -31,7 +31,7 @@ fn what_can_not_be_started_says_why() {
         (json!({"agent": "nobody"}), 400, "there is no agent `nobody`"),
         (json!({"dir": "/etc"}), 400, "is not a directory under"),
         (json!({"colour": "red"}), 400, "unknown field `colour`"),
-        (json!([]), 400, "JSON"),
+        (json!("echo"), 400, "JSON"),
         (json!({"agent": "broken"}), 503, "ended"),
     ];
     for (wanted, status, why) in cases {
@@ -70,9 +70,13 @@ fn a_second_session_sets_the_first_aside_and_it_can_be_resumed() {
     let resumed = daemon.told(&format!("/api/chat/sessions/{}/resume", &first[..8]), &json!({}), 200);
     assert_eq!((&resumed["session_id"], &resumed["session_connected"]), (&json!(first), &json!(true)));
     let mut events = daemon.events();
-    let texts = ["to the first", "1"].map(|said| events.wait_for("message", |m| m["author"] == "agent" && m["markdown"] == said));
+    let texts = ["to the first", "slept 1 s"]
+        .map(|said| events.wait_for("message", |m| m["author"] == "agent" && m["markdown"] == said));
     assert_eq!(texts[1].data["author"], "agent", "its turn went on while it was set aside");
-    assert_eq!(daemon.told(&format!("/api/chat/sessions/{second}/resume"), &json!({}), 200)["session_id"], json!(second));
+    assert_eq!(
+        daemon.told(&format!("/api/chat/sessions/{second}/resume"), &json!({}), 200)["session_id"],
+        json!(second)
+    );
     daemon.told("/api/chat/end", &json!({}), 200);
     assert_eq!(ids(), [(json!(first), false)], "an ended one is in no list");
     let refused = daemon.told(&format!("/api/chat/sessions/{second}/resume"), &json!({}), 409);

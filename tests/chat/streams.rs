@@ -40,7 +40,11 @@ fn who_was_cut_off_is_told_what_happened_meanwhile() {
     daemon.say("!ask");
     let card = events.wait_for("message", |message| message["kind"] == "approval");
     drop(events);
-    daemon.told("/api/chat/press", &json!({"message_id": card.data["id"], "press": card.data["buttons"][1]["press"]}), 202);
+    daemon.told(
+        "/api/chat/press",
+        &json!({"message_id": card.data["id"], "press": card.data["buttons"][1]["press"]}),
+        202,
+    );
     daemon.say("meanwhile");
     let mut whole = daemon.events();
     whole.wait_for("message", |message| message["author"] == "agent" && message["markdown"] == "meanwhile");

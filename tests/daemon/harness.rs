@@ -140,6 +140,15 @@ impl Slack {
         Running { process }
     }
 
+    /// A daemon with this configuration.
+    pub(crate) fn with_config(&self, dir: &str, text: &str) -> Running {
+        let config = std::path::Path::new(dir).join("hitchline.toml");
+        std::fs::write(&config, text).unwrap();
+        let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
+        process.line("ready");
+        Running { process }
+    }
+
     /// A daemon that can't reach Slack.
     pub(crate) fn lonely(&self, dir: &str) -> Running {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -204,6 +213,12 @@ impl Running {
     pub(crate) fn end(mut self, signal: Signal) -> (i32, String) {
         self.process.signal(signal);
         self.process.ended(DEADLINE)
+    }
+
+    /// The same, when that must not take longer than `within`.
+    pub(crate) fn end_within(mut self, signal: Signal, within: Duration) -> (i32, String) {
+        self.process.signal(signal);
+        self.process.ended(within)
     }
 
     pub(crate) fn wait_for_log(&self, text: &str) {
@@ -362,6 +377,18 @@ impl Api {
         let clicked =
             self.post("/sim/click", &json!({"user": user, "channel": channel, "ts": ts, "action_id": action}));
         assert_eq!(clicked["acked"], true, "{clicked}");
+    }
+
+    /// Changes a person's own message.
+    pub(crate) fn edit(&self, user: &str, channel: &str, ts: &str, text: &str) {
+        let edited = self.post("/sim/edit", &json!({"user": user, "channel": channel, "ts": ts, "text": text}));
+        assert!(edited.get("error").is_none(), "{edited}");
+    }
+
+    /// Deletes a person's own message.
+    pub(crate) fn delete(&self, user: &str, channel: &str, ts: &str) {
+        let deleted = self.post("/sim/delete", &json!({"user": user, "channel": channel, "ts": ts}));
+        assert!(deleted.get("error").is_none(), "{deleted}");
     }
 
     /// Gives the slash command.

@@ -17,6 +17,8 @@ mod package;
 #[path = "../tools/program.rs"]
 mod program;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod threads;

@@ -14,6 +14,7 @@ mod frames;
 #[cfg(test)]
 mod inbox;
 #[cfg(test)]
+#[path = "../tools/logs.rs"]
 mod logs;
 #[cfg(test)]
 mod overlap;

@@ -236,6 +236,9 @@ def turn(session, text, cancelled):
         say(session, "done")
     elif word == "children":
         say(session, children())
+    elif word == "stubborn":
+        # Signals are the main thread's, so it takes SIGTERM from the beginning and only now passes over it.
+        args.stubborn = True
     elif word == "env":
         say(session, json.dumps({"env": dict(os.environ), "cwd": os.getcwd(), "group": os.getpgid(0) == os.getpid()}))
     elif word == "error":
@@ -331,7 +334,7 @@ def handle(message, turns):
         threading.Thread(target=run_turn, args=(id, params["sessionId"], text, cancelled), daemon=True).start()
     elif method == "session/cancel":
         turns.get(params["sessionId"], threading.Event()).set()
-    elif method == "session/close":
+    elif method == "session/close" and not args.stubborn:
         send(id=id, result={})
     elif id is not None:
         send(id=id, error={"code": -32601, "message": "Method not found"})
@@ -341,8 +344,7 @@ def main():
     if args.exit is not None:
         sys.stderr.write("it would not start\n")
         sys.exit(args.exit)
-    if args.stubborn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None if args.stubborn else os._exit(143))
     if args.children:
         children()
     turns = {}

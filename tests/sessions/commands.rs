@@ -56,7 +56,10 @@ async fn new_with_a_prompt_that_comes_while_we_stop_is_run_after_the_restart() {
 async fn an_empty_mention_is_help_outside_and_status_inside() {
     let world = World::echoing().await;
     let outside = world.mention("U1", "").await;
-    world.until_told(&outside, "Mention me with a question").await;
+    let whispered =
+        || locked(&world.slack.whispers).iter().any(|(_, text)| text.contains("Mention me with a question"));
+    world.until("help", whispered).await;
+    assert!(world.slack.texts(&outside).is_empty());
     let inside = world.mention("U1", "hello").await;
     world.until_thread_is(&inside, &["hello"]).await;
     world.deliver(people::mention_in("U1", &inside, &world.ts(), "")).await;

@@ -7,6 +7,8 @@ mod agent;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod crashes;
@@ -16,6 +18,11 @@ mod endings;
 mod expiry;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+#[path = "../tools/logs.rs"]
+mod logs;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
@@ -34,5 +41,7 @@ mod replies;
 mod shutdown;
 #[cfg(test)]
 mod slack;
+#[cfg(test)]
+mod waiting;
 #[cfg(test)]
 mod world;

@@ -29,6 +29,11 @@ fn message(user: &str, ts: &Ts, thread: Option<&Ts>, text: &str, mention: bool) 
     by(user, &format!("message {ts}"), What::Message(message))
 }
 
+/// A message at the top level that mentions nobody.
+pub(crate) fn written(user: &str, ts: &Ts, text: &str) -> Inbound {
+    message(user, ts, None, text, false)
+}
+
 pub(crate) fn mention(user: &str, ts: &Ts, text: &str) -> Inbound {
     message(user, ts, None, text, true)
 }

@@ -76,7 +76,7 @@ async fn a_stop_does_not_wait_for_answers_that_slack_does_not_take() {
     let thread = busy(&world, "first").await;
     world.slack.slow.send_replace(true);
     for _ in 0..9 {
-        world.reply("U1", &thread, "help").await;
+        world.reply("U1", &thread, "status").await;
     }
     world.settle().await;
     let waiting = world.store.waiting(&people::key(&thread), Line::Command).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_stop_does_not_wait_for_answers_that_slack_does_not_take() {
     world.reply("U1", &thread, "stop").await;
     world.until("a cancellation", || world.agents.count("cancel") == 1).await;
     world.slack.slow.send_replace(false);
-    let answered = || world.slack.texts(&thread).iter().filter(|text| text.contains("These words")).count() == 9;
+    let answered = || world.slack.texts(&thread).iter().filter(|text| text.contains("message(s) waiting")).count() == 9;
     world.until_after(std::time::Duration::from_secs(90), answered).await;
 }
 
@@ -125,11 +125,11 @@ async fn more_commands_than_may_wait_are_refused_and_their_sender_told() {
     let thread = busy(&world, "first").await;
     world.slack.slow.send_replace(true);
     for _ in 0..4 {
-        world.reply("U1", &thread, "help").await;
+        world.reply("U1", &thread, "status").await;
         world.settle().await;
     }
     for _ in 0..QUEUE_LIMIT + 10 {
-        world.reply("U1", &thread, "help").await;
+        world.reply("U1", &thread, "status").await;
     }
     world.until("a whisper", || !locked(&world.slack.whispers).is_empty()).await;
     let waiting = world.store.waiting(&people::key(&thread), Line::Command).await.unwrap();

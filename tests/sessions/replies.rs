@@ -6,6 +6,8 @@ use std::time::Duration;
 use hitchline::backend::Outcome;
 use hitchline::domain::conversation::Markup;
 use hitchline::domain::ids::Ts;
+use hitchline::domain::inbound::Button;
+use hitchline::domain::outgoing::Body;
 use hitchline::domain::ports::{Render, WriteErrorKind};
 use proptest::prelude::*;
 
@@ -210,4 +212,26 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(check(&faults, &pieces));
     }
+}
+
+// holds: S-8, K-5
+#[tokio::test]
+async fn an_answer_that_grows_by_edits_bears_a_stop_button_until_it_is_whole() {
+    let world = World::new().await;
+    world.slack.fail(Step::Start, WriteErrorKind::StreamUnavailable);
+    let thread = world.mention("U1", "talk").await;
+    let session = world.prompted("talk").await;
+    for piece in pieces(3, 5) {
+        session.says(&piece).await;
+        world.time_passes().await;
+    }
+    let grown = world.slack.everything();
+    let Body::List(list) = &grown.last().unwrap().body else { panic!("{grown:?}") };
+    let stop = list.rows[0].button.as_ref().unwrap();
+    assert!(matches!(stop.button, Button::Stop { .. }) && stop.label == "Stop", "{stop:?}");
+    session.ends(Outcome::Completed);
+    world.rest().await;
+    let whole = world.slack.everything();
+    assert!(matches!(&whole.last().unwrap().body, Body::Text(text) if *text == pieces(3, 5).concat()), "{whole:?}");
+    assert_eq!(world.slack.texts(&thread).len(), 1);
 }

@@ -11,6 +11,7 @@ use hitchline::domain::outgoing::ApprovalState;
 use hitchline::domain::ports::Line;
 
 use super::agent::{Act, locked};
+use super::logs;
 use super::people;
 use super::puppet::Puppet;
 use super::world::World;
@@ -56,6 +57,43 @@ async fn one_session_that_does_not_go_does_not_stop_the_others() {
         assert_eq!(world.agents.count("shutdown"), 1, "{act:?}");
         assert_eq!(world.mappings(), 5, "what is released is not ended");
     }
+}
+
+// holds: P-3, P-5, P-7
+#[tokio::test]
+async fn of_a_hundred_sessions_each_that_fails_to_go_is_one_line_in_the_log() {
+    let (world, sessions) = with_sessions(100).await;
+    for (n, session) in sessions.iter().take(15).enumerate() {
+        let act = if n < 10 { Act::Hang } else { Act::Fail(BackendError::Transient("stuck".into())) };
+        session.set(|manners| manners.release = act.clone());
+    }
+    logs::collect();
+    let deadline = world.clock.now() + SECOND;
+    let (failed, ()) = world.within(async { tokio::join!(world.manager.release(deadline), world.time_passes()) }).await;
+    assert_eq!(failed, 15);
+    let lines = (logs::with("did not end in time").len(), logs::with("did not end properly").len());
+    assert_eq!(lines, (10, 5));
+    assert_eq!((world.manager.stats().total, world.mappings()), (0, 100));
+}
+
+// holds: P-7
+#[tokio::test]
+async fn draining_says_how_far_it_is_and_the_numbers_tell() {
+    let (world, _sessions) = with_sessions(2).await;
+    world.mention("U1", "works").await;
+    world.prompted("works").await;
+    logs::collect();
+    let (grace, deadline) = (world.clock.now() + 4 * SECOND, world.clock.now() + 8 * SECOND);
+    let drained = async {
+        world.settle().await;
+        let stats = world.manager.stats();
+        assert_eq!((stats.total, stats.active, stats.draining, stats.busy, stats.closed), (3, 0, 3, 1, true));
+        for _ in 0..4 {
+            world.time_passes().await;
+        }
+    };
+    world.within(async { tokio::join!(world.manager.drain(grace, deadline), drained) }).await;
+    assert_eq!(logs::with("turns still run").len(), 3, "each second");
 }
 
 // holds: P-3

@@ -160,6 +160,12 @@ impl World {
         found.unwrap()
     }
 
+    /// The session that was prompted with `text` before.
+    pub(crate) fn prompted_now(&self, text: &str) -> Arc<Puppet> {
+        let prompts = locked(&self.agents.prompts);
+        prompts.iter().find(|prompt| prompt.text == text).expect("it was prompted").session.clone()
+    }
+
     /// Lets every start wait for a permit.
     pub(crate) fn hold_starts(&self) -> Arc<Semaphore> {
         let permits = Arc::new(Semaphore::new(0));

@@ -242,14 +242,19 @@ async fn an_ephemeral_message_is_shown_to_people_and_hidden_from_history() {
     let bench = Bench::start().await;
     let root = bench.alice("root").await;
     let to = json!({"channel": "C0GENERAL", "user": "U0BOB", "text": "only you", "thread_ts": root});
+    // Slack shows such a message in a thread only once the thread has replies, and says nothing of it.
+    let lost = bench.api("chat.postEphemeral", to.clone()).await;
+    bench.sim("messages", json!({"user": "U0BOB", "channel": "C0GENERAL", "thread_ts": root, "text": "reply"})).await;
     let posted = bench.api("chat.postEphemeral", to).await;
+    assert_ne!(lost["message_ts"], posted["message_ts"]);
     let found = bench.get(&format!("/sim/wait?channel=C0GENERAL&thread_ts={root}&text_is=only%20you")).await;
     assert_eq!(
         (&found["messages"][0]["ephemeral_to"], &found["messages"][0]["ts"]),
         (&json!("U0BOB"), &posted["message_ts"])
     );
+    assert_eq!(found["messages"].as_array().unwrap().len(), 1);
     let replies = bench.api("conversations.replies", json!({"channel": "C0GENERAL", "ts": root})).await;
-    assert_eq!(replies["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(replies["messages"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -143,7 +143,8 @@ async fn nothing_that_is_on_the_page_goes_to_slack() {
     assert!(world.surfaces.parts(key.markup(), " ").is_empty());
     assert!(world.surfaces.slack.0.lock().unwrap().is_empty());
     let lines: Vec<Line> = world.lines().await.into_iter().map(|entry| entry.line).collect();
-    let [Line::Message(one), Line::Revised { body: two, .. }, Line::Notice(aside), Line::Notice(back)] = &lines[..] else {
+    let [Line::Message(one), Line::Revised { body: two, .. }, Line::Notice(aside), Line::Notice(back)] = &lines[..]
+    else {
         panic!("{lines:?}")
     };
     assert_eq!([one, two, aside, back], [&text("one"), &text("two"), &text("aside"), &text("back")]);

@@ -65,6 +65,10 @@ pub(super) fn post_ephemeral(call: &Call<'_>) -> Reply {
         return Err("user_not_in_channel".into());
     }
     let thread_ts = thread(call, &world, &channel)?;
+    if thread_ts.and_then(|root| world.message(&channel, root)).is_some_and(|root| root.replies.is_empty()) {
+        // Slack says yes and shows it to nobody: a thread is there for people once it has replies.
+        return Ok(json!({"message_ts": call.core.tick(&mut world)}));
+    }
     let draft = Draft {
         channel,
         user: BOT_USER.to_owned(),

@@ -75,6 +75,15 @@ fn a_prompt_that_is_refused_says_why_and_keeps_the_session() {
 }
 
 #[test]
+fn an_option_that_is_refused_keeps_the_session_and_a_session_that_is_gone_does_not() {
+    let asked = |code, message| classify(Asked::Option(ID), &error(code, message, Value::Null), &[]);
+    assert_eq!(asked(-32_602, "unknown option x"), BackendError::Rejected("unknown option x".to_owned()));
+    assert_eq!(asked(-32_601, "Method not found"), BackendError::Rejected("Method not found".to_owned()));
+    assert!(matches!(asked(-32_603, "the model is overloaded"), BackendError::Transient(_)));
+    assert_eq!(asked(-32_602, "Session not found: X"), BackendError::Unknown);
+}
+
+#[test]
 fn a_session_that_is_not_brought_back_is_unknown() {
     let answers = [
         ("claude-agent-acp", error(-32_603, "Internal error", details("--resume requires a valid session ID"))),

@@ -1,0 +1,93 @@
+//! Lists of our own sessions: here, everywhere, and what they do.
+
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::connect::connect_button;
+use super::{Asked, words};
+use crate::domain::ids::TurnId;
+use crate::domain::inbound::Button;
+use crate::domain::outgoing::{ListButton, ListRow};
+use crate::domain::session::SessionRecord;
+use crate::session::lines::Later;
+use crate::session::manager::Inner;
+use crate::session::roster::{Doing, Overview};
+use crate::store::SessionFilter;
+
+impl Inner {
+    /// `list`: the sessions of whoever asks in this channel.
+    pub(super) async fn list(self: &Arc<Self>, asked: &Asked<'_>, connectable: bool) -> Result<Answer, Later> {
+        let filter = SessionFilter {
+            creator: Some(asked.by.user().clone()),
+            team: Some(asked.key.team.clone()),
+            channel: Some(asked.key.channel.clone()),
+            ..SessionFilter::default()
+        };
+        let rows = self.session_rows(asked, filter, connectable).await?;
+        Ok(self.tell_list(words::list_title(rows.is_empty()), rows))
+    }
+
+    /// `sessions`: all that whoever asks may see.
+    pub(super) async fn all_sessions(self: &Arc<Self>, asked: &Asked<'_>, connectable: bool) -> Result<Answer, Later> {
+        let admin = asked.by.is_admin();
+        let creator = (!admin).then(|| asked.by.user().clone());
+        let rows = self.session_rows(asked, SessionFilter { creator, ..SessionFilter::default() }, connectable).await?;
+        Ok(self.tell_list(words::sessions_title(rows.is_empty(), admin), rows))
+    }
+
+    /// `work-status`: the sessions of whoever asks, those that work with a button.
+    pub(super) async fn work_status(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Answer, Later> {
+        let filter = SessionFilter { creator: Some(asked.by.user().clone()), ..SessionFilter::default() };
+        let overviews = self.overviews(asked, filter).await?;
+        let working = overviews.iter().filter(|overview| overview.doing == Doing::Working).count();
+        let rows: Vec<ListRow> = overviews.iter().map(|overview| self.work_row(overview)).collect();
+        Ok(self.tell_list(&words::work_title(rows.len(), working), rows))
+    }
+
+    async fn session_rows(
+        &self,
+        asked: &Asked<'_>,
+        filter: SessionFilter,
+        connectable: bool,
+    ) -> Result<Vec<ListRow>, Later> {
+        let row = |overview: Overview| {
+            let button = connectable.then(|| connect_button(&overview.record, asked));
+            self.overview_row(&overview, button)
+        };
+        Ok(self.overviews(asked, filter).await?.into_iter().map(row).collect())
+    }
+
+    async fn overviews(&self, asked: &Asked<'_>, filter: SessionFilter) -> Result<Vec<Overview>, Later> {
+        let later = |error| Later::because(asked.key, &error);
+        let mut overviews = Vec::new();
+        for record in self.parts.store.sessions(filter).await.map_err(later)? {
+            overviews.push(self.overview(record).await.map_err(later)?);
+        }
+        Ok(overviews)
+    }
+
+    fn work_row(&self, overview: &Overview) -> ListRow {
+        let turn = self.turn_of(&overview.record);
+        self.overview_row(overview, turn.map(stop_button))
+    }
+
+    fn overview_row(&self, overview: &Overview, button: Option<ListButton>) -> ListRow {
+        let Overview { record, doing, waiting } = overview;
+        let state = words::doing(*doing, *waiting);
+        let text = self.markup(&words::session_row(record, Some(&state), self.parts.clock.wall_ms()));
+        ListRow { text: format!("{text}\n{}", words::whereabouts(&record.conversation, &record.creator)), button }
+    }
+
+    /// The turn that runs in a session.
+    pub(super) fn turn_of(&self, record: &SessionRecord) -> Option<TurnId> {
+        let slots = self.slots();
+        let slot = slots.get(&record.conversation)?;
+        let same = slot.active().is_some_and(|active| active.record.id == record.id);
+        slot.turn.as_ref().filter(|_| same).map(|running| running.turn)
+    }
+}
+
+/// The button that stops a turn.
+pub(super) fn stop_button(turn: TurnId) -> ListButton {
+    ListButton { label: words::STOP.to_owned(), button: Button::Stop { turn }, danger: true }
+}

@@ -1,0 +1,189 @@
+//! Buttons, and stops: what is done at once, and what waits in a line like the command that it stands for.
+
+use std::sync::Arc;
+
+use super::{Asked, Way};
+use crate::domain::access::Admitted;
+use crate::domain::command::{self, Command, Entry, Reading};
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{ApprovalId, SessionId, Ts, TurnId};
+use crate::domain::inbound::{Button, Click, Inbound, Message, What};
+use crate::domain::outgoing::Body;
+use crate::domain::ports::Line;
+use crate::domain::session::{SessionRecord, SessionStatus};
+use crate::session::lines::{Delivered, Later};
+use crate::session::manager::Inner;
+use crate::session::turn::{Press, StopReason};
+use crate::session::words;
+
+impl Inner {
+    /// Acts on the running turn: a press, a stop.
+    pub(in crate::session) async fn act_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
+        let (admitted, key) = (self.admit(&inbound), self.acting_on(&inbound));
+        let acted = match (&inbound.what, admitted) {
+            (What::Click(click), Ok(by)) => self.click(&key, seq, &inbound, click, by).await,
+            (What::Click(click), Err(denied)) => {
+                metrics::counter!("hitchline_authz_denied_total").increment(1);
+                tracing::info!(conversation = %key, reason = ?denied, "A press by somebody who may not was refused");
+                self.respond(click.reply.clone(), words::PRESS_DENIED);
+                self.done(&key, seq).await
+            }
+            (What::Stop { .. }, Ok(_)) => {
+                if self.stop_turn(&key) {
+                    tracing::info!(conversation = %key, "A turn was stopped with Slack's own button");
+                }
+                self.done(&key, seq).await
+            }
+            (What::Message(message), Ok(_)) => self.stop_by_message(&key, seq, message).await,
+            _ => self.done(&key, seq).await,
+        };
+        if acted.is_err() {
+            tracing::warn!(conversation = %key, "A press or a stop is not marked as handled");
+        }
+    }
+
+    /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
+    fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
+        let key = inbound.queue();
+        let runs = self.slots().get(&key).is_some_and(|slot| slot.turn.is_some());
+        let whole = if runs { None } else { self.whole_channel(&key) };
+        whole.unwrap_or(key)
+    }
+
+    /// `stop`, or `stop all`. Where nothing runs, the answer that says so waits like that of any other command.
+    async fn stop_by_message(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        message: &Message,
+    ) -> Result<Delivered, Later> {
+        let all = Reading::Command(Command::Stop { waiting_too: true });
+        if command::read(&message.text, Entry::InSession) == all {
+            let told = self.stop_all(key, seq).await?;
+            return Ok(self.answer(key, seq, &told).await);
+        }
+        if self.stop_turn(key) { self.done(key, seq).await } else { self.move_to(key, Line::Command, seq).await }
+    }
+
+    async fn click(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        inbound: &Inbound,
+        click: &Click,
+        by: Admitted,
+    ) -> Result<Delivered, Later> {
+        match click.button {
+            Button::Approval { id, option } => self.decide(key, click, by, id, option),
+            Button::Stop { turn } => self.stop_from(inbound, click, &by, turn),
+            Button::Option { .. } => return self.move_to(key, Line::Command, seq).await,
+            Button::Connect { .. } | Button::Adopt { .. } => {
+                // As `connect` itself: with the session the turns begin.
+                let line = if self.mapping(key).await?.is_some() { Line::Command } else { Line::Turn };
+                return self.move_to(key, line, seq).await;
+            }
+        }
+        self.done(key, seq).await
+    }
+
+    fn decide(self: &Arc<Self>, key: &ConversationKey, click: &Click, by: Admitted, id: ApprovalId, option: usize) {
+        let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
+        let press = Press { id, option, by, reply: click.reply.clone() };
+        match running.map(|running| running.presses.try_send(press)) {
+            Some(Ok(())) => {}
+            Some(Err(_settled_or_full)) => self.respond(click.reply.clone(), words::STALE_BUTTON),
+            None => {
+                self.respond(click.reply.clone(), words::STALE_BUTTON);
+                self.close_card(key, &click.message);
+            }
+        }
+    }
+
+    /// Takes the buttons off a question whose turn is over: a crash may have left them there.
+    fn close_card(self: &Arc<Self>, key: &ConversationKey, card: &Ts) {
+        let (slack, channel, card) = (self.parts.slack.clone(), key.channel.clone(), card.clone());
+        let closed = Body::Text(words::CLOSED_CARD.to_owned());
+        self.aside(async move { slack.update(&channel, &card, &closed).await });
+    }
+
+    /// Stops a certain turn, which may run elsewhere.
+    fn stop_from(self: &Arc<Self>, inbound: &Inbound, click: &Click, by: &Admitted, turn: TurnId) {
+        let found = self.slots().turn(turn);
+        let told = match found {
+            Some((record, _)) if !may_act(inbound, by, &record) => words::NOT_YOURS,
+            Some((_, running)) if running.stop(StopReason::Stop) => words::STOPPING,
+            _ => words::STALE_BUTTON,
+        };
+        self.respond(click.reply.clone(), told);
+    }
+
+    /// A press that waited in a line.
+    pub(in crate::session) async fn press(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        inbound: &Inbound,
+        click: &Click,
+        by: &Admitted,
+    ) -> Result<Delivered, Later> {
+        let asked = Asked { key, seq, by, way: Way::Reply(click.reply.clone()) };
+        match &click.button {
+            Button::Connect { .. } | Button::Adopt { .. } if key.is_channel_wide() => {
+                self.connect_in_new_thread(&asked, inbound, click).await
+            }
+            Button::Connect { session, .. } => {
+                let answer = self.connect_ours(&asked, *session).await?;
+                self.give(&asked, answer).await
+            }
+            Button::Adopt { backend, backend_ref, .. } => {
+                let answer = self.connect_agents(&asked, backend, backend_ref).await?;
+                self.give(&asked, answer).await
+            }
+            Button::Option { session, option, value } => {
+                let Some(record) = self.chosen_for(inbound, by, *session).await? else {
+                    return self.give(&asked, self.tell(words::STALE_BUTTON)).await;
+                };
+                let asked = Asked { key: &record.conversation, ..asked };
+                let answer = self.set_option(&record, option, value).await?;
+                self.give(&asked, answer).await
+            }
+            Button::Approval { .. } | Button::Stop { .. } => self.done(key, seq).await,
+        }
+    }
+
+    /// The session whose option was pressed, as long as it lives where the menu stands.
+    async fn chosen_for(
+        &self,
+        inbound: &Inbound,
+        by: &Admitted,
+        id: SessionId,
+    ) -> Result<Option<SessionRecord>, Later> {
+        let found = self.parts.store.session(id).await.map_err(|error| Later::because(&inbound.queue(), &error))?;
+        Ok(found.filter(|record| record.status == SessionStatus::Active && may_act(inbound, by, record)))
+    }
+
+    /// Opens a thread for a session that was chosen from a list which stands in none.
+    async fn connect_in_new_thread(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        inbound: &Inbound,
+        click: &Click,
+    ) -> Result<Delivered, Later> {
+        if self.mapping(asked.key).await?.is_some() {
+            return self.give(asked, self.tell(words::SESSION_EXISTS)).await;
+        }
+        match self.open_thread(asked.key, words::connecting_for(asked.by.user())).await? {
+            Ok(ts) => {
+                let click = Click { thread: Some(ts), ..click.clone() };
+                self.go_on_in_thread(asked.seq, Inbound { what: What::Click(click), ..inbound.clone() }).await
+            }
+            Err(why_not) => self.give(asked, self.tell(&why_not)).await,
+        }
+    }
+}
+
+/// Whether a press may act on a session: in its own channel whoever may prompt there, elsewhere its creator or an admin.
+fn may_act(inbound: &Inbound, by: &Admitted, record: &SessionRecord) -> bool {
+    let place = &record.conversation;
+    (place.team == inbound.team && place.channel == inbound.channel) || by.may_decide_for(&record.creator)
+}

@@ -1,0 +1,190 @@
+use super::*;
+use crate::domain::ports::{Intent, Line};
+use crate::store::tests::{accept, key, message, plain, record};
+use crate::store::{Begun, Store};
+
+const REPAIR: Repair = Repair { fresh: false, now_ms: 9_000 };
+const FRESH: Repair = Repair { fresh: true, now_ms: 9_000 };
+
+/// A state directory, closed in order, whose store knows the run `one` and, if it is to have a snapshot, the run `two` since then.
+async fn left_behind(snapshot: bool) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.begin_run("one".to_owned(), 1).await.unwrap();
+    if snapshot {
+        assert!(store.snapshot(5_000).await.unwrap());
+        store.begin_run("two".to_owned(), 2).await.unwrap();
+    }
+    store.close().await;
+    dir
+}
+
+/// Something that happens to a file, and its name.
+type Damage = (&'static str, fn(&Path));
+
+const DAMAGES: [Damage; 6] = [
+    ("a torn page", |path| change(path, |bytes| bytes[512..1_024].fill(0xA5))),
+    ("a zeroed page", |path| change(path, |bytes| bytes[2_048..3_072].fill(0))),
+    ("a truncated file", |path| change(path, |bytes| bytes.truncate(bytes.len() / 2 + 7))),
+    ("a garbage header", |path| change(path, |bytes| bytes[..100].fill(b'x'))),
+    ("another file", |path| fs::write(path, "this is no database").unwrap()),
+    ("an empty file", |path| fs::write(path, "").unwrap()),
+];
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+fn asides(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.contains("damaged")).collect();
+    names.sort();
+    names
+}
+
+// holds: M-4
+#[tokio::test]
+async fn a_damaged_store_is_set_aside_and_the_newest_snapshot_takes_its_place() {
+    for (name, damage) in DAMAGES {
+        let dir = left_behind(true).await;
+        let path = dir.path().join(DATABASE);
+        damage(&path);
+        let damaged = fs::read(&path).unwrap();
+        let store = Store::open_or_restore(dir.path(), REPAIR).expect(name);
+        assert_eq!(store.open_runs().await.unwrap(), ["one"], "{name}");
+        store.begin_run("three".to_owned(), 3).await.expect(name);
+        store.close().await;
+        let aside = format!("{DATABASE}.damaged-19700101T000009.000Z");
+        assert!(asides(dir.path()).contains(&aside), "{name}");
+        assert_eq!(fs::read(dir.path().join(aside)).unwrap(), damaged, "{name}: as it was found");
+        assert_eq!(Store::open(dir.path()).expect(name).open_runs().await.unwrap(), ["one", "three"], "{name}");
+    }
+}
+
+// holds: M-4
+#[tokio::test]
+async fn a_missing_store_beside_snapshots_is_damage() {
+    let dir = left_behind(true).await;
+    fs::remove_file(dir.path().join(DATABASE)).unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(OpenError::Damaged { .. })));
+    let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
+    assert_eq!(store.open_runs().await.unwrap(), ["one"]);
+}
+
+// holds: M-4
+#[tokio::test]
+async fn without_a_good_snapshot_nothing_is_touched_unless_a_person_wants_it() {
+    for (name, damage) in &DAMAGES[..5] {
+        let dir = left_behind(false).await;
+        let path = dir.path().join(DATABASE);
+        damage(&path);
+        let damaged = fs::read(&path).unwrap();
+        let refused = Store::open_or_restore(dir.path(), REPAIR).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains(path.to_str().unwrap()) && said.contains("--fresh-store"), "{name}: {said}");
+        assert_eq!(fs::read(&path).unwrap(), damaged, "{name}");
+        assert!(asides(dir.path()).is_empty(), "{name}");
+        let store = Store::open_or_restore(dir.path(), FRESH).expect(name);
+        assert!(store.open_runs().await.unwrap().is_empty(), "{name}");
+        assert!(!asides(dir.path()).is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn wanting_a_fresh_store_loses_nothing_that_is_good() {
+    let dir = left_behind(true).await;
+    let store = Store::open_or_restore(dir.path(), FRESH).unwrap();
+    assert_eq!(store.open_runs().await.unwrap(), ["one", "two"]);
+    store.close().await;
+    fs::write(dir.path().join(DATABASE), "garbage").unwrap();
+    let store = Store::open_or_restore(dir.path(), FRESH).unwrap();
+    assert_eq!(store.open_runs().await.unwrap(), ["one"], "the snapshot comes first");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_damaged_too_is_passed_over() {
+    let dir = left_behind(true).await;
+    let snapshots = dir.path().join("snapshots");
+    fs::write(snapshots.join("20990101T000000.000Z.db"), "garbage").unwrap();
+    fs::write(snapshots.join("20990101T000001.000Z.db"), "").unwrap();
+    fs::write(dir.path().join(DATABASE), "garbage").unwrap();
+    let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
+    assert_eq!(store.open_runs().await.unwrap(), ["one"]);
+    store.close().await;
+    // None is good any more.
+    for snapshot in snapshots::stored(dir.path()) {
+        fs::write(snapshot.path, "garbage").unwrap();
+    }
+    fs::write(dir.path().join(DATABASE), "").unwrap();
+    assert!(matches!(Store::open_or_restore(dir.path(), REPAIR), Err(OpenError::Damaged { .. })));
+    let later = Repair { now_ms: 10_000, ..FRESH };
+    assert!(Store::open_or_restore(dir.path(), later).unwrap().open_runs().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_log_of_a_killed_process_goes_aside_with_its_database() {
+    let dir = left_behind(true).await;
+    let store = Store::open(dir.path()).unwrap();
+    store.begin_run("in the log".to_owned(), 3).await.unwrap();
+    // As a kill leaves them.
+    let killed = tempfile::tempdir().unwrap();
+    for name in [DATABASE, COMPANIONS[0], COMPANIONS[1]] {
+        fs::copy(dir.path().join(name), killed.path().join(name)).unwrap();
+    }
+    let log = fs::read(killed.path().join(COMPANIONS[0])).unwrap();
+    let sound = Store::open(killed.path()).unwrap();
+    assert_eq!(sound.open_runs().await.unwrap().len(), 3, "a log is no damage");
+    sound.close().await;
+    fs::write(killed.path().join(COMPANIONS[0]), &log).unwrap();
+    change(&killed.path().join(DATABASE), |bytes| bytes[..100].fill(b'x'));
+    fs::create_dir(killed.path().join("snapshots")).unwrap();
+    let snapshot = &snapshots::stored(dir.path())[0];
+    fs::copy(&snapshot.path, killed.path().join("snapshots").join(snapshot.path.file_name().unwrap())).unwrap();
+    let restored = Store::open_or_restore(killed.path(), REPAIR).unwrap();
+    assert_eq!(restored.open_runs().await.unwrap(), ["one"], "the log of another database is not played into it");
+    let aside = killed.path().join(format!("{DATABASE}.damaged-19700101T000009.000Z-wal"));
+    assert_eq!(fs::read(aside).unwrap(), log);
+}
+
+// holds: S-6
+#[tokio::test]
+async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let record = record();
+    store.create_session(record.clone(), None).await.unwrap();
+    accept(&store, message("1.1", "E1"), plain()).await;
+    let waits = store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq;
+    store.snapshot(5_000).await.unwrap();
+    store.close().await;
+    fs::write(dir.path().join(DATABASE), "garbage").unwrap();
+    let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
+    let cut_off = store.interrupted_turns().await.unwrap();
+    assert_eq!((cut_off.len(), cut_off[0].seq, cut_off[0].session), (1, waits, record.id));
+    assert!(store.queued(Line::Turn, 0, 9).await.unwrap().is_empty());
+    let begun = store.begin_turn(Intent::follow(record.id), waits, 1).await.unwrap();
+    assert_eq!(begun, Begun::NotWaiting);
+}
+
+#[tokio::test]
+async fn a_close_in_order_leaves_one_file() {
+    let dir = left_behind(false).await;
+    let companions = COMPANIONS.map(|name| dir.path().join(name).exists());
+    assert_eq!(companions, [false, false]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_left_is_kept_as_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let earlier = Connection::open(dir.path().join(DATABASE)).unwrap();
+    earlier.execute_batch(include_str!("../schema/1.sql")).unwrap();
+    earlier.pragma_update(None, "user_version", 1).unwrap();
+    drop(earlier);
+    Store::open_or_restore(dir.path(), REPAIR).unwrap().close().await;
+    let kept = snapshots::stored(dir.path());
+    assert_eq!((kept.len(), damage::check_file(&kept[0].path).unwrap()), (1, 1));
+    fs::write(dir.path().join(DATABASE), "garbage").unwrap();
+    Store::open_or_restore(dir.path(), REPAIR).expect("it is brought along again").close().await;
+}

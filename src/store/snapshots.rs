@@ -1,0 +1,159 @@
+//! Verified copies of the database. The newest one takes its place when it is damaged.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use super::damage::{self, Trouble};
+use super::{DATABASE, Store, StoreError, lock, make_private_dir, schema};
+
+/// Their directory's name in the state directory.
+const DIR: &str = "snapshots";
+/// What their names end with, after the moment at which they were taken; so they sort by age.
+const EXTENSION: &str = "db";
+/// One that is being made, or that was when the process was killed.
+const PARTIAL: &str = "partial";
+/// How many are kept.
+const KEEP: usize = 4;
+
+/// What is known about one database's snapshots.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    /// The state directory.
+    dir: PathBuf,
+    /// What the writer had changed when the last one was taken. Held while one is taken: there is never more than one at work.
+    taken: Mutex<u64>,
+}
+
+/// A snapshot on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) path: PathBuf,
+    /// The moment at which it was taken, as in its name.
+    pub(super) taken: String,
+}
+
+/// Why a snapshot was not taken.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Database(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Check(#[from] Trouble),
+}
+
+impl Snapshots {
+    pub(super) fn of(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), taken: Mutex::new(0) }
+    }
+
+    /// Takes one, unless no more has been changed than was the last time. Returns whether it was taken.
+    fn take(&self, changed: u64, now_ms: i64) -> Result<bool, NotTaken> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if *taken == changed {
+            return Ok(false);
+        }
+        take(&self.dir, now_ms)?;
+        *taken = changed;
+        Ok(true)
+    }
+}
+
+impl Store {
+    /// Copies the database, checks the copy, and keeps it for the case that the database is damaged one day; unless nothing has changed
+    /// since the last time. Returns whether there is a new copy. The writer goes on meanwhile.
+    pub async fn snapshot(&self, now_ms: i64) -> Result<bool, StoreError> {
+        let (snapshots, changed) = (self.snapshots.clone(), self.writer.changed());
+        let (done, taken) = oneshot::channel();
+        // Of its own, and not waited for by the process's end: what is half done then is removed the next time.
+        std::thread::Builder::new()
+            .name("store-snapshot".to_owned())
+            .spawn(move || {
+                // Nobody waits any more: the snapshot stands all the same.
+                let _unheard = done.send(snapshots.take(changed, now_ms));
+            })
+            .map_err(|error| StoreError::Failed(format!("there is no thread for a snapshot: {error}")))?;
+        let taken = taken.await.map_err(|_crashed| StoreError::Failed("the snapshot crashed".to_owned()))?;
+        taken.map_err(|error| StoreError::Failed(format!("no snapshot was taken: {error}")))
+    }
+}
+
+/// Copies the database of `dir`, which others may read and write meanwhile.
+pub(super) fn take_before(dir: &Path, now_ms: i64) -> Result<(), StoreError> {
+    take(dir, now_ms).map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+fn take(dir: &Path, now_ms: i64) -> Result<(), NotTaken> {
+    let snapshots = dir.join(DIR);
+    make_private_dir(&snapshots)?;
+    let partial = snapshots.join(PARTIAL);
+    remove(&partial)?;
+    // Made before SQLite does, which would let everybody read it.
+    lock::open_private(&partial)?;
+    copy(&dir.join(DATABASE), &partial)?;
+    damage::check_file(&partial)?;
+    fs::File::open(&partial)?.sync_all()?;
+    fs::rename(&partial, snapshots.join(format!("{}.{EXTENSION}", stamp(now_ms))))?;
+    sync_dir(&snapshots)?;
+    stored(dir).iter().skip(KEEP).try_for_each(|old| remove(&old.path))?;
+    Ok(())
+}
+
+/// Writes what is committed at this moment, and nothing else, into the empty file `to`. Blocks no writer.
+fn copy(database: &Path, to: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map(drop)
+}
+
+/// All of them, the newest first.
+pub(super) fn stored(dir: &Path) -> Vec<Snapshot> {
+    let paths = fs::read_dir(dir.join(DIR)).into_iter().flatten().flatten().map(|entry| entry.path());
+    let snapshot = |path: PathBuf| {
+        let taken = path.extension().filter(|end| *end == EXTENSION).and(path.file_stem())?.to_str()?.to_owned();
+        Some(Snapshot { path, taken })
+    };
+    let mut found: Vec<_> = paths.filter_map(snapshot).collect();
+    found.sort_by(|one, other| other.taken.cmp(&one.taken));
+    found
+}
+
+/// The newest one that can be worked with.
+pub(super) fn newest_good(dir: &Path) -> Option<Snapshot> {
+    stored(dir).into_iter().find(|snapshot| match damage::check_file(&snapshot.path) {
+        Ok(version) => schema::is_known(version),
+        Err(error) => {
+            tracing::error!(path = %snapshot.path.display(), %error, "A snapshot of the store can't be used");
+            false
+        }
+    })
+}
+
+/// A moment for a file's name: `20261121T143005.123Z`.
+pub(super) fn stamp(now_ms: i64) -> String {
+    let moment = jiff::Timestamp::from_millisecond(now_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    moment.strftime("%Y%m%dT%H%M%S%.3fZ").to_string()
+}
+
+/// Makes sure that what was renamed in a directory is so after a power loss, too.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+/// Removes a file; one that is not there is fine.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

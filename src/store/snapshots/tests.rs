@@ -1,0 +1,72 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn open() -> (Store, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (Store::open(dir.path()).unwrap(), dir)
+}
+
+/// The runs that a snapshot knows.
+fn runs(snapshot: &Snapshot) -> u32 {
+    let connection = Connection::open(&snapshot.path).unwrap();
+    connection.query_row("SELECT count(*) FROM run", [], |row| row.get(0)).unwrap()
+}
+
+// holds: M-4
+#[tokio::test]
+async fn a_snapshot_holds_what_was_committed_and_only_its_owner_may_read_it() {
+    let (store, dir) = open();
+    assert!(!store.snapshot(1_000).await.unwrap(), "nothing has changed yet");
+    store.begin_run("one".to_owned(), 1).await.unwrap();
+    assert!(store.snapshot(1_000).await.unwrap());
+    store.probe().await.unwrap();
+    assert!(!store.snapshot(2_000).await.unwrap(), "nothing has changed since");
+    store.begin_run("two".to_owned(), 1).await.unwrap();
+    assert!(store.snapshot(3_000).await.unwrap());
+    let found = stored(dir.path());
+    let names: Vec<_> = found.iter().map(|snapshot| snapshot.taken.as_str()).collect();
+    assert_eq!(names, ["19700101T000003.000Z", "19700101T000001.000Z"]);
+    assert_eq!((runs(&found[0]), runs(&found[1])), (2, 1));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&dir.path().join(DIR)), mode(&found[0].path)), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn the_newest_four_are_kept_and_what_was_half_made_is_removed() {
+    let (store, dir) = open();
+    fs::create_dir(dir.path().join(DIR)).unwrap();
+    fs::write(dir.path().join(DIR).join(PARTIAL), "half").unwrap();
+    for n in 1..=6 {
+        store.begin_run(n.to_string(), 1).await.unwrap();
+        assert!(store.snapshot(n * 1_000).await.unwrap());
+    }
+    let known: Vec<_> = stored(dir.path()).iter().map(runs).collect();
+    assert_eq!(known, [6, 5, 4, 3]);
+    assert_eq!(fs::read_dir(dir.path().join(DIR)).unwrap().count(), KEEP);
+}
+
+#[tokio::test]
+async fn the_writer_goes_on_while_a_snapshot_is_read() {
+    let (store, dir) = open();
+    store.begin_run("before".to_owned(), 1).await.unwrap();
+    let reading = Connection::open_with_flags(dir.path().join(DATABASE), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    reading.execute_batch("BEGIN; SELECT * FROM run").unwrap();
+    store.begin_run("meanwhile".to_owned(), 1).await.unwrap();
+    let seen: u32 = reading.query_row("SELECT count(*) FROM run", [], |row| row.get(0)).unwrap();
+    assert_eq!((seen, store.open_runs().await.unwrap().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_never_taken_for_a_snapshot() {
+    let (store, dir) = open();
+    store.begin_run("one".to_owned(), 1).await.unwrap();
+    store.close().await;
+    let path = dir.path().join(DATABASE);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 1_024 * 1_024;
+    bytes[middle..].fill(0xA5);
+    fs::write(&path, bytes).unwrap();
+    assert!(take(dir.path(), 1_000).is_err());
+    assert!(stored(dir.path()).is_empty());
+}
