@@ -33,6 +33,8 @@ struct Watcher {
     ready: VecDeque<Event>,
     /// Whether there may be more that nobody will be told of.
     more: bool,
+    /// Whether we stop: what there is is told, and then it is over.
+    closing: bool,
     told: Known,
 }
 
@@ -66,6 +68,7 @@ pub(super) async fn watch(
         _place: place,
         ready: VecDeque::new(),
         more: true,
+        closing: false,
         told: Known { thread, pos, ..Known::default() },
     };
     let events = unfold(watcher, async |mut watcher| watcher.next().await.map(|event| (Ok(event), watcher)));
@@ -84,8 +87,11 @@ impl Watcher {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            if !self.more && !self.changed().await {
-                return None;
+            if !self.more {
+                if self.closing {
+                    return None;
+                }
+                self.change().await;
             }
             if self.look().await.is_err() {
                 // It has been logged; whoever watches comes back by itself.
@@ -94,13 +100,13 @@ impl Watcher {
         }
     }
 
-    /// Waits until there is something to look at. Returns false when we stop.
-    async fn changed(&mut self) -> bool {
+    /// Waits until there is something to look at.
+    async fn change(&mut self) {
         tokio::select! {
-            biased;
-            () = self.chat.0.parts.close.cancelled() => false,
-            changed = self.changes.changed() => changed.is_ok(),
-            changed = self.connected.changed() => changed.is_ok(),
+            () = self.chat.0.parts.close.cancelled() => self.closing = true,
+            // Both last as long as we do.
+            _changed = self.changes.changed() => {}
+            _changed = self.connected.changed() => {}
         }
     }
 

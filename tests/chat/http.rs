@@ -50,7 +50,8 @@ pub(crate) fn request(address: &str, line: &str, headers: &[String], body: &str)
 fn send(address: &str, line: &str, headers: &[String], body: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let headers = headers.join("\r\n");
+    let headers = if headers.is_empty() { headers } else { headers + "\r\n" };
     let length = body.len();
     let head =
         format!("{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
