@@ -149,8 +149,8 @@ impl Inner {
 
     /// Ends the conversation's session. What was waiting for it when the end was said ends with it.
     async fn end_session(self: &Arc<Self>, asked: &Asked<'_>, record: &SessionRecord) -> Result<Answer, Later> {
-        let waiting = self.end_for_good(record, asked.seq).await.map_err(|error| Later::because(asked.key, &error))?;
-        Ok(Answer::change(words::ended(waiting)))
+        let ended = self.end_for_good(record.id, asked.seq).await.map_err(|error| Later::because(asked.key, &error))?;
+        Ok(Answer::change(words::ended(ended.map_or(0, |(_key, waiting)| waiting))))
     }
 
     /// `stop` in its line. The turn itself says that it was stopped.

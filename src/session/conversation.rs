@@ -98,9 +98,10 @@ impl Inner {
         }
         let active = self.mapping(key).await?;
         let decision = rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy);
-        if line == Line::Command && decision.line(active.is_some()) == Line::Turn {
-            // What it means has changed since it was claimed, for instance because the session was ended meanwhile.
-            return self.move_to(key, Line::Turn, work.seq).await;
+        // What it means may have been unknown when it was claimed, or have changed since, for instance because the session was ended.
+        let belongs = if decision.line(active.is_some()) == Line::Turn { Line::Turn } else { Line::Command };
+        if line != belongs {
+            return self.move_to(key, belongs, work.seq).await;
         }
         match decision {
             Decision::Ignore(_) => self.done(key, work.seq).await,
@@ -140,11 +141,28 @@ impl Inner {
         intent: Intent,
         text: String,
     ) -> Result<Delivered, Later> {
-        let begun = self.parts.store.begin_turn(intent.clone(), work.seq, self.parts.clock.wall_ms()).await;
+        let begun = self
+            .parts
+            .store
+            .begin_turn(intent.clone(), work.seq, work.message.text.clone(), self.parts.clock.wall_ms())
+            .await;
         match begun.map_err(|error| Later::because(key, &error))? {
             Begun::Begun => {}
             // The session was ended in this moment, and what waited for it too.
             Begun::NotWaiting => return Ok(None),
+            // It is read again.
+            Begun::Changed => {
+                self.slots().note_more(key, Line::Turn);
+                return Ok(None);
+            }
+            Begun::NoSession => {
+                let mut slots = self.slots();
+                if let Some(slot) = slots.get_mut(key) {
+                    slot.mapping = Mapping::Unknown;
+                }
+                slots.note_more(key, Line::Turn);
+                return Ok(None);
+            }
             Begun::OverLimit => return Ok(self.answer(&work.place(key), work.seq, &self.too_many_sessions()).await),
         }
         if let Some(record) = &intent.new_session {
@@ -197,6 +215,7 @@ impl Inner {
         let delivered = self.close_turn(key, &work, &intent, finished).await;
         // The person is told first, the next message waits.
         if let Some(session) = dead {
+            let _nobody_brings_it_up = self.gate(key).await;
             let deadline = self.parts.clock.now() + END_TIMEOUT;
             self.see_off(key, deadline, session.release(deadline)).await;
         }
@@ -215,7 +234,7 @@ impl Inner {
             biased;
             // A start that is dropped half-way leaves nothing behind.
             why = turn::stopped(&mut controls.stop) => Err(turn.not_begun(why)),
-            ready = self.ready(record, if_lost) => ready.map_err(|error| turn.not_started(error)),
+            ready = self.ready(record, if_lost) => ready.map_err(|error| turn.not_started(error.into())),
             never = self.show_start(&turn.key) => match never {},
         };
         match ready {
@@ -359,9 +378,9 @@ impl Attempt {
 }
 
 fn ended_before(inner: &Inner, key: &ConversationKey, intent: &Intent) -> Finished {
-    let error = BackendError::Ended;
-    let owed = inner.say(key, Some(intent.turn), &words::failed(&error));
-    Finished { outcome: "failed", error: Some(error), owed, heard: false }
+    let owed = inner.say(key, Some(intent.turn), &words::failed(&BackendError::Ended));
+    // Whoever ended it has seen to the rest.
+    Finished { outcome: "failed", error: None, owed, heard: false }
 }
 
 impl Finished {

@@ -81,8 +81,7 @@ impl Inner {
     /// An edit, or a deletion, counts for what still waits.
     fn claim_change(&self, inbound: &Inbound) -> Claim {
         let Some(key) = inbound.conversation() else { return Claim::Drop("no_conversation") };
-        let key = self.whole_channel(&key).unwrap_or(key);
-        if !self.may_wait(&key) {
+        if !self.lines_of(&key).any(|key| self.may_wait(&key)) {
             return Claim::Drop("edit");
         }
         let admitted = self.admit(inbound);
@@ -144,11 +143,15 @@ impl Inner {
 
     /// A message that waits was changed or taken back.
     fn changed(&self, key: &ConversationKey, inbound: &Inbound) {
-        let key = self.whole_channel(key).unwrap_or_else(|| key.clone());
         if let What::Deleted { ts, .. } = &inbound.what {
             tracing::info!(conversation = %key, message.ts = %ts, "A waiting message was taken back by its author");
-            self.slots().unmark(&key, ts);
+            self.lines_of(key).for_each(|key| self.slots().unmark(&key, ts));
         }
+    }
+
+    /// In whose lines a message of this thread may wait: the thread's own, or the channel's.
+    fn lines_of(&self, key: &ConversationKey) -> impl Iterator<Item = ConversationKey> + use<> {
+        std::iter::once(key.clone()).chain(self.whole_channel(key))
     }
 
     /// Stops the running turn in favour of a message that was just stored.

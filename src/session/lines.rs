@@ -160,7 +160,9 @@ impl Inner {
 
     /// Whether something may wait for a conversation's turn, as far as is known in memory.
     pub(super) fn may_wait(&self, key: &ConversationKey) -> bool {
-        self.slots().get(key).is_some() || self.queue(Line::Turn).backlog().0.is_some()
+        let slots = self.slots();
+        // What comes while we stop has no slot.
+        slots.draining || slots.get(key).is_some() || self.queue(Line::Turn).backlog().0.is_some()
     }
 
     /// Works on a line until nothing is left to do in it; `place` is kept until then. The line has been begun.
@@ -177,6 +179,7 @@ impl Inner {
             loop {
                 let handled = match next.take() {
                     Some(work) => inner.handle_safely(&key, line, work).await,
+                    None if inner.stops(&key, line) => break,
                     None => inner.handle_next(&key, line).await,
                 };
                 if !inner.goes_on(&key, line, handled).await {
@@ -185,6 +188,15 @@ impl Inner {
             }
             drop(place);
         });
+    }
+
+    /// Whether nothing more is taken on, because we begin to stop: what waits stays in the store for the next start.
+    fn stops(&self, key: &ConversationKey, line: Line) -> bool {
+        let stops = self.slots().stops(key, line);
+        if stops {
+            self.rested.notify_waiters();
+        }
+        stops
     }
 
     /// Waits until the answer has been delivered; then says whether there is more to do for the line's task.

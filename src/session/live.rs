@@ -8,8 +8,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Backend, Session, StartSpec};
+use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::SessionId;
-use crate::domain::session::{BackendRef, SessionRecord};
+use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 
 use super::manager::Inner;
 use super::slots::Live;
@@ -23,6 +24,26 @@ const RELEASE: Duration = Duration::from_secs(8);
 pub(super) struct Ready {
     pub(super) session: Arc<dyn Session>,
     pub(super) origin: Origin,
+    /// Whether it stands in for one that was lost, and no turn has said so yet.
+    pub(super) untold: bool,
+}
+
+/// Why no session is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotReady {
+    /// The mapping has ended, or has moved to another conversation, since it was read.
+    Elsewhere,
+    /// Its backend did not bring it up.
+    Failed(BackendError),
+}
+
+impl From<NotReady> for BackendError {
+    fn from(why: NotReady) -> Self {
+        match why {
+            NotReady::Elsewhere => Self::Ended,
+            NotReady::Failed(error) => error,
+        }
+    }
 }
 
 /// Where a session that is ready comes from.
@@ -49,7 +70,7 @@ pub(super) enum IfLost {
 
 impl Origin {
     /// Whether what was said before is unknown to it.
-    pub(super) fn is_context_lost(&self) -> bool {
+    fn is_context_lost(&self) -> bool {
         matches!(self, Self::Afresh(_))
     }
 
@@ -64,39 +85,75 @@ impl Origin {
 
 impl Inner {
     /// A live session for the mapping. Whoever else wants it meanwhile waits, and gets the same.
-    pub(super) async fn ready(
-        self: &Arc<Self>,
-        record: &SessionRecord,
-        if_lost: IfLost,
-    ) -> Result<Ready, BackendError> {
-        let _one_at_a_time = self.gate(record).await;
-        let active = self.slots().active_mut(record).cloned().ok_or(BackendError::Ended)?;
+    pub(super) async fn ready(self: &Arc<Self>, record: &SessionRecord, if_lost: IfLost) -> Result<Ready, NotReady> {
+        let gate = self.gate(&record.conversation).await;
+        let ready = self.bring_up(record, if_lost).await;
+        drop(gate);
+        if ready.is_err() {
+            self.slots().forget_if_empty(&record.conversation);
+        }
+        ready
+    }
+
+    async fn bring_up(self: &Arc<Self>, record: &SessionRecord, if_lost: IfLost) -> Result<Ready, NotReady> {
+        let active = self.slots().active_mut(record).cloned().ok_or(NotReady::Elsewhere)?;
         if let Some(live) = active.live.filter(|live| live.session.is_alive()) {
-            let untold = self.slots().take_untold(&active.record);
-            let origin = if untold { Origin::Afresh(live.session.backend_ref()) } else { Origin::Running };
-            return Ok(Ready { session: live.session, origin });
+            return Ok(Ready { session: live.session, origin: Origin::Running, untold: live.untold });
         }
         let record = active.record;
+        self.confirm(&record).await?;
+        let ready = self.start_in_time(&record, if_lost).await.map_err(NotReady::Failed)?;
+        if !self.keep_live(&record, &ready) {
+            self.end_live(record.conversation.clone(), ready.session);
+            return Err(NotReady::Elsewhere);
+        }
+        self.note_use(&record, &ready.origin).await;
+        self.choose_again(&record, ready.session.as_ref()).await;
+        Ok(ready)
+    }
+
+    /// Whether the mapping still stands in the store as it is known here. It may have been read just before its end, or its move.
+    async fn confirm(&self, record: &SessionRecord) -> Result<(), NotReady> {
+        let now = self.parts.store.session(record.id).await;
+        let now = now.map_err(|error| NotReady::Failed(BackendError::Transient(error.to_string())))?;
+        let stands =
+            now.is_some_and(|now| now.status == SessionStatus::Active && now.conversation == record.conversation);
+        if stands {
+            return Ok(());
+        }
+        self.slots().doubt(record);
+        Err(NotReady::Elsewhere)
+    }
+
+    async fn start_in_time(&self, record: &SessionRecord, if_lost: IfLost) -> Result<Ready, BackendError> {
         let timeout = self.parts.policy.create_timeout(&record.backend);
         let deadline = self.parts.clock.now() + timeout;
         let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline };
         // Backends keep to the deadline themselves, and then see to it that nothing is left.
         let patience = deadline + START_GRACE;
-        let ready = self.parts.clock.timeout_at(patience, self.start_or_restore(&record, spec, if_lost)).await;
-        let ready = ready.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })??;
-        if !self.keep_live(&record, &ready) {
-            self.end_live(record.conversation.clone(), ready.session);
-            return Err(BackendError::Ended);
-        }
-        if let Some(name) = ready.origin.name() {
-            self.note_name(record.id, name.clone()).await;
-        }
-        self.choose_again(&record, ready.session.as_ref()).await;
-        Ok(ready)
+        let ready = self.parts.clock.timeout_at(patience, self.start_or_restore(record, spec, if_lost)).await;
+        let (session, origin) =
+            ready.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })??;
+        let untold = origin.is_context_lost();
+        Ok(Ready { session, origin, untold })
     }
 
-    async fn gate(&self, record: &SessionRecord) -> OwnedMutexGuard<()> {
-        let gate = self.slots().entry(&record.conversation).gate();
+    /// Writes down that a session was brought up, and what its backend calls it, so that a crash does not lose that.
+    async fn note_use(&self, record: &SessionRecord, origin: &Origin) {
+        if let Some(name) = origin.name() {
+            self.note_name(record.id, name.clone()).await;
+        }
+        // One that begins was used when it was written.
+        if matches!(origin, Origin::Restored | Origin::Afresh(_))
+            && let Err(error) = self.parts.store.touch(record.id, self.parts.clock.wall_ms()).await
+        {
+            tracing::warn!(session.id = %record.id, %error, "That a session is used was not noted");
+        }
+    }
+
+    /// Waits until nobody else brings a conversation's session up or lets it go, and keeps others from it.
+    pub(super) async fn gate(&self, key: &ConversationKey) -> OwnedMutexGuard<()> {
+        let gate = self.slots().entry(key).gate();
         gate.lock_owned().await
     }
 
@@ -105,19 +162,21 @@ impl Inner {
         record: &SessionRecord,
         spec: StartSpec,
         if_lost: IfLost,
-    ) -> Result<Ready, BackendError> {
+    ) -> Result<(Arc<dyn Session>, Origin), BackendError> {
         let backend = self.backend(&record.backend)?;
         check_dir(&spec.working_dir)?;
         let Some(earlier) = &record.backend_ref else {
             let session = backend.start(spec).await?;
-            return Ok(Ready { origin: Origin::New(session.backend_ref()), session });
+            let origin = Origin::New(session.backend_ref());
+            return Ok((session, origin));
         };
         match (backend.restore(earlier, spec.clone()).await, if_lost) {
-            (Ok(session), _) => Ok(Ready { session, origin: Origin::Restored }),
+            (Ok(session), _) => Ok((session, Origin::Restored)),
             // It was not ended by anybody: the person goes on, and is told what is gone.
             (Err(BackendError::Unsupported(_) | BackendError::Unknown), IfLost::StartAfresh) => {
                 let session = backend.start(spec).await?;
-                Ok(Ready { origin: Origin::Afresh(session.backend_ref()), session })
+                let origin = Origin::Afresh(session.backend_ref());
+                Ok((session, origin))
             }
             (Err(BackendError::Unsupported(_)), IfLost::GiveUp) => Err(BackendError::Unknown),
             (Err(error), _) => Err(error),
@@ -135,7 +194,7 @@ impl Inner {
         let used = self.parts.clock.now();
         let mut slots = self.slots();
         let Some(active) = slots.active_mut(record) else { return false };
-        active.live = Some(Live { session: ready.session.clone(), used, untold: false });
+        active.live = Some(Live { session: ready.session.clone(), used, untold: ready.untold });
         if let Some(name) = ready.origin.name() {
             active.record.backend_ref = Some(name.clone());
         }
@@ -151,7 +210,7 @@ impl Inner {
 
     /// Releases what runs for a mapping, which stays. Whoever wants it meanwhile waits.
     pub(super) async fn let_go(&self, record: &SessionRecord) {
-        let _one_at_a_time = self.gate(record).await;
+        let _one_at_a_time = self.gate(&record.conversation).await;
         let live = self.slots().active_mut(record).and_then(|active| active.live.take());
         if let Some(Live { session, .. }) = live {
             let deadline = self.parts.clock.now() + RELEASE;

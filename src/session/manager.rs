@@ -193,13 +193,14 @@ impl Inner {
 
     /// Ends a turn that was cut off.
     pub(super) async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
+        let told = if turn.session_lives { words::INTERRUPTED } else { words::INTERRUPTED_AND_ENDED };
         let end = crate::store::TurnEnd {
             turn: turn.turn,
             seq: turn.seq,
             session: turn.session,
             outcome: "interrupted",
             session_ended: None,
-            owed: self.say(&turn.conversation, Some(turn.turn), words::INTERRUPTED),
+            owed: self.say(&turn.conversation, Some(turn.turn), told),
             now_ms: self.parts.clock.wall_ms(),
         };
         self.parts.store.finish_turn(end.clone()).await?;

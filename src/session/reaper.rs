@@ -21,16 +21,13 @@ impl Inner {
     pub(super) fn start_reaper(self: &Arc<Self>) {
         let Some(expiry) = self.parts.policy.idle_expiry else { return };
         let inner = self.clone();
-        let finish = self.parts.scope.finish().clone();
-        self.parts.scope.spawn("reaper", OnCrash::Stop, async move {
-            let _finished = finish.run_until_cancelled(inner.reap_for_ever(expiry)).await;
-        });
+        self.parts.scope.spawn("reaper", OnCrash::Stop, async move { inner.reap_until_finish(expiry).await });
     }
 
-    async fn reap_for_ever(&self, expiry: Duration) {
+    /// A release that has begun is not broken off.
+    async fn reap_until_finish(&self, expiry: Duration) {
         let clock = &self.parts.clock;
-        loop {
-            clock.sleep(EVERY).await;
+        while self.parts.scope.finish().run_until_cancelled(clock.sleep(EVERY)).await.is_some() {
             if let Some(before) = clock.now().checked_sub(expiry) {
                 self.reap(before).await;
             }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::SessionId;
 use crate::domain::ports::Line;
-use crate::domain::session::SessionRecord;
+use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::store::{Moved, StoreError};
 
 use super::manager::Inner;
@@ -44,17 +45,20 @@ impl Inner {
     /// Takes a conversation's turns, when none runs.
     fn hold(&self, key: &ConversationKey) -> Option<tokio::sync::OwnedSemaphorePermit> {
         let mut slots = self.slots();
-        if slots.draining || !slots.entry(key).is_free() {
-            return None;
+        let place = if slots.draining || !slots.entry(key).is_free() { None } else { self.queue(Line::Turn).place() };
+        match place {
+            Some(_) => slots.begin(key, Line::Turn),
+            None => slots.forget_if_empty(key),
         }
-        let place = self.queue(Line::Turn).place()?;
-        slots.begin(key, Line::Turn);
-        Some(place)
+        place
     }
 
-    async fn move_held(&self, record: &SessionRecord, to: &ConversationKey) -> Result<Relocated, StoreError> {
-        let gate = self.slots().entry(&record.conversation).gate();
-        let _nobody_brings_it_up = gate.lock_owned().await;
+    async fn move_held(
+        self: &Arc<Self>,
+        record: &SessionRecord,
+        to: &ConversationKey,
+    ) -> Result<Relocated, StoreError> {
+        let _nobody_brings_it_up = self.gate(&record.conversation).await;
         match self.parts.store.move_session(record.id, to.clone()).await? {
             Moved::Moved => {}
             Moved::Ended => return Ok(Relocated::Ended),
@@ -63,11 +67,28 @@ impl Inner {
         tracing::info!(session.id = %record.id, from = %record.conversation, to = %to, "A session goes on in another conversation");
         self.note_place(&record.conversation, false);
         self.note_place(to, true);
-        let mut slots = self.slots();
-        let live = slots.active_mut(record).and_then(|active| active.live.take());
-        slots.entry(&record.conversation).mapping = Mapping::None;
-        let record = SessionRecord { conversation: to.clone(), ..record.clone() };
-        slots.entry(to).mapping = Mapping::Active(Box::new(Active { record, live }));
-        Ok(Relocated::Done)
+        {
+            let mut slots = self.slots();
+            let known = slots.active_mut(record).cloned();
+            let Active { record: known, live } = known.unwrap_or_else(|| Active { record: record.clone(), live: None });
+            slots.entry(&record.conversation).mapping = Mapping::None;
+            let moved = SessionRecord { conversation: to.clone(), ..known };
+            slots.entry(to).mapping = Mapping::Active(Box::new(Active { record: moved, live }));
+        }
+        self.unless_ended(record.id, to).await
+    }
+
+    /// Who ended it between the move's commit and now did not find it in its new place.
+    async fn unless_ended(self: &Arc<Self>, id: SessionId, to: &ConversationKey) -> Result<Relocated, StoreError> {
+        let lives = self.parts.store.session(id).await?.is_some_and(|now| now.status == SessionStatus::Active);
+        if lives {
+            return Ok(Relocated::Done);
+        }
+        self.note_place(to, false);
+        let (live, _no_turn_has_begun) = self.slots().take_ended(to, id);
+        if let Some(live) = live {
+            self.end_live(to.clone(), live.session);
+        }
+        Ok(Relocated::Ended)
     }
 }

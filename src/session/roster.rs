@@ -1,5 +1,9 @@
 //! The sessions as an operator and a page see them: lists, and what can be done to one from outside its conversation.
 
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
 use crate::backend::error::{BackendError, Kind};
 use crate::domain::access::Admitted;
 use crate::domain::command::NewArgs;
@@ -7,13 +11,17 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::SessionId;
 use crate::domain::ports::Line;
 use crate::domain::session::{SessionRecord, SessionStatus};
+use crate::scope::OnCrash;
 use crate::store::{SessionFilter, StoreError};
 
-use super::live::IfLost;
+use super::live::{IfLost, NotReady};
 use super::manager::{Inner, Manager};
 use super::policy::StartRefused;
 use super::slots::{Active, Mapping};
 use super::words;
+
+/// How often a session is looked for that moves meanwhile.
+const RESUMES: usize = 3;
 
 /// A session and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,19 +102,14 @@ impl Manager {
     }
 
     /// Ends a session for good and tells its conversation. Returns how many waiting messages ended with it; nothing when there is no
-    /// such session. Ending one that has ended is fine.
+    /// such session. Ending one that has ended is fine. It comes to its end even when nobody waits for that any more.
     pub async fn end(&self, id: SessionId) -> Result<Option<usize>, StoreError> {
-        let Some(record) = self.0.parts.store.session(id).await? else { return Ok(None) };
-        if record.status == SessionStatus::Ended {
-            return Ok(Some(0));
-        }
-        let waiting = self.0.end_for_good(&record, i64::MAX).await?;
-        let told = self.0.say(&record.conversation, None, &words::ended(waiting));
-        let _nobody_waits = self.0.owe(told).await?;
-        Ok(Some(waiting))
+        let inner = self.0.clone();
+        self.0.to_its_end(async move { inner.end_and_tell(id).await }).await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Starts a session in a conversation that has none, and brings it up. One that does not come up leaves nothing behind.
+    /// Starts a session in a conversation that has none, and brings it up. One that does not come up leaves nothing behind, also when
+    /// nobody waits for it any more.
     ///
     /// # Errors
     /// [`OpenError`] says why there is none.
@@ -116,24 +119,9 @@ impl Manager {
         asked: &NewArgs,
         by: &Admitted,
     ) -> Result<SessionRecord, OpenError> {
-        let inner = &self.0;
-        inner.ensure_open()?;
-        if inner.parts.store.session_in(key).await?.is_some() {
-            return Err(OpenError::Occupied);
-        }
-        let start = inner.parts.policy.start(&key.channel, asked.agent.as_deref(), asked.dir.as_deref())?;
-        let record = inner.new_record(key, &start, by.user(), &asked.text);
-        if !inner.parts.store.create_session(record.clone(), inner.limit()).await? {
-            return Err(OpenError::TooMany(inner.too_many_sessions()));
-        }
-        inner.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record: record.clone(), live: None }));
-        match inner.ready(&record, IfLost::StartAfresh).await {
-            Ok(_ready) => Ok(record),
-            Err(error) => {
-                inner.end_for_good(&record, i64::MAX).await?;
-                Err(error.into())
-            }
-        }
+        let (inner, key, asked, by) = (self.0.clone(), key.clone(), asked.clone(), by.clone());
+        let opened = self.0.to_its_end(async move { inner.open(&key, &asked, &by).await }).await;
+        opened.unwrap_or(Err(OpenError::Backend(BackendError::ShuttingDown)))
     }
 
     /// Brings an active session up, so that the next message does not have to wait for that.
@@ -141,30 +129,79 @@ impl Manager {
     /// # Errors
     /// [`OpenError`] says why it is not up. One that its backend calls ended, or does not know, has ended then.
     pub async fn resume(&self, id: SessionId) -> Result<SessionRecord, OpenError> {
-        let inner = &self.0;
-        inner.ensure_open()?;
-        let record = inner.parts.store.session(id).await?.ok_or(OpenError::NotFound)?;
-        if record.status == SessionStatus::Ended {
-            return Err(BackendError::Ended.into());
-        }
-        inner.remember(&record);
-        match inner.ready(&record, IfLost::StartAfresh).await {
-            Ok(ready) => {
-                if ready.origin.is_context_lost() {
-                    inner.slots().leave_untold(&record);
-                }
-                Ok(record)
-            }
-            Err(error) if error.kind() == Kind::Permanent => {
-                inner.end_for_good(&record, i64::MAX).await?;
-                Err(error.into())
-            }
-            Err(error) => Err(error.into()),
-        }
+        let inner = self.0.clone();
+        let resumed = self.0.to_its_end(async move { inner.resume(id).await }).await;
+        resumed.unwrap_or(Err(OpenError::Backend(BackendError::ShuttingDown)))
     }
 }
 
 impl Inner {
+    /// Does something whether or not whoever asked for it waits. Nothing when it crashes.
+    async fn to_its_end<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        self.parts.scope.spawn("roster", OnCrash::Log, async move {
+            let _nobody_waits = done.send(task.await);
+        });
+        result.await.ok()
+    }
+
+    async fn end_and_tell(self: &Arc<Self>, id: SessionId) -> Result<Option<usize>, StoreError> {
+        if self.parts.store.session(id).await?.is_none() {
+            return Ok(None);
+        }
+        let Some((key, waiting)) = self.end_for_good(id, i64::MAX).await? else { return Ok(Some(0)) };
+        let _nobody_waits = self.owe(self.say(&key, None, &words::ended(waiting))).await?;
+        Ok(Some(waiting))
+    }
+
+    async fn open(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        asked: &NewArgs,
+        by: &Admitted,
+    ) -> Result<SessionRecord, OpenError> {
+        self.ensure_open()?;
+        if self.parts.store.session_in(key).await?.is_some() {
+            return Err(OpenError::Occupied);
+        }
+        let start = self.parts.policy.start(&key.channel, asked.agent.as_deref(), asked.dir.as_deref())?;
+        let record = self.new_record(key, &start, by.user(), &asked.text);
+        if !self.parts.store.create_session(record.clone(), self.limit()).await? {
+            return Err(OpenError::TooMany(self.too_many_sessions()));
+        }
+        self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record: record.clone(), live: None }));
+        match self.ready(&record, IfLost::StartAfresh).await {
+            Ok(_ready) => Ok(record),
+            Err(error) => {
+                self.end_for_good(record.id, i64::MAX).await?;
+                Err(BackendError::from(error).into())
+            }
+        }
+    }
+
+    async fn resume(self: &Arc<Self>, id: SessionId) -> Result<SessionRecord, OpenError> {
+        self.ensure_open()?;
+        for _ in 0..RESUMES {
+            let record = self.parts.store.session(id).await?.ok_or(OpenError::NotFound)?;
+            if record.status == SessionStatus::Ended {
+                return Err(BackendError::Ended.into());
+            }
+            self.remember(&record);
+            let error = match self.ready(&record, IfLost::StartAfresh).await {
+                Ok(_ready) => return Ok(record),
+                // It has moved, or ended, meanwhile.
+                Err(NotReady::Elsewhere) => continue,
+                Err(NotReady::Failed(error)) => error,
+            };
+            if error.kind() == Kind::Permanent && self.end_for_good(id, i64::MAX).await?.is_some() {
+                let told = self.say(&record.conversation, None, &words::failed(&error));
+                let _nobody_waits = self.owe(told).await?;
+            }
+            return Err(error.into());
+        }
+        Err(BackendError::Transient("the session is being moved".to_owned()).into())
+    }
+
     fn ensure_open(&self) -> Result<(), BackendError> {
         if self.slots().draining { Err(BackendError::ShuttingDown) } else { Ok(()) }
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot, w
 use crate::backend::Session;
 use crate::domain::access::Admitted;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{Ts, TurnId};
+use crate::domain::ids::{SessionId, Ts, TurnId};
 use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 
@@ -153,16 +153,10 @@ impl Slots {
         }
     }
 
-    /// Whether a turn that is to begin now has to say that it knows nothing of what was said before.
-    pub(super) fn take_untold(&mut self, record: &SessionRecord) -> bool {
-        let live = self.active_mut(record).and_then(|active| active.live.as_mut());
-        live.is_some_and(|live| std::mem::take(&mut live.untold))
-    }
-
-    /// Leaves it to the next turn to say so.
-    pub(super) fn leave_untold(&mut self, record: &SessionRecord) {
-        if let Some(live) = self.active_mut(record).and_then(|active| active.live.as_mut()) {
-            live.untold = true;
+    /// A turn of the session has begun that says what it does not know.
+    pub(super) fn told(&mut self, key: &ConversationKey) {
+        if let Some(Mapping::Active(active)) = self.by_key.get_mut(key).map(|slot| &mut slot.mapping) {
+            active.live.iter_mut().for_each(|live| live.untold = false);
         }
     }
 
@@ -177,6 +171,33 @@ impl Slots {
             self.entry(&record.conversation).mapping = Mapping::None;
         }
         dead.map(|live| live.session)
+    }
+
+    /// Takes out what is known of a session that has ended: what runs for it, and its turn.
+    pub(super) fn take_ended(&mut self, key: &ConversationKey, id: SessionId) -> (Option<Live>, Option<Running>) {
+        let slot = self.by_key.get_mut(key);
+        let Some(slot) = slot.filter(|slot| slot.active().is_some_and(|active| active.record.id == id)) else {
+            return (None, None);
+        };
+        let Mapping::Active(active) = std::mem::replace(&mut slot.mapping, Mapping::None) else { return (None, None) };
+        (active.live, slot.turn.clone())
+    }
+
+    /// Forgets a mapping that the store does not confirm; whoever needs it asks again.
+    pub(super) fn doubt(&mut self, record: &SessionRecord) {
+        if self.active_mut(record).is_some() {
+            self.entry(&record.conversation).mapping = Mapping::Unknown;
+        }
+    }
+
+    /// Notes whether we begin to stop, and if so, lets go of a line in which nothing is in hand.
+    pub(super) fn stops(&mut self, key: &ConversationKey, line: Line) -> bool {
+        let draining = self.draining;
+        if draining {
+            self.entry(key).state_mut(line).phase = Phase::Idle;
+            self.forget_if_empty(key);
+        }
+        draining
     }
 
     /// The conversations at rest whose live sessions nobody has used since `before`, each with the gate that nobody else holds.
@@ -279,6 +300,10 @@ impl Slots {
         }
         state.phase = Phase::Idle;
         state.delivering += 1;
+        if line == Line::Turn && !draining {
+            // Nothing waits any more, whatever became of it.
+            slot.marks.clear();
+        }
         false
     }
 

@@ -20,6 +20,7 @@ use crate::domain::outgoing::{Op, Owed};
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
+use super::history::History;
 use super::live::Ready;
 use super::manager::Inner;
 use super::reply::{Reply, Worked};
@@ -146,8 +147,11 @@ enum Woke {
 
 /// Runs a turn to its end.
 pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
-    let lost = ready.origin.is_context_lost();
-    let told = if lost { turn.inner.history(&turn.conversation, &turn.message).await } else { None };
+    let told = tokio::select! {
+        biased;
+        why = stopped(&mut controls.stop) => return turn.not_begun(why),
+        told = turn.history(ready) => told,
+    };
     let own = command::for_agent(turn.prompt.text(), &ready.session.offers().commands);
     let prompt = own.into_iter().fold(turn.prompt.clone(), Prompt::reworded);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
@@ -155,6 +159,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         Ok(stream) => stream,
         Err(finished) => return finished,
     };
+    turn.inner.slots().told(&turn.conversation);
     let parts = &turn.inner.parts;
     let reply = Reply::new(parts, &turn.key, &turn.prompt, &turn.message);
     let now = parts.clock.now();
@@ -169,7 +174,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         heard: false,
         cancelling: None,
     };
-    if lost {
+    if ready.untold {
         live.reply.push(Some("note"), &words::context_lost(told.map_or(0, |history| history.messages)));
     }
     let outcome = live.run(stream, controls).await;
@@ -177,6 +182,14 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
 }
 
 impl Turn {
+    /// What its session is told of what was said before, where it stands in for a lost one.
+    async fn history(&self, ready: &Ready) -> Option<History> {
+        if !ready.untold {
+            return None;
+        }
+        self.inner.history(&self.conversation, &self.message).await
+    }
+
     /// Hands the prompt over. A session that does not take it in time, or is no longer to take it, is in an unknown state: it is
     /// released, and restored by the next message.
     async fn begin(

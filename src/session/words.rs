@@ -31,6 +31,9 @@ pub(super) const RESTARTING: &str =
     "_Hitchline is restarting, so this turn was interrupted. Your session is kept: send a message to go on._";
 /// The turn was cut off by a crash.
 pub(super) const INTERRUPTED: &str = "Hitchline was interrupted while the agent worked on this, so it may be half done. Your session is kept: send a message to go on.";
+/// The same where the session has been ended since.
+pub(super) const INTERRUPTED_AND_ENDED: &str =
+    "Hitchline was interrupted while the agent worked on this, so it may be half done. The session has ended.";
 /// Something of ours broke before the agent was asked.
 pub(super) const CRASHED: &str =
     "Something in Hitchline broke on this message, so it was not passed on. Send it again.";

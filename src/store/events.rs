@@ -115,7 +115,7 @@ fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::
     if !insert_keys(connection, &accept.inbound.keys, accept.now_ms)? {
         return Ok(Accepted::Duplicate);
     }
-    let intent = allowed(connection, accept.keep.intent.as_ref())?;
+    let intent = allowed(connection, accept.keep.intent.as_ref(), &key)?;
     let state = if intent.is_some() { "running" } else { state_of(connection, accept, &key)? };
     let body = (state != "refused").then_some(body);
     let seq = insert_event(connection, &key, accept.keep.line, state, body, accept.now_ms)?;
@@ -134,12 +134,15 @@ fn change_in(connection: &Connection, accept: &Accept) -> rusqlite::Result<Accep
     waiting.apply(connection, &accept.inbound.what).map(|()| Accepted::Applied)
 }
 
-/// The intent, unless its session would be one too many.
-fn allowed<'a>(connection: &Connection, intent: Option<&'a Intent>) -> rusqlite::Result<Option<&'a Intent>> {
-    match intent {
-        Some(intent) if turns::is_over_limit(connection, intent)? => Ok(None),
-        intent => Ok(intent),
-    }
+/// The intent, unless its session would be one too many, or does not answer here any more.
+fn allowed<'a>(
+    connection: &Connection,
+    intent: Option<&'a Intent>,
+    key: &ConversationKey,
+) -> rusqlite::Result<Option<&'a Intent>> {
+    let Some(intent) = intent else { return Ok(None) };
+    let refused = turns::is_over_limit(connection, intent)? || !turns::may_follow(connection, intent, key)?;
+    Ok((!refused).then_some(intent))
 }
 
 /// The state in which an inbound is stored that begins no turn.

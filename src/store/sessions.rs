@@ -207,21 +207,33 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a mapping for good, and with it what waits in its conversation before the event `before`. Returns how many that were.
-    /// Ending one that has ended, or that never was, is fine.
+    /// Ends a mapping for good, wherever it answers now, and with it what waits there before the event `before`. Returns where that is
+    /// and how many messages waited; nothing when it has ended before, or never was.
     pub async fn end_session(
         &self,
         id: SessionId,
-        key: ConversationKey,
         before: i64,
         now_ms: i64,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Option<(ConversationKey, usize)>, StoreError> {
         self.write(move |connection| {
+            let sql = "SELECT team, channel, thread FROM session WHERE id = ?1 AND status = 'active'";
+            let row = |row: &Row<'_>| outbox::conversation(row, 0);
+            let place = connection.prepare_cached(sql)?.query_row([id.to_string()], row).optional()?;
+            let Some(key) = place else { return Ok(None) };
             end(connection, id, now_ms)?;
-            waiting::drop_waiting(connection, &key, before)
+            let waiting = waiting::drop_waiting(connection, &key, before)?;
+            Ok(Some((key, waiting)))
         })
         .await
     }
+}
+
+/// Whether a session is active and answers in a conversation.
+pub(super) fn answers_in(connection: &Connection, id: SessionId, key: &ConversationKey) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM session \
+               WHERE id = ?1 AND status = 'active' AND team = ?2 AND channel = ?3 AND thread = ?4";
+    let place = params![id.to_string(), key.team.as_str(), key.channel.as_str(), key.thread.as_str()];
+    connection.prepare_cached(sql)?.exists(place)
 }
 
 pub(super) fn insert(connection: &Connection, record: &SessionRecord) -> rusqlite::Result<()> {

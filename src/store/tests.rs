@@ -15,6 +15,9 @@ pub(super) fn open(dir: &Path) -> Store {
     Store::open(dir).unwrap()
 }
 
+/// What the messages here say.
+pub(super) const TEXT: &str = "hi";
+
 pub(super) fn message(ts: &str, event: &str) -> Inbound {
     Inbound {
         keys: vec![format!("event:{event}"), format!("message:C1:{ts}")],
@@ -25,7 +28,7 @@ pub(super) fn message(ts: &str, event: &str) -> Inbound {
         what: What::Message(Message {
             ts: ts.into(),
             thread: Some("1.0".into()),
-            text: "hi".into(),
+            text: TEXT.into(),
             mention: true,
             files: 0,
         }),
@@ -127,7 +130,7 @@ async fn a_followed_thread_is_exactly_that_thread_and_survives() {
     assert_eq!(store.session_in(&key()).await.unwrap(), Some(record.clone()));
     let other = ConversationKey { thread: "2.0".into(), ..key() };
     assert_eq!(store.session_in(&other).await.unwrap(), None);
-    store.end_session(record.id, key(), 0, 2_000).await.unwrap();
+    store.end_session(record.id, 0, 2_000).await.unwrap();
     assert_eq!(store.session_in(&key()).await.unwrap(), None);
     assert_eq!(accept(&store, message("1.4", "E4"), follow).await, Accepted::NotFollowed);
 }
@@ -157,7 +160,8 @@ async fn a_message_whose_session_would_be_one_too_many_waits_without_it() {
     let accepted = accept(&store, message("1.2", "E2"), keep).await;
     let Accepted::Stored { seq, begun: false } = accepted else { panic!("{accepted:?}") };
     assert_eq!(store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq, seq);
-    let begin = async |limit| store.begin_turn(Intent { limit, ..intent(&second) }, seq, 1).await.unwrap();
+    let begin =
+        async |limit| store.begin_turn(Intent { limit, ..intent(&second) }, seq, TEXT.to_owned(), 1).await.unwrap();
     assert_eq!(begin(limit).await, Begun::OverLimit);
     assert_eq!(store.waiting(&key(), Line::Turn).await.unwrap(), 1, "it waits on");
     assert_eq!(begin(None).await, Begun::Begun);
@@ -211,7 +215,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     let kept = store.session_in(&key()).await.unwrap().unwrap();
     assert_eq!((kept.backend_ref, kept.last_active_ms), (Some(BackendRef("b1".into())), 2_000));
     store.delivered(owed.id, Some("9.9".into())).await.unwrap();
-    store.end_session(record.id, key(), 0, 2_000).await.unwrap();
+    store.end_session(record.id, 0, 2_000).await.unwrap();
     assert_eq!(store.delivered_as(owed.id).await.unwrap(), Some("9.9".into()));
     assert_eq!(store.last_owed().await.unwrap(), None);
 }
@@ -241,7 +245,7 @@ async fn a_failing_change_takes_only_itself_back() {
     store.create_session(record.clone(), None).await.unwrap();
     // The same id again violates the key; its neighbours in the group are not touched.
     let (twice, ended) =
-        tokio::join!(store.create_session(record.clone(), None), store.end_session(record.id, key(), 0, 2_000));
+        tokio::join!(store.create_session(record.clone(), None), store.end_session(record.id, 0, 2_000));
     assert!(matches!(twice, Err(StoreError::Failed(_))));
     ended.unwrap();
     assert_eq!(store.active_sessions().await.unwrap(), 0);
@@ -279,7 +283,7 @@ async fn a_closed_store_says_so() {
     let store = open(dir.path());
     store.close().await;
     store.close().await;
-    assert!(matches!(store.end_session(SessionId::new(), key(), 0, 2_000).await, Err(StoreError::Closed)));
+    assert!(matches!(store.end_session(SessionId::new(), 0, 2_000).await, Err(StoreError::Closed)));
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ pub struct Interrupted {
     pub session: SessionId,
     /// Where it answers.
     pub conversation: ConversationKey,
+    /// Whether that is still active.
+    pub session_lives: bool,
 }
 
 /// What became of a turn's intent.
@@ -49,14 +51,22 @@ pub enum Begun {
     NotWaiting,
     /// Its session would be one more than its creator may have. The event waits on.
     OverLimit,
+    /// Its session does not answer there any more: it has ended, or has moved. The event waits on.
+    NoSession,
+    /// Its author has changed the message meanwhile. The event waits on.
+    Changed,
 }
 
 impl Store {
-    /// Writes the intent of a turn whose event was stored before; nothing at all unless it is begun.
-    pub async fn begin_turn(&self, intent: Intent, seq: i64, now_ms: i64) -> Result<Begun, StoreError> {
+    /// Writes the intent of a turn whose event, the message `text`, was stored before; nothing at all unless it is begun.
+    pub async fn begin_turn(&self, intent: Intent, seq: i64, text: String, now_ms: i64) -> Result<Begun, StoreError> {
         self.write(move |connection| {
-            if !waiting::waits(connection, seq)? {
-                return Ok(Begun::NotWaiting);
+            let Some((conversation, queued)) = waiting::waits(connection, seq)? else { return Ok(Begun::NotWaiting) };
+            if queued.text().is_some_and(|now| now != text) {
+                return Ok(Begun::Changed);
+            }
+            if !may_follow(connection, &intent, &conversation)? {
+                return Ok(Begun::NoSession);
             }
             if is_over_limit(connection, &intent)? {
                 return Ok(Begun::OverLimit);
@@ -75,7 +85,7 @@ impl Store {
     /// The turns that have an intent and no outcome: at start, those that a crash cut off.
     pub async fn interrupted_turns(&self) -> Result<Vec<Interrupted>, StoreError> {
         self.read(|connection| {
-            let sql = "SELECT turn.id, turn.seq, session.id, team, channel, thread FROM turn \
+            let sql = "SELECT turn.id, turn.seq, session.id, team, channel, thread, status = 'active' FROM turn \
                        JOIN session ON session.id = turn.session WHERE outcome IS NULL ORDER BY turn.id";
             connection.prepare(sql)?.query_map([], interrupted)?.collect()
         })
@@ -87,6 +97,16 @@ impl Store {
 pub(super) fn is_over_limit(connection: &Connection, intent: &Intent) -> rusqlite::Result<bool> {
     let Some(record) = &intent.new_session else { return Ok(false) };
     sessions::is_over_limit(connection, &record.creator, intent.limit)
+}
+
+/// Whether a turn may begin in its session: a new one, or one that answers in this conversation.
+pub(super) fn may_follow(
+    connection: &Connection,
+    intent: &Intent,
+    conversation: &ConversationKey,
+) -> rusqlite::Result<bool> {
+    let is_new = intent.new_session.is_some();
+    Ok(is_new || sessions::answers_in(connection, intent.session, conversation)?)
 }
 
 /// Writes a turn's intent, and its session when that is new.
@@ -136,5 +156,5 @@ fn interrupted(row: &Row<'_>) -> rusqlite::Result<Interrupted> {
     let turn = TurnId::parse(&text(0)?).ok_or_else(|| outbox::unreadable(0, "not a turn id"))?;
     let session = SessionId::parse(&text(2)?).ok_or_else(|| outbox::unreadable(2, "not a session id"))?;
     let conversation = ConversationKey { team: text(3)?.into(), channel: text(4)?.into(), thread: text(5)?.into() };
-    Ok(Interrupted { turn, seq: row.get(1)?, session, conversation })
+    Ok(Interrupted { turn, seq: row.get(1)?, session, conversation, session_lives: row.get(6)? })
 }

@@ -26,6 +26,16 @@ pub struct Queued {
     pub inbound: Result<Inbound, Unreadable>,
 }
 
+impl Queued {
+    /// What it says, when it is a message.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.inbound.as_ref().ok()?.what {
+            What::Message(message) => Some(&message.text),
+            _ => None,
+        }
+    }
+}
+
 /// A body that this version can't read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
@@ -152,9 +162,11 @@ pub(super) fn prompts(connection: &Connection) -> rusqlite::Result<Vec<(i64, Str
     connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Whether an event still waits.
-pub(super) fn waits(connection: &Connection, seq: i64) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM inbox WHERE seq = ?1 AND state = 'queued'")?.exists([seq])
+/// An event that still waits, and the conversation in whose line.
+pub(super) fn waits(connection: &Connection, seq: i64) -> rusqlite::Result<Option<(ConversationKey, Queued)>> {
+    let sql = "SELECT seq, version, body, team, channel, thread FROM inbox WHERE seq = ?1 AND state = 'queued'";
+    let row = |row: &Row<'_>| Ok((outbox::conversation(row, 3)?, queued_row(row)?));
+    connection.prepare_cached(sql)?.query_row([seq], row).optional()
 }
 
 /// Takes out what waits in a conversation's turns before number `before`. Returns how many that were.

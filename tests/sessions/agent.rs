@@ -23,6 +23,8 @@ pub(crate) enum Act {
     /// Says yes and does nothing.
     Ignore,
     Fail(BackendError),
+    /// Fails the first time.
+    FailOnce(Arc<AtomicBool>, BackendError),
     /// Never answers.
     Hang,
     /// Waits for a permit of the test.
@@ -81,6 +83,13 @@ impl Act {
         match self {
             Self::Obey | Self::Ignore => Ok(()),
             Self::Fail(error) => Err(error),
+            Self::FailOnce(failed, error) => {
+                if failed.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
             Self::Hang => pending().await,
             Self::Wait(permits) => {
                 permits.acquire().await.expect("the test holds it").forget();

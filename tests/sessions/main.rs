@@ -13,6 +13,8 @@ mod commands;
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod crossings;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod expiry;

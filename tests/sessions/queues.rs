@@ -62,12 +62,12 @@ async fn an_end_takes_along_what_came_before_it_and_nothing_else() {
     world.reply("U1", &thread, "after").await;
     let session = world.store.session_in(&people::key(&thread)).await.unwrap().unwrap();
     // The end was said between the two.
-    let ended = world.store.end_session(session.id, people::key(&thread), before.seq + 1, 1).await.unwrap();
+    let ended = world.store.end_session(session.id, before.seq + 1, 1).await.unwrap();
     let left = world.store.next_in(&people::key(&thread), Line::Turn).await.unwrap().unwrap();
-    assert_eq!((ended, left.seq), (1, before.seq + 1));
+    assert_eq!((ended, left.seq), (Some((people::key(&thread), 1)), before.seq + 1));
     // What an end took along while it was being taken up is not begun any more.
     let intent = Intent::follow(session.id);
-    assert_eq!(world.store.begin_turn(intent, before.seq, 1).await.unwrap(), Begun::NotWaiting);
+    assert_eq!(world.store.begin_turn(intent, before.seq, "before".to_owned(), 1).await.unwrap(), Begun::NotWaiting);
 }
 
 #[tokio::test]

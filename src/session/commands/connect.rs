@@ -198,8 +198,7 @@ impl Inner {
         }
         self.remember(record);
         if let Err(error) = self.ready(record, IfLost::GiveUp).await {
-            self.slots().forget_if_empty(&record.conversation);
-            return Ok(Answer::open(words::not_connected(&error)));
+            return Ok(Answer::open(words::not_connected(&error.into())));
         }
         // What its agent calls it may be known only now.
         let now = self.slots().active_mut(record).map(|active| active.record.clone());

@@ -30,7 +30,7 @@ impl Inner {
         let record = &active.record;
         let ready = match self.ready(record, IfLost::StartAfresh).await {
             Ok(ready) => ready,
-            Err(error) => return Ok(Answer::open(words::option_not_reached(&error))),
+            Err(error) => return Ok(Answer::open(words::option_not_reached(&error.into()))),
         };
         let options = of_category(ready.session.offers(), category);
         let Some(value) = value else { return Ok(menu(record, &ready, category, &options)) };
@@ -53,7 +53,7 @@ impl Inner {
         self.remember(record);
         match self.ready(record, IfLost::StartAfresh).await {
             Ok(ready) => self.set_option_in(record, &ready, option, value).await,
-            Err(error) => Ok(Answer::open(words::option_not_reached(&error))),
+            Err(error) => Ok(Answer::open(words::option_not_reached(&error.into()))),
         }
     }
 
@@ -111,7 +111,7 @@ fn menu(record: &SessionRecord, ready: &Ready, category: OptionCategory, options
 
 /// Says what a session that had to start afresh does not know any more.
 fn with_note(told: &str, ready: &Ready) -> String {
-    if ready.origin.is_context_lost() { format!("{told}\n\n{}", words::context_lost(0)) } else { told.to_owned() }
+    if ready.untold { format!("{told}\n\n{}", words::context_lost(0)) } else { told.to_owned() }
 }
 
 /// The options of one kind.

@@ -20,7 +20,7 @@ use crate::session::words;
 impl Inner {
     /// Acts on the running turn: a press, a stop.
     pub(in crate::session) async fn act_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
-        let (admitted, key) = (self.admit(&inbound), self.acting_on(&inbound));
+        let (admitted, key) = (self.admit(&inbound), self.acting_on(&inbound).await);
         let acted = match (&inbound.what, admitted) {
             (What::Click(click), Ok(by)) => self.click(&key, seq, &inbound, click, by).await,
             (What::Click(click), Err(denied)) => {
@@ -61,11 +61,12 @@ impl Inner {
     }
 
     /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
-    fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
+    async fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
         let key = inbound.queue();
-        let runs = self.slots().get(&key).is_some_and(|slot| slot.turn.is_some());
-        let whole = if runs { None } else { self.whole_channel(&key) };
-        whole.unwrap_or(key)
+        let Some(whole) = self.whole_channel(&key) else { return key };
+        // A thread with a session of its own is that session's.
+        let own = self.mapping(&key).await;
+        if matches!(own, Ok(Some(_))) { key } else { whole }
     }
 
     /// The conversation in whose line a message is kept.

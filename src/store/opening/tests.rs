@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::ports::{Intent, Line};
-use crate::store::tests::{accept, key, message, plain, record};
+use crate::store::tests::{TEXT, accept, key, message, plain, record};
 use crate::store::{Begun, Store};
 
 const REPAIR: Repair = Repair { fresh: false, now_ms: 9_000 };
@@ -164,7 +164,7 @@ async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself
     let cut_off = store.interrupted_turns().await.unwrap();
     assert_eq!((cut_off.len(), cut_off[0].seq, cut_off[0].session), (1, waits, record.id));
     assert!(store.queued(Line::Turn, 0, 9).await.unwrap().is_empty());
-    let begun = store.begin_turn(Intent::follow(record.id), waits, 1).await.unwrap();
+    let begun = store.begin_turn(Intent::follow(record.id), waits, TEXT.to_owned(), 1).await.unwrap();
     assert_eq!(begun, Begun::NotWaiting);
 }
 

@@ -52,7 +52,7 @@ async fn lists_show_the_active_ones_that_are_asked_for_and_the_last_used_first()
     assert_eq!(listed(&store, SessionFilter { channel: Some("C1".into()), ..mine.clone() }).await, [one.id]);
     assert!(listed(&store, SessionFilter { team: Some("T2".into()), ..all() }).await.is_empty());
     store.touch(one.id, 40).await.unwrap();
-    store.end_session(three.id, three.conversation.clone(), 0, 50).await.unwrap();
+    store.end_session(three.id, 0, 50).await.unwrap();
     assert_eq!(listed(&store, mine).await, [one.id]);
     assert_eq!(store.active_sessions().await.unwrap(), 2);
     let ended = store.session(three.id).await.unwrap().unwrap();
@@ -86,7 +86,7 @@ async fn an_ambiguous_prefix_finds_active_ones_first() {
         store.create_session(record, None).await.unwrap();
     }
     let [first, second, third] = ids.map(|id| SessionId::parse(id).unwrap());
-    store.end_session(first, key("C1", "0"), 0, 9).await.unwrap();
+    store.end_session(first, 0, 9).await.unwrap();
     let found = async |typed: &str, limit: usize| {
         let found = store.session_by_prefix(typed, limit).await.unwrap();
         found.iter().map(|record| record.id).collect::<Vec<_>>()
@@ -108,7 +108,7 @@ async fn a_session_moves_only_where_none_is_and_only_while_it_lives() {
     assert_eq!(store.session_in(&key("C1", "1")).await.unwrap(), None);
     assert_eq!(store.session_in(&key("C3", "")).await.unwrap().unwrap().id, one.id);
     assert_eq!(store.channel_wide().await.unwrap(), [key("C3", "")]);
-    store.end_session(two.id, two.conversation, 0, 20).await.unwrap();
+    store.end_session(two.id, 0, 20).await.unwrap();
     assert_eq!(store.move_session(two.id, key("C4", "")).await.unwrap(), Moved::Ended);
     assert_eq!(store.move_session(SessionId::new(), key("C4", "")).await.unwrap(), Moved::Ended);
     // The place of an ended one is free.
@@ -143,7 +143,7 @@ async fn a_limit_counts_what_was_used_lately_and_what_works() {
     let turn = [TurnId::new().to_string(), old.id.to_string()];
     store.write(move |connection| connection.execute(open, turn)).await.unwrap();
     assert!(!another(2).await, "it is old, but works");
-    store.end_session(late.id, late.conversation, 0, 101).await.unwrap();
+    store.end_session(late.id, 0, 101).await.unwrap();
     assert!(another(2).await, "an ended one frees its place");
 }
 
