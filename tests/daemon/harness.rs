@@ -117,12 +117,17 @@ impl Slack {
         self.start_daemon(dir, "")
     }
 
-    fn start_daemon(&self, dir: &str, sections: &str) -> Running {
+    /// The same, which may begin with an empty store.
+    pub(crate) fn daemon_or_fresh(&self, dir: &str) -> Running {
         let config = std::path::Path::new(dir).join("hitchline.toml");
-        std::fs::write(&config, self.config(dir) + sections).unwrap();
-        let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
+        std::fs::write(&config, self.config(dir)).unwrap();
+        let process = Process::start(&["run", "--fresh-store", "--config", config.to_str().unwrap()], &[]);
         process.line("ready");
         Running { process }
+    }
+
+    fn start_daemon(&self, dir: &str, sections: &str) -> Running {
+        Self::with_config(dir, &(self.config(dir) + sections))
     }
 
     /// A daemon that is not to come up, with one line of its configuration changed; its exit code and its log.
@@ -141,7 +146,7 @@ impl Slack {
     }
 
     /// A daemon with this configuration.
-    pub(crate) fn with_config(&self, dir: &str, text: &str) -> Running {
+    pub(crate) fn with_config(dir: &str, text: &str) -> Running {
         let config = std::path::Path::new(dir).join("hitchline.toml");
         std::fs::write(&config, text).unwrap();
         let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
