@@ -127,7 +127,11 @@ impl Slack {
     }
 
     fn start_daemon(&self, dir: &str, sections: &str) -> Running {
-        Self::with_config(dir, &(self.config(dir) + sections))
+        let config = std::path::Path::new(dir).join("hitchline.toml");
+        std::fs::write(&config, self.config(dir) + sections).unwrap();
+        let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
+        process.line("ready");
+        Running { process }
     }
 
     /// A daemon that is not to come up, with one line of its configuration changed; its exit code and its log.
@@ -141,15 +145,6 @@ impl Slack {
     /// A daemon with one line of its configuration changed.
     pub(crate) fn changed(&self, dir: &str, line: &str, changed: &str) -> Running {
         let process = self.process(dir, line, changed);
-        process.line("ready");
-        Running { process }
-    }
-
-    /// A daemon with this configuration.
-    pub(crate) fn with_config(dir: &str, text: &str) -> Running {
-        let config = std::path::Path::new(dir).join("hitchline.toml");
-        std::fs::write(&config, text).unwrap();
-        let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
         process.line("ready");
         Running { process }
     }
@@ -252,6 +247,15 @@ impl Running {
 /// `hitchline run --simulator` for somebody at `home`, without any configuration.
 pub(crate) fn simulated(home: &str) -> Running {
     let process = Process::start(&["run", "--simulator"], &[("HOME", home), ("HITCHLINE__LOG__FORMAT", "json")]);
+    process.line("ready");
+    Running { process }
+}
+
+/// A daemon with this configuration, and its state in `dir`.
+pub(crate) fn with_config(dir: &str, text: &str) -> Running {
+    let config = std::path::Path::new(dir).join("hitchline.toml");
+    std::fs::write(&config, text).unwrap();
+    let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
     process.line("ready");
     Running { process }
 }
