@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
+use super::damage::is_damage;
 use super::{Store, StoreError};
 use crate::scope::panic_text;
 
@@ -19,12 +21,23 @@ const CONNECTIONS: usize = 2;
 pub(super) struct Reader {
     free: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
+    /// Cancelled when a read finds the database damaged.
+    damaged: CancellationToken,
 }
 
 impl Reader {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connections = (0..CONNECTIONS).map(|_| connect(path)).collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Self { free: Mutex::new(connections), permits: Arc::new(Semaphore::new(CONNECTIONS)) })
+        Ok(Self {
+            free: Mutex::new(connections),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
+            damaged: CancellationToken::new(),
+        })
+    }
+
+    /// Cancelled when a read finds the database damaged.
+    pub(super) fn damaged(&self) -> &CancellationToken {
+        &self.damaged
     }
 
     fn take(&self) -> Option<Connection> {
@@ -64,6 +77,12 @@ impl Store {
         let connection = reader.take().ok_or(StoreError::Closed)?;
         let answer = tokio::task::spawn_blocking(move || {
             let answer = catch_unwind(AssertUnwindSafe(|| query(&connection)));
+            if let Ok(Err(error)) = &answer
+                && is_damage(error)
+            {
+                tracing::error!(%error, "The database is damaged; the next start restores a snapshot");
+                reader.damaged.cancel();
+            }
             reader.give_back(connection);
             // Whoever has the permit finds the connection there.
             drop(permit);

@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::damage::is_damage;
 use super::lock::Lock;
 use super::{Store, StoreError};
 use crate::scope::panic_text;
@@ -31,7 +32,16 @@ const RIDE: Duration = Duration::from_millis(10);
 /// What is left to do once the group's commit is known.
 type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// A change; it runs in the group's transaction, and not at all without one.
-type Change = Box<dyn FnOnce(Option<&Connection>) -> (bool, Settle) + Send>;
+type Change = Box<dyn FnOnce(Option<&Connection>) -> (Ran, Settle) + Send>;
+
+/// How a change went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ran {
+    Done,
+    Failed,
+    /// It failed because the database is damaged.
+    Damaged,
+}
 
 /// A change that waits for its group.
 struct Job {
@@ -107,10 +117,11 @@ impl Store {
     /// Waits until the writer has ended.
     ///
     /// # Panics
-    /// When it ended by itself and not because the store was closed: nothing can be written any more, and whoever owns the store has
-    /// to stop.
+    /// When it ended by itself and not because the store was closed, or when the database was found damaged: nothing can be written
+    /// any more, and whoever owns the store has to stop.
     pub async fn ended(&self) {
-        self.writer.ended.cancelled().await;
+        let damaged = self.reader.damaged().run_until_cancelled(self.writer.ended.cancelled()).await.is_none();
+        assert!(!damaged, "the database is damaged");
         assert!(locked(&self.writer.jobs).is_none(), "the store's writer ended by itself");
     }
 
@@ -161,15 +172,18 @@ where
     D: FnOnce(Result<T, StoreError>) + Send + 'static,
 {
     Box::new(move |connection| {
-        let result = match connection {
-            None => Err(StoreError::Failed("its group had failed before it".to_owned())),
+        let (ran, result) = match connection {
+            None => (Ran::Failed, Err(StoreError::Failed("its group had failed before it".to_owned()))),
             // What it had changed is taken back, and the connection holds nothing else that it could have left half done.
-            Some(connection) => catch_unwind(AssertUnwindSafe(|| change(connection)))
-                .map_or_else(|panic| Err(crashed(panic.as_ref())), |result| Ok(result?)),
+            Some(connection) => match catch_unwind(AssertUnwindSafe(|| change(connection))) {
+                Ok(Ok(value)) => (Ran::Done, Ok(value)),
+                Ok(Err(error)) if is_damage(&error) => (Ran::Damaged, Err(error.into())),
+                Ok(Err(error)) => (Ran::Failed, Err(error.into())),
+                Err(panic) => (Ran::Failed, Err(crashed(panic.as_ref()))),
+            },
         };
-        let succeeded = result.is_ok();
         let settle: Settle = Box::new(move |commit| then(commit.and(result)));
-        (succeeded, settle)
+        (ran, settle)
     })
 }
 
@@ -184,7 +198,10 @@ fn crashed(panic: &(dyn Any + Send)) -> StoreError {
 fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>, waiting: &Runtime, changed: &AtomicU64) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.block_on(next_group(&mut jobs, &mut group)) {
-        write_group(&connection, group.drain(..), changed);
+        if write_group(&connection, group.drain(..), changed) == Ran::Damaged {
+            tracing::error!("The database is damaged, so nothing more is written; the next start restores a snapshot");
+            break;
+        }
     }
     if let Err((_connection, error)) = connection.close() {
         tracing::warn!(%error, "The database did not close cleanly; its log is replayed at the next start");
@@ -207,11 +224,15 @@ async fn next_group(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> boo
     true
 }
 
-fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>, changed: &AtomicU64) {
+/// Writes a group, and says whether one of its jobs found the database damaged.
+fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>, changed: &AtomicU64) -> Ran {
     let mut settles = Vec::with_capacity(GROUP);
+    let mut worst = Ran::Done;
     let mut group = run(connection, "BEGIN IMMEDIATE").map_err(StoreError::from);
     for job in jobs {
-        settles.push(run_job(connection, job, &group));
+        let (ran, settle) = run_job(connection, job, &group);
+        settles.push(settle);
+        worst = if ran == Ran::Damaged { ran } else { worst };
         // A full disk takes the whole transaction back; what came after would be committed by itself.
         if group.is_ok() && connection.is_autocommit() {
             group = Err(StoreError::Failed("the transaction was taken back".to_owned()));
@@ -233,21 +254,22 @@ fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>, changed
             let _reported = crashed(panic.as_ref());
         }
     }
+    worst
 }
 
 /// Runs a job in its `group`; one whose group has failed is not run.
-fn run_job(connection: &Connection, job: Job, group: &Result<(), StoreError>) -> Settle {
+fn run_job(connection: &Connection, job: Job, group: &Result<(), StoreError>) -> (Ran, Settle) {
     if group.is_err() {
-        return (job.change)(None).1;
+        return (job.change)(None);
     }
     let marked = run(connection, "SAVEPOINT job");
-    let (succeeded, settle) = (job.change)(Some(connection));
-    let undone = if succeeded { Ok(()) } else { run(connection, "ROLLBACK TO job") };
+    let (ran, settle) = (job.change)(Some(connection));
+    let undone = if ran == Ran::Done { Ok(()) } else { run(connection, "ROLLBACK TO job") };
     match marked.and(undone).and_then(|()| run(connection, "RELEASE job")) {
-        Ok(()) => settle,
+        Ok(()) => (ran, settle),
         Err(error) => {
             let failed = StoreError::from(error);
-            Box::new(move |commit| settle(commit.and(Err(failed))))
+            (ran, Box::new(move |commit| settle(commit.and(Err(failed)))))
         }
     }
 }

@@ -46,6 +46,30 @@ async fn a_writer_that_ends_by_itself_is_a_crash_of_whoever_watches_it() {
     store.close().await;
 }
 
+fn malformed() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None)
+}
+
+// holds: M-4
+#[tokio::test]
+async fn damage_that_is_met_while_we_run_is_a_crash_of_whoever_watches_the_store() {
+    for by_reading in [false, true] {
+        let (store, _dir) = open();
+        let scope = Scope::new();
+        let watched = store.clone();
+        scope.spawn("store", OnCrash::Stop, async move { watched.ended().await });
+        let met = if by_reading {
+            store.read(|_| Err::<(), _>(malformed())).await
+        } else {
+            store.write(|_| Err::<(), _>(malformed())).await
+        };
+        assert!(matches!(met, Err(StoreError::Failed(_))));
+        scope.finish().cancelled().await;
+        assert_eq!(scope.crashed(), Some("store"));
+        store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_writer_that_is_closed_ends_in_order() {
     let (store, _dir) = open();
