@@ -34,6 +34,8 @@ use super::words;
 pub(super) struct Asked<'a> {
     /// The conversation on which it acts.
     key: &'a ConversationKey,
+    /// Where it is answered: there, or in the thread of the message where the conversation is a whole channel.
+    at: ConversationKey,
     /// Its event.
     seq: i64,
     by: &'a Admitted,
@@ -57,7 +59,18 @@ impl<'a> Asked<'a> {
     pub(super) fn written(key: &'a ConversationKey, work: &'a Work) -> Self {
         let message = &work.message;
         let thread = message.thread.clone().filter(|root| *root != message.ts);
-        Self { key, seq: work.seq, by: &work.admitted, way: Way::Message { kind: work.kind, thread } }
+        Self {
+            key,
+            at: work.place(key),
+            seq: work.seq,
+            by: &work.admitted,
+            way: Way::Message { kind: work.kind, thread },
+        }
+    }
+
+    /// A slash command or a press.
+    fn replied(key: &'a ConversationKey, seq: i64, by: &'a Admitted, reply: Option<ReplyUrl>) -> Self {
+        Self { key, at: key.clone(), seq, by, way: Way::Reply(reply) }
     }
 
     /// The thread into which a session goes that is chosen from a list.
@@ -93,7 +106,7 @@ impl Inner {
             Command::Stop { waiting_too } => self.stop_here(asked, waiting_too).await?,
             Command::Status | Command::End | Command::Breakout(_) | Command::Choose(..) => match active {
                 Some(active) => self.run_in_session(asked, &active, command).await?,
-                None => self.tell_all(asked.no_session()),
+                None => Answer::open(asked.no_session()),
             },
         };
         self.give(asked, answer).await
@@ -117,45 +130,46 @@ impl Inner {
     /// Writes a new mapping that has no prompt yet, or says why not.
     async fn new_session(&self, asked: &Asked<'_>, active: Option<&Active>, args: &NewArgs) -> Result<Answer, Later> {
         if active.is_some() {
-            return Ok(self.tell_all(words::SESSION_EXISTS));
+            return Ok(Answer::open(words::SESSION_EXISTS));
         }
         let key = asked.key;
         let start = match self.parts.policy.start(&key.channel, args.agent.as_deref(), args.dir.as_deref()) {
             Ok(start) => start,
-            Err(refused) => return Ok(self.tell_all(&words::not_started(&refused))),
+            Err(refused) => return Ok(Answer::open(words::not_started(&refused))),
         };
         let record = self.new_record(key, &start, asked.by.user(), &args.text);
         let created = self.parts.store.create_session(record.clone(), self.limit()).await;
         if !created.map_err(|error| Later::because(key, &error))? {
-            return Ok(self.tell_all(&self.too_many_sessions()));
+            return Ok(Answer::open(self.too_many_sessions()));
         }
         let told = words::created(&record.id.short(), &record.backend);
         self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));
-        Ok(self.announce(&told))
+        Ok(Answer::change(told))
     }
 
     /// Ends the conversation's session. What was waiting for it when the end was said ends with it.
     async fn end_session(self: &Arc<Self>, asked: &Asked<'_>, record: &SessionRecord) -> Result<Answer, Later> {
         let waiting = self.end_for_good(record, asked.seq).await.map_err(|error| Later::because(asked.key, &error))?;
-        Ok(self.announce(&words::ended(waiting)))
+        Ok(Answer::change(words::ended(waiting)))
     }
 
     /// `stop` in its line. The turn itself says that it was stopped.
     async fn stop_here(&self, asked: &Asked<'_>, waiting_too: bool) -> Result<Answer, Later> {
         if waiting_too {
             let told = self.stop_all(asked.key, asked.seq).await?;
-            return Ok(self.announce(&told));
+            return Ok(Answer::change(told));
         }
         let stopped = self.stop_turn(asked.key);
         Ok(match asked.way {
             Way::Message { .. } if stopped => Answer::nothing(),
-            _ => self.tell_all(if stopped { words::STOPPING } else { words::NOTHING_RUNS }),
+            _ => Answer::open(if stopped { words::STOPPING } else { words::NOTHING_RUNS }),
         })
     }
 
     /// Drops what waits in a conversation before the event `before`, then stops its turn. Says what became of both.
     async fn stop_all(&self, key: &ConversationKey, before: i64) -> Result<String, Later> {
         let dropped = self.parts.store.drop_waiting(key, before).await.map_err(|error| Later::because(key, &error))?;
+        self.slots().unmark_all(key);
         Ok(words::stopped_all(self.stop_turn(key), dropped))
     }
 

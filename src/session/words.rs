@@ -20,6 +20,8 @@ pub(super) const THINKING: &str = "is thinking…";
 pub(super) const STARTING: &str = "is starting the agent…";
 /// Below an answer that is still growing.
 pub(super) const WRITING: &str = "_still working_";
+/// The button that stops a turn.
+pub(super) const STOP: &str = "Stop";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
 /// The turn was stopped in favour of a newer message.

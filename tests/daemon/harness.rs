@@ -117,6 +117,15 @@ impl Slack {
         self.start_daemon(dir, "")
     }
 
+    /// The same, which may begin with an empty store.
+    pub(crate) fn daemon_or_fresh(&self, dir: &str) -> Running {
+        let config = std::path::Path::new(dir).join("hitchline.toml");
+        std::fs::write(&config, self.config(dir)).unwrap();
+        let process = Process::start(&["run", "--fresh-store", "--config", config.to_str().unwrap()], &[]);
+        process.line("ready");
+        Running { process }
+    }
+
     fn start_daemon(&self, dir: &str, sections: &str) -> Running {
         let config = std::path::Path::new(dir).join("hitchline.toml");
         std::fs::write(&config, self.config(dir) + sections).unwrap();

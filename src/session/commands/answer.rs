@@ -18,7 +18,7 @@ const REPLIES: usize = 5;
 /// A command's answer.
 pub(super) struct Answer {
     to: Audience,
-    bodies: Vec<Body>,
+    content: Content,
 }
 
 /// Whom an answer is for.
@@ -32,65 +32,72 @@ enum Audience {
     Everybody,
 }
 
+/// What an answer says, as Markdown.
+enum Content {
+    Nothing,
+    Text(String),
+    /// In the markup of the place already.
+    Marked(String),
+    List(String, Vec<Row>),
+}
+
+/// A row of a list.
+pub(super) struct Row {
+    pub(super) text: String,
+    /// What stands below it as it is, in the markup of the place.
+    pub(super) note: Option<String>,
+    pub(super) button: Option<ListButton>,
+}
+
+impl Row {
+    /// A row of Markdown alone.
+    pub(super) fn new(text: impl Into<String>, button: Option<ListButton>) -> Self {
+        Self { text: text.into(), note: None, button }
+    }
+}
+
 impl Answer {
     /// Whoever asked sees it without our words.
     pub(super) fn nothing() -> Self {
-        Self { to: Audience::Asker, bodies: Vec::new() }
+        Self { to: Audience::Asker, content: Content::Nothing }
     }
 
-    /// Something has changed for everybody.
-    pub(super) fn change(body: Body) -> Self {
-        Self { to: Audience::Everybody, bodies: vec![body] }
+    /// It only concerns whoever asked.
+    pub(super) fn aside(markdown: impl Into<String>) -> Self {
+        Self { to: Audience::Asker, content: Content::Text(markdown.into()) }
+    }
+
+    /// The same as a list.
+    pub(super) fn aside_list(markdown: impl Into<String>, rows: Vec<Row>) -> Self {
+        Self { to: Audience::Asker, content: Content::List(markdown.into(), rows) }
+    }
+
+    /// It is part of the conversation.
+    pub(super) fn open(markdown: impl Into<String>) -> Self {
+        Self { to: Audience::Conversation, content: Content::Text(markdown.into()) }
+    }
+
+    /// The same as a list.
+    pub(super) fn open_list(markdown: impl Into<String>, rows: Vec<Row>) -> Self {
+        Self { to: Audience::Conversation, content: Content::List(markdown.into(), rows) }
+    }
+
+    /// It says what has changed for everybody.
+    pub(super) fn change(markdown: impl Into<String>) -> Self {
+        Self { to: Audience::Everybody, content: Content::Text(markdown.into()) }
+    }
+
+    /// The same in the markup of the place.
+    pub(super) fn marked_change(text: String) -> Self {
+        Self { to: Audience::Everybody, content: Content::Marked(text) }
     }
 }
 
 impl Inner {
-    /// An answer that only concerns whoever asked.
-    pub(super) fn tell(&self, markdown: &str) -> Answer {
-        Answer { to: Audience::Asker, bodies: self.text(markdown) }
-    }
-
-    /// The same as a list.
-    pub(super) fn tell_list(&self, markdown: &str, rows: Vec<ListRow>) -> Answer {
-        Answer { to: Audience::Asker, bodies: vec![self.rows_below(markdown, rows)] }
-    }
-
-    /// An answer that is part of the conversation.
-    pub(super) fn tell_all(&self, markdown: &str) -> Answer {
-        Answer { to: Audience::Conversation, bodies: self.text(markdown) }
-    }
-
-    /// The same as a list.
-    pub(super) fn tell_all_list(&self, markdown: &str, rows: Vec<ListRow>) -> Answer {
-        Answer { to: Audience::Conversation, bodies: vec![self.rows_below(markdown, rows)] }
-    }
-
-    /// An answer that says what has changed for everybody.
-    pub(super) fn announce(&self, markdown: &str) -> Answer {
-        Answer { to: Audience::Everybody, bodies: self.text(markdown) }
-    }
-
-    /// A row of a list, from Markdown.
-    pub(super) fn row(&self, markdown: &str, button: Option<ListButton>) -> ListRow {
-        ListRow { text: self.markup(markdown), button }
-    }
-
-    /// Slack's markup for one line of Markdown.
-    pub(super) fn markup(&self, markdown: &str) -> String {
-        self.parts.render.parts(Markup::Slack, markdown).into_iter().next().unwrap_or_default()
-    }
-
-    fn text(&self, markdown: &str) -> Vec<Body> {
-        self.parts.render.parts(Markup::Slack, markdown).into_iter().map(Body::Text).collect()
-    }
-
-    fn rows_below(&self, markdown: &str, rows: Vec<ListRow>) -> Body {
-        Body::List(List { text: self.markup(markdown), rows })
-    }
-
     /// Answers a command, and marks it as handled.
     pub(super) async fn give(self: &Arc<Self>, asked: &Asked<'_>, answer: Answer) -> Result<Delivered, Later> {
-        let Answer { to, bodies } = answer;
+        let Answer { to, content } = answer;
+        let bodies = self.bodies(asked.at.markup(), content);
         if bodies.is_empty() {
             return self.done(asked.key, asked.seq).await;
         }
@@ -98,7 +105,7 @@ impl Inner {
             (Way::Message { kind: ChannelKind::Direct | ChannelKind::Web, .. }, _)
             | (Way::Message { .. }, Audience::Conversation)
             | (_, Audience::Everybody) => {
-                let owed = bodies.into_iter().map(|body| post(asked.key, body)).collect();
+                let owed = bodies.into_iter().map(|body| post(&asked.at, body)).collect();
                 return Ok(self.answer_with(asked.key, asked.seq, owed).await);
             }
             (Way::Message { thread, .. }, Audience::Asker) => {
@@ -108,6 +115,28 @@ impl Inner {
             (Way::Reply(to), _) => self.reply(to.clone(), bodies),
         }
         self.done(asked.key, asked.seq).await
+    }
+
+    fn bodies(&self, markup: Markup, content: Content) -> Vec<Body> {
+        match content {
+            Content::Nothing => Vec::new(),
+            Content::Marked(text) => vec![Body::Text(text)],
+            Content::Text(text) => self.parts.render.parts(markup, &text).into_iter().map(Body::Text).collect(),
+            Content::List(text, rows) => {
+                let rows = rows.into_iter().map(|row| self.list_row(markup, row)).collect();
+                vec![Body::List(List { text: self.one_part(markup, &text), rows })]
+            }
+        }
+    }
+
+    fn list_row(&self, markup: Markup, row: Row) -> ListRow {
+        let text = self.one_part(markup, &row.text);
+        ListRow { text: row.note.map_or(text.clone(), |note| format!("{text}\n{note}")), button: row.button }
+    }
+
+    /// Markdown of which there is never more than one part.
+    fn one_part(&self, markup: Markup, markdown: &str) -> String {
+        self.parts.render.parts(markup, markdown).into_iter().next().unwrap_or_default()
     }
 
     fn whisper(self: &Arc<Self>, place: Place, asked: &Asked<'_>, bodies: Vec<Body>) {
@@ -133,12 +162,14 @@ impl Inner {
 
     /// Answers one person alone, at most once; nothing waits for it.
     pub(in crate::session) fn respond(self: &Arc<Self>, to: Option<ReplyUrl>, markdown: &str) {
-        self.reply(to, vec![self.first_part(Markup::Slack, markdown)]);
+        let Some(to) = to else { return };
+        let body = self.first_part(to.markup(), markdown);
+        self.reply(Some(to), vec![body]);
     }
 
     /// What fits into one private message.
     pub(in crate::session) fn first_part(&self, markup: Markup, markdown: &str) -> Body {
-        Body::Text(self.parts.render.parts(markup, markdown).into_iter().next().unwrap_or_default())
+        Body::Text(self.one_part(markup, markdown))
     }
 
     /// Makes a call to Slack that nothing waits for, at most once; it is left out when too many are on their way.

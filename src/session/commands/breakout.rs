@@ -43,7 +43,7 @@ impl Inner {
             None
         };
         match refused {
-            Some(why_not) => Ok(self.tell_all(why_not)),
+            Some(why_not) => Ok(Answer::open(why_not)),
             None => self.move_out(asked, record, name).await,
         }
     }
@@ -58,20 +58,20 @@ impl Inner {
         let short = record.id.short();
         let channel = match self.make_channel(asked, record, name).await {
             Ok(channel) => channel,
-            Err(error) => return Ok(self.tell_all(&words::no_channel(&error))),
+            Err(error) => return Ok(Answer::open(words::no_channel(&error))),
         };
         let to = ConversationKey::channel_wide(asked.key.team.clone(), channel);
         match self.relocate(record, &to).await.map_err(later)? {
             Relocated::Done => {}
             // Between the look at it and now.
             Relocated::Busy | Relocated::Occupied => {
-                return Ok(Answer::change(Body::Text(words::broken_out_in_vain(&to))));
+                return Ok(Answer::marked_change(words::broken_out_in_vain(&to)));
             }
-            Relocated::Ended => return Ok(self.tell_all(words::CONNECT_ENDED)),
+            Relocated::Ended => return Ok(Answer::open(words::CONNECT_ENDED)),
         }
         let welcome = Body::Text(words::broken_out(record, asked.key));
         let _nobody_waits = self.owe(vec![post(&to, welcome)]).await.map_err(later)?;
-        Ok(Answer::change(Body::Text(words::gone_to(&short, &to))))
+        Ok(Answer::marked_change(words::gone_to(asked.at.markup(), &short, &to)))
     }
 
     /// Makes a private channel with whoever asked, under the first name that Slack takes.

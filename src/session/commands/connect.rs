@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, post};
+use super::answer::{Answer, Row, post};
 use super::discover::Known;
 use super::{Asked, words};
 use crate::backend::error::{BackendError, Phase};
@@ -11,7 +11,7 @@ use crate::backend::{Listed, Session, StartSpec};
 use crate::domain::access::Admitted;
 use crate::domain::ids::SessionId;
 use crate::domain::inbound::Button;
-use crate::domain::outgoing::{Body, ListButton, ListRow};
+use crate::domain::outgoing::{Body, ListButton};
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 use crate::session::lines::Later;
 use crate::session::live::IfLost;
@@ -81,13 +81,13 @@ impl Inner {
         id: &str,
     ) -> Result<Answer, Later> {
         if active.is_some() {
-            return Ok(self.tell_all(words::SESSION_EXISTS));
+            return Ok(Answer::open(words::SESSION_EXISTS));
         }
         match self.find_ours(asked, id).await? {
             Ours::One(record) => self.bring_here(asked, &record).await,
             Ours::Several(candidates) => Ok(self.candidates(asked, candidates)),
-            Ours::Refused(refusal) => Ok(self.tell_all(refusal.words())),
-            Ours::Unknown if id.chars().count() < SHORTEST => Ok(self.tell_all(words::CONNECT_TOO_SHORT)),
+            Ours::Refused(refusal) => Ok(Answer::open(refusal.words())),
+            Ours::Unknown if id.chars().count() < SHORTEST => Ok(Answer::open(words::CONNECT_TOO_SHORT)),
             Ours::Unknown => self.connect_from_lists(asked, id).await,
         }
     }
@@ -96,8 +96,8 @@ impl Inner {
     pub(super) async fn not_one_of_ours(&self, asked: &Asked<'_>, id: &str) -> Result<Option<Answer>, Later> {
         Ok(match self.find_ours(asked, id).await? {
             Ours::Several(candidates) => Some(self.candidates(asked, candidates)),
-            Ours::Refused(refusal) => Some(self.tell(refusal.words())),
-            Ours::Unknown if id.chars().count() < SHORTEST => Some(self.tell(words::CONNECT_TOO_SHORT)),
+            Ours::Refused(refusal) => Some(Answer::aside(refusal.words())),
+            Ours::Unknown if id.chars().count() < SHORTEST => Some(Answer::aside(words::CONNECT_TOO_SHORT)),
             Ours::One(_) | Ours::Unknown => None,
         })
     }
@@ -107,15 +107,15 @@ impl Inner {
         let later = |error| Later::because(asked.key, &error);
         let found = self.parts.store.session(id).await.map_err(later)?;
         if found.as_ref().is_some_and(|record| record.conversation == *asked.key) {
-            return Ok(self.tell(words::CONNECTED_ALREADY));
+            return Ok(Answer::aside(words::CONNECTED_ALREADY));
         }
         if self.mapping(asked.key).await?.is_some() {
-            return Ok(self.tell(words::SESSION_EXISTS));
+            return Ok(Answer::aside(words::SESSION_EXISTS));
         }
         match choose(found.into_iter().collect(), asked.by) {
             Ours::One(record) => self.bring_here(asked, &record).await,
-            Ours::Refused(refusal) => Ok(self.tell(refusal.words())),
-            Ours::Several(_) | Ours::Unknown => Ok(self.tell(words::STALE_BUTTON)),
+            Ours::Refused(refusal) => Ok(Answer::aside(refusal.words())),
+            Ours::Several(_) | Ours::Unknown => Ok(Answer::aside(words::STALE_BUTTON)),
         }
     }
 
@@ -127,13 +127,13 @@ impl Inner {
         backend_ref: &str,
     ) -> Result<Answer, Later> {
         if self.mapping(asked.key).await?.is_some() {
-            return Ok(self.tell(words::SESSION_EXISTS));
+            return Ok(Answer::aside(words::SESSION_EXISTS));
         }
         let known = self.ask_agent(backend, CANDIDATES).await;
         let listed = known.listed.unwrap_or_default().into_iter().find(|listed| listed.backend_ref.0 == backend_ref);
         match listed {
             Some(listed) => self.bring_agents(asked, backend, &listed).await,
-            None => Ok(self.tell(words::STALE_BUTTON)),
+            None => Ok(Answer::aside(words::STALE_BUTTON)),
         }
     }
 
@@ -149,9 +149,9 @@ impl Inner {
     fn candidates(&self, asked: &Asked<'_>, candidates: Vec<SessionRecord>) -> Answer {
         let row = |record: SessionRecord| {
             let button = connect_button(&record, asked);
-            self.row(&words::session_row(&record, None, self.parts.clock.wall_ms()), Some(button))
+            Row::new(words::session_row(&record, None, self.parts.clock.wall_ms()), Some(button))
         };
-        self.tell_list(words::CONNECT_AMBIGUOUS, candidates.into_iter().map(row).collect())
+        Answer::aside_list(words::CONNECT_AMBIGUOUS, candidates.into_iter().map(row).collect())
     }
 
     /// Looks for an id among the sessions that the agents know.
@@ -168,25 +168,25 @@ impl Inner {
             found = vec![found.swap_remove(exact)];
         }
         match found.as_slice() {
-            [] => Ok(self.tell_all(&words::connect_unknown(id, &failed))),
+            [] => Ok(Answer::open(words::connect_unknown(id, &failed))),
             [(backend, listed)] => self.bring_agents(asked, backend, listed).await,
             several => {
                 let rows =
                     several.iter().take(CANDIDATES).map(|(backend, listed)| self.adopt_row(asked, backend, listed));
-                Ok(self.tell_list(words::CONNECT_AMBIGUOUS, rows.collect()))
+                Ok(Answer::aside_list(words::CONNECT_AMBIGUOUS, rows.collect()))
             }
         }
     }
 
     /// A row for a session that only its agent knows.
-    pub(super) fn adopt_row(&self, asked: &Asked<'_>, backend: &str, listed: &Listed) -> ListRow {
+    pub(super) fn adopt_row(&self, asked: &Asked<'_>, backend: &str, listed: &Listed) -> Row {
         let button = Button::Adopt {
             backend: backend.to_owned(),
             backend_ref: listed.backend_ref.0.clone(),
             thread: asked.thread(),
         };
         let button = ListButton { label: words::CONNECT.to_owned(), button, danger: false };
-        self.row(&words::listed_row(backend, listed, self.parts.clock.wall_ms()), Some(button))
+        Row::new(words::listed_row(backend, listed, self.parts.clock.wall_ms()), Some(button))
     }
 
     /// Lets one of our sessions go on here.
@@ -194,25 +194,25 @@ impl Inner {
         let later = |error| Later::because(asked.key, &error);
         let overview = self.overview(record.clone()).await.map_err(later)?;
         if overview.doing == Doing::Working || overview.waiting > 0 {
-            return Ok(self.tell_all(words::CONNECT_BUSY));
+            return Ok(Answer::open(words::CONNECT_BUSY));
         }
         self.remember(record);
         if let Err(error) = self.ready(record, IfLost::GiveUp).await {
             self.slots().forget_if_empty(&record.conversation);
-            return Ok(self.tell_all(&words::not_connected(&error)));
+            return Ok(Answer::open(words::not_connected(&error)));
         }
         // What its agent calls it may be known only now.
         let now = self.slots().active_mut(record).map(|active| active.record.clone());
         let record = now.as_ref().unwrap_or(record);
         match self.relocate(record, asked.key).await.map_err(later)? {
             Relocated::Done => {}
-            Relocated::Busy => return Ok(self.tell_all(words::CONNECT_BUSY)),
-            Relocated::Ended => return Ok(self.tell_all(words::CONNECT_ENDED)),
-            Relocated::Occupied => return Ok(self.tell_all(words::SESSION_EXISTS)),
+            Relocated::Busy => return Ok(Answer::open(words::CONNECT_BUSY)),
+            Relocated::Ended => return Ok(Answer::open(words::CONNECT_ENDED)),
+            Relocated::Occupied => return Ok(Answer::open(words::SESSION_EXISTS)),
         }
-        let gone = Body::Text(words::gone_to(&record.id.short(), asked.key));
+        let gone = Body::Text(words::gone_to(record.conversation.markup(), &record.id.short(), asked.key));
         let _nobody_waits = self.owe(vec![post(&record.conversation, gone)]).await.map_err(later)?;
-        Ok(self.announce(&words::connected(record)))
+        Ok(Answer::change(words::connected(record)))
     }
 
     /// Lets a session go on here that an agent knows; it may be one of ours.
@@ -223,13 +223,13 @@ impl Inner {
         listed: &Listed,
     ) -> Result<Answer, Later> {
         let Some(_alone) = self.adopting.claim(backend, &listed.backend_ref) else {
-            return Ok(self.tell_all(words::CONNECT_BUSY));
+            return Ok(Answer::open(words::CONNECT_BUSY));
         };
         let ours = self.parts.store.session_by_ref(backend, &listed.backend_ref).await;
         let ours = ours.map_err(|error| Later::because(asked.key, &error))?;
         match choose(ours.into_iter().collect(), asked.by) {
             Ours::One(record) => self.bring_here(asked, &record).await,
-            Ours::Refused(refusal) => Ok(self.tell_all(refusal.words())),
+            Ours::Refused(refusal) => Ok(Answer::open(refusal.words())),
             Ours::Several(_) | Ours::Unknown => self.adopt(asked, backend, listed).await,
         }
     }
@@ -238,14 +238,14 @@ impl Inner {
     async fn adopt(self: &Arc<Self>, asked: &Asked<'_>, backend: &str, listed: &Listed) -> Result<Answer, Later> {
         let start = match self.parts.policy.start(&asked.key.channel, Some(backend), None) {
             Ok(start) => Start { working_dir: listed.working_dir.clone().unwrap_or(start.working_dir), ..start },
-            Err(refused) => return Ok(self.tell_all(&words::not_started(&refused))),
+            Err(refused) => return Ok(Answer::open(words::not_started(&refused))),
         };
         let title = listed.title.as_deref().unwrap_or_default();
         let new = self.new_record(asked.key, &start, asked.by.user(), title);
         let record = SessionRecord { backend_ref: Some(listed.backend_ref.clone()), ..new };
         let session = match self.restore(&record, &listed.backend_ref).await {
             Ok(session) => session,
-            Err(error) => return Ok(self.tell_all(&words::not_connected(&error))),
+            Err(error) => return Ok(Answer::open(words::not_connected(&error))),
         };
         let created = self.parts.store.create_session(record.clone(), self.limit()).await;
         if !matches!(created, Ok(true)) {
@@ -253,12 +253,12 @@ impl Inner {
             self.see_off(asked.key, deadline, session.release(deadline)).await;
         }
         if !created.map_err(|error| Later::because(asked.key, &error))? {
-            return Ok(self.tell_all(&self.too_many_sessions()));
+            return Ok(Answer::open(self.too_many_sessions()));
         }
         let live = Some(Live { session, used: self.parts.clock.now(), untold: false });
         let told = words::connected(&record);
         self.slots().entry(asked.key).mapping = Mapping::Active(Box::new(Active { record, live }));
-        Ok(self.announce(&told))
+        Ok(Answer::change(&told))
     }
 
     /// Asks a session's agent to bring it back, before anything is written.

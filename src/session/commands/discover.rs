@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::answer::Answer;
+use super::answer::{Answer, Row};
 use super::connect::connect_button;
 use super::{Asked, words};
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{ListQuery, Listed};
-use crate::domain::outgoing::ListRow;
 use crate::domain::session::{BackendRef, SessionStatus};
 use crate::session::lines::Later;
 use crate::session::manager::Inner;
@@ -78,12 +77,12 @@ impl Inner {
         let backend = match (active, start) {
             (Some(active), _) => active.record.backend.clone(),
             (None, Ok(start)) => start.backend,
-            (None, Err(refused)) => return Ok(self.tell(&words::not_started(&refused))),
+            (None, Err(refused)) => return Ok(Answer::aside(words::not_started(&refused))),
         };
         let listed = match self.ask_agent(&backend, MANY).await.listed {
             Ok(listed) => listed,
-            Err(BackendError::Unsupported(_)) => return Ok(self.tell(&words::no_list(&backend))),
-            Err(error) => return Ok(self.tell(&words::list_failed(&backend, &error))),
+            Err(BackendError::Unsupported(_)) => return Ok(Answer::aside(words::no_list(&backend))),
+            Err(error) => return Ok(Answer::aside(words::list_failed(&backend, &error))),
         };
         let mut rows = Vec::new();
         for listed in &listed {
@@ -92,7 +91,7 @@ impl Inner {
             }
             rows.extend(self.discovered_row(asked, &backend, listed, active.is_none()).await?);
         }
-        Ok(self.tell_list(&words::discovered(&backend, rows.len()), rows))
+        Ok(Answer::aside_list(words::discovered(&backend, rows.len()), rows))
     }
 
     /// A row for a session of an agent; none when it is one of ours that has ended. Somebody else's has no button.
@@ -102,18 +101,18 @@ impl Inner {
         backend: &str,
         listed: &Listed,
         connectable: bool,
-    ) -> Result<Option<ListRow>, Later> {
+    ) -> Result<Option<Row>, Later> {
         let ours = self.parts.store.session_by_ref(backend, &listed.backend_ref).await;
         let mut row = self.adopt_row(asked, backend, listed);
         match ours.map_err(|error| Later::because(asked.key, &error))? {
             Some(record) if record.status == SessionStatus::Ended => return Ok(None),
             Some(record) if !asked.by.may_decide_for(&record.creator) => {
-                row = self.row(words::SOMEBODY_ELSES, None);
+                row = Row::new(words::SOMEBODY_ELSES, None);
             }
             Some(record) => {
                 let here = record.conversation == *asked.key;
                 let text = words::session_row(&record, None, self.parts.clock.wall_ms());
-                row = self.row(&text, (!here).then(|| connect_button(&record, asked)));
+                row = Row::new(&text, (!here).then(|| connect_button(&record, asked)));
             }
             None => {}
         }
@@ -146,7 +145,7 @@ impl Inner {
                 }
             }
         }
-        Ok(self.tell(&words::projects(&projects.dirs, &failed)))
+        Ok(Answer::aside(words::projects(&projects.dirs, &failed)))
     }
 }
 

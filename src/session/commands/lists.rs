@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::answer::Answer;
+use super::answer::{Answer, Row};
 use super::connect::connect_button;
 use super::{Asked, words};
 use crate::domain::ids::TurnId;
 use crate::domain::inbound::Button;
-use crate::domain::outgoing::{ListButton, ListRow};
+use crate::domain::outgoing::ListButton;
 use crate::domain::session::SessionRecord;
 use crate::session::lines::Later;
 use crate::session::manager::Inner;
@@ -24,7 +24,7 @@ impl Inner {
             ..SessionFilter::default()
         };
         let rows = self.session_rows(asked, filter, connectable).await?;
-        Ok(self.tell_list(words::list_title(rows.is_empty()), rows))
+        Ok(Answer::aside_list(words::list_title(rows.is_empty()), rows))
     }
 
     /// `sessions`: all that whoever asks may see.
@@ -32,7 +32,7 @@ impl Inner {
         let admin = asked.by.is_admin();
         let creator = (!admin).then(|| asked.by.user().clone());
         let rows = self.session_rows(asked, SessionFilter { creator, ..SessionFilter::default() }, connectable).await?;
-        Ok(self.tell_list(words::sessions_title(rows.is_empty(), admin), rows))
+        Ok(Answer::aside_list(words::sessions_title(rows.is_empty(), admin), rows))
     }
 
     /// `work-status`: the sessions of whoever asks, those that work with a button.
@@ -40,8 +40,8 @@ impl Inner {
         let filter = SessionFilter { creator: Some(asked.by.user().clone()), ..SessionFilter::default() };
         let overviews = self.overviews(asked, filter).await?;
         let working = overviews.iter().filter(|overview| overview.doing == Doing::Working).count();
-        let rows: Vec<ListRow> = overviews.iter().map(|overview| self.work_row(overview)).collect();
-        Ok(self.tell_list(&words::work_title(rows.len(), working), rows))
+        let rows: Vec<Row> = overviews.iter().map(|overview| self.work_row(asked, overview)).collect();
+        Ok(Answer::aside_list(words::work_title(rows.len(), working), rows))
     }
 
     async fn session_rows(
@@ -49,10 +49,10 @@ impl Inner {
         asked: &Asked<'_>,
         filter: SessionFilter,
         connectable: bool,
-    ) -> Result<Vec<ListRow>, Later> {
+    ) -> Result<Vec<Row>, Later> {
         let row = |overview: Overview| {
             let button = connectable.then(|| connect_button(&overview.record, asked));
-            self.overview_row(&overview, button)
+            self.overview_row(asked, &overview, button)
         };
         Ok(self.overviews(asked, filter).await?.into_iter().map(row).collect())
     }
@@ -66,16 +66,17 @@ impl Inner {
         Ok(overviews)
     }
 
-    fn work_row(&self, overview: &Overview) -> ListRow {
+    fn work_row(&self, asked: &Asked<'_>, overview: &Overview) -> Row {
         let turn = self.turn_of(&overview.record);
-        self.overview_row(overview, turn.map(stop_button))
+        self.overview_row(asked, overview, turn.map(stop_button))
     }
 
-    fn overview_row(&self, overview: &Overview, button: Option<ListButton>) -> ListRow {
+    fn overview_row(&self, asked: &Asked<'_>, overview: &Overview, button: Option<ListButton>) -> Row {
         let Overview { record, doing, waiting } = overview;
         let state = words::doing(*doing, *waiting);
-        let text = self.markup(&words::session_row(record, Some(&state), self.parts.clock.wall_ms()));
-        ListRow { text: format!("{text}\n{}", words::whereabouts(&record.conversation, &record.creator)), button }
+        let text = words::session_row(record, Some(&state), self.parts.clock.wall_ms());
+        let note = words::whereabouts(asked.at.markup(), &record.conversation, &record.creator);
+        Row { text, note: Some(note), button }
     }
 
     /// The turn that runs in a session.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::answer::Answer;
+use super::answer::{Answer, Row};
 use super::{Asked, words};
 use crate::session::lines::Later;
 use crate::session::manager::Inner;
@@ -21,7 +21,7 @@ impl Inner {
             created_ms: self.parts.clock.wall_ms(),
         };
         self.parts.store.remember(note).await.map_err(|error| Later::because(asked.key, &error))?;
-        Ok(self.tell(words::REMEMBERED))
+        Ok(Answer::aside(words::REMEMBERED))
     }
 
     /// `recall QUERY`
@@ -29,7 +29,7 @@ impl Inner {
         let found = self.parts.store.recall(&asked.key.team, query, SHOWN).await;
         let notes = found.map_err(|error| Later::because(asked.key, &error))?;
         let now_ms = self.parts.clock.wall_ms();
-        let rows = notes.iter().map(|note| self.row(&words::note_row(note, now_ms), None)).collect();
-        Ok(self.tell_list(&words::notes_title(query, notes.len()), rows))
+        let rows = notes.iter().map(|note| Row::new(words::note_row(note, now_ms), None)).collect();
+        Ok(Answer::aside_list(words::notes_title(query, notes.len()), rows))
     }
 }

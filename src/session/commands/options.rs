@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::Answer;
+use super::answer::{Answer, Row};
 use super::words;
 use crate::backend::Session;
 use crate::backend::error::{BackendError, Phase};
 use crate::domain::agent::{AgentOption, Offers, OptionCategory, OptionValue};
 use crate::domain::inbound::Button;
-use crate::domain::outgoing::{ListButton, ListRow};
+use crate::domain::outgoing::ListButton;
 use crate::domain::session::SessionRecord;
 use crate::session::lines::Later;
 use crate::session::live::{IfLost, Ready};
@@ -30,16 +30,16 @@ impl Inner {
         let record = &active.record;
         let ready = match self.ready(record, IfLost::StartAfresh).await {
             Ok(ready) => ready,
-            Err(error) => return Ok(self.tell_all(&words::option_not_reached(&error))),
+            Err(error) => return Ok(Answer::open(words::option_not_reached(&error))),
         };
         let options = of_category(ready.session.offers(), category);
-        let Some(value) = value else { return Ok(self.menu(record, &ready, category, &options)) };
+        let Some(value) = value else { return Ok(menu(record, &ready, category, &options)) };
         match find(&options, value) {
             Some((option, value)) => {
                 let (option, value) = (option.id.clone(), value.value.clone());
                 self.set_option_in(record, &ready, &option, &value).await
             }
-            None => Ok(self.tell(&words::no_such_value(category, value, &options))),
+            None => Ok(Answer::aside(words::no_such_value(category, value, &options))),
         }
     }
 
@@ -53,21 +53,8 @@ impl Inner {
         self.remember(record);
         match self.ready(record, IfLost::StartAfresh).await {
             Ok(ready) => self.set_option_in(record, &ready, option, value).await,
-            Err(error) => Ok(self.tell_all(&words::option_not_reached(&error))),
+            Err(error) => Ok(Answer::open(words::option_not_reached(&error))),
         }
-    }
-
-    fn menu(&self, record: &SessionRecord, ready: &Ready, category: OptionCategory, options: &[AgentOption]) -> Answer {
-        let several = options.len() > 1;
-        let row = |option: &AgentOption, value: &OptionValue| {
-            let button = Button::Option { session: record.id, option: option.id.clone(), value: value.value.clone() };
-            let current = option.current == value.value;
-            let button = ListButton { label: words::CHOOSE.to_owned(), button, danger: false };
-            self.row(&words::value_row(several.then_some(option), value, current), (!current).then_some(button))
-        };
-        let rows: Vec<ListRow> =
-            options.iter().flat_map(|option| option.values.iter().map(move |value| row(option, value))).collect();
-        self.tell_list(&with_note(&words::menu_title(category, options), ready), rows)
     }
 
     async fn set_option_in(
@@ -78,18 +65,18 @@ impl Inner {
         value: &str,
     ) -> Result<Answer, Later> {
         if let Err(error) = self.tell_agent(ready.session.as_ref(), option, value).await {
-            return Ok(self.tell_all(&with_note(&words::option_not_set(&error), ready)));
+            return Ok(Answer::open(with_note(&words::option_not_set(&error), ready)));
         }
         let chosen = {
             let mut slots = self.slots();
-            let Some(active) = slots.active_mut(record) else { return Ok(self.tell_all(words::CONNECT_ENDED)) };
+            let Some(active) = slots.active_mut(record) else { return Ok(Answer::open(words::CONNECT_ENDED)) };
             active.record.options.insert(option.to_owned(), value.to_owned());
             active.record.options.clone()
         };
         let kept = self.parts.store.set_options(record.id, chosen).await;
         kept.map_err(|error| Later::because(&record.conversation, &error))?;
         let told = words::option_set(&ready.session.offers().options, option, value);
-        Ok(self.announce(&with_note(&told, ready)))
+        Ok(Answer::change(with_note(&told, ready)))
     }
 
     async fn tell_agent(&self, session: &dyn Session, option: &str, value: &str) -> Result<(), BackendError> {
@@ -106,6 +93,20 @@ impl Inner {
             }
         }
     }
+}
+
+/// What can be chosen, and a button for each.
+fn menu(record: &SessionRecord, ready: &Ready, category: OptionCategory, options: &[AgentOption]) -> Answer {
+    let several = options.len() > 1;
+    let row = |option: &AgentOption, value: &OptionValue| {
+        let button = Button::Option { session: record.id, option: option.id.clone(), value: value.value.clone() };
+        let current = option.current == value.value;
+        let button = ListButton { label: words::CHOOSE.to_owned(), button, danger: false };
+        Row::new(words::value_row(several.then_some(option), value, current), (!current).then_some(button))
+    };
+    let rows: Vec<Row> =
+        options.iter().flat_map(|option| option.values.iter().map(move |value| row(option, value))).collect();
+    Answer::aside_list(with_note(&words::menu_title(category, options), ready), rows)
 }
 
 /// Says what a session that had to start afresh does not know any more.

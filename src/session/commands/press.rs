@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Asked, Way};
+use super::Asked;
+use super::answer::Answer;
 use crate::domain::access::Admitted;
 use crate::domain::command::{self, Command, Entry, Reading};
 use crate::domain::conversation::ConversationKey;
@@ -34,12 +35,29 @@ impl Inner {
                 }
                 self.done(&key, seq).await
             }
-            (What::Message(message), Ok(_)) => self.stop_by_message(&key, seq, message).await,
+            (What::Message(message), Ok(_)) => self.stop_by_message(&key, seq, &inbound, message).await,
             _ => self.done(&key, seq).await,
         };
         if acted.is_err() {
             tracing::warn!(conversation = %key, "A press or a stop is not marked as handled");
         }
+    }
+
+    /// `stop`, or `stop all`. Where nothing runs, the answer that says so waits like that of any other command.
+    async fn stop_by_message(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        seq: i64,
+        inbound: &Inbound,
+        message: &Message,
+    ) -> Result<Delivered, Later> {
+        let line = self.kept_in(inbound, message);
+        let all = Reading::Command(Command::Stop { waiting_too: true });
+        if command::read(&message.text, Entry::InSession) == all {
+            let told = self.stop_all(key, seq).await?;
+            return Ok(self.answer(&inbound.queue(), seq, &told).await);
+        }
+        if self.stop_turn(key) { self.done(key, seq).await } else { self.move_to(&line, Line::Command, seq).await }
     }
 
     /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
@@ -50,19 +68,11 @@ impl Inner {
         whole.unwrap_or(key)
     }
 
-    /// `stop`, or `stop all`. Where nothing runs, the answer that says so waits like that of any other command.
-    async fn stop_by_message(
-        self: &Arc<Self>,
-        key: &ConversationKey,
-        seq: i64,
-        message: &Message,
-    ) -> Result<Delivered, Later> {
-        let all = Reading::Command(Command::Stop { waiting_too: true });
-        if command::read(&message.text, Entry::InSession) == all {
-            let told = self.stop_all(key, seq).await?;
-            return Ok(self.answer(key, seq, &told).await);
-        }
-        if self.stop_turn(key) { self.done(key, seq).await } else { self.move_to(key, Line::Command, seq).await }
+    /// The conversation in whose line a message is kept.
+    fn kept_in(&self, inbound: &Inbound, message: &Message) -> ConversationKey {
+        let key = inbound.queue();
+        let whole = message.thread.is_none().then(|| self.whole_channel(&key)).flatten();
+        whole.unwrap_or(key)
     }
 
     async fn click(
@@ -76,11 +86,12 @@ impl Inner {
         match click.button {
             Button::Approval { id, option } => self.decide(key, click, by, id, option),
             Button::Stop { turn } => self.stop_from(inbound, click, &by, turn),
-            Button::Option { .. } => return self.move_to(key, Line::Command, seq).await,
+            Button::Option { .. } => return self.move_to(&inbound.queue(), Line::Command, seq).await,
             Button::Connect { .. } | Button::Adopt { .. } => {
+                let key = inbound.queue();
                 // As `connect` itself: with the session the turns begin.
-                let line = if self.mapping(key).await?.is_some() { Line::Command } else { Line::Turn };
-                return self.move_to(key, line, seq).await;
+                let line = if self.mapping(&key).await?.is_some() { Line::Command } else { Line::Turn };
+                return self.move_to(&key, line, seq).await;
             }
         }
         self.done(key, seq).await
@@ -126,7 +137,7 @@ impl Inner {
         click: &Click,
         by: &Admitted,
     ) -> Result<Delivered, Later> {
-        let asked = Asked { key, seq, by, way: Way::Reply(click.reply.clone()) };
+        let asked = Asked::replied(key, seq, by, click.reply.clone());
         match &click.button {
             Button::Connect { .. } | Button::Adopt { .. } if key.is_channel_wide() => {
                 self.connect_in_new_thread(&asked, inbound, click).await
@@ -141,9 +152,9 @@ impl Inner {
             }
             Button::Option { session, option, value } => {
                 let Some(record) = self.chosen_for(inbound, by, *session).await? else {
-                    return self.give(&asked, self.tell(words::STALE_BUTTON)).await;
+                    return self.give(&asked, Answer::aside(words::STALE_BUTTON)).await;
                 };
-                let asked = Asked { key: &record.conversation, ..asked };
+                let asked = Asked::replied(&record.conversation, seq, by, click.reply.clone());
                 let answer = self.set_option(&record, option, value).await?;
                 self.give(&asked, answer).await
             }
@@ -170,14 +181,14 @@ impl Inner {
         click: &Click,
     ) -> Result<Delivered, Later> {
         if self.mapping(asked.key).await?.is_some() {
-            return self.give(asked, self.tell(words::SESSION_EXISTS)).await;
+            return self.give(asked, Answer::aside(words::SESSION_EXISTS)).await;
         }
         match self.open_thread(asked.key, words::connecting_for(asked.by.user())).await? {
             Ok(ts) => {
                 let click = Click { thread: Some(ts), ..click.clone() };
                 self.go_on_in_thread(asked.seq, Inbound { what: What::Click(click), ..inbound.clone() }).await
             }
-            Err(why_not) => self.give(asked, self.tell(&why_not)).await,
+            Err(why_not) => self.give(asked, Answer::aside(&why_not)).await,
         }
     }
 }

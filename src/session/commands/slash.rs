@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answer::Answer;
 use super::{Asked, Way};
 use crate::domain::command::{self, Command, Entry, Reading};
 use crate::domain::conversation::{ConversationKey, Markup};
@@ -35,7 +36,7 @@ impl Inner {
                 return self.done(key, seq).await;
             }
         };
-        let asked = Asked { key, seq, by: &by, way: Way::Reply(Some(slash.reply.clone())) };
+        let asked = Asked::replied(key, seq, &by, Some(slash.reply.clone()));
         let refused = match command::read(&slash.text, Entry::Slash) {
             Reading::Command(command @ (Command::New(_) | Command::Connect(_))) => {
                 match self.why_no_thread(&asked, &command).await? {
@@ -47,26 +48,22 @@ impl Inner {
                 return self.run_apart(asked, command).await;
             }
             Reading::Command(command) => return self.run_command(&asked, command).await,
-            Reading::Misused(misuse) => self.tell(&words::misused_slash(&misuse, &self.parts.policy.command)),
-            Reading::Prompt(_) => self.tell(words::THREADS_ONLY),
+            Reading::Misused(misuse) => Answer::aside(words::misused_slash(&misuse, &self.parts.policy.command)),
+            Reading::Prompt(_) => Answer::aside(words::THREADS_ONLY),
         };
         self.give(&asked, refused).await
     }
 
     /// What can be said against a thread for this command before it is opened.
-    async fn why_no_thread(
-        self: &Arc<Self>,
-        asked: &Asked<'_>,
-        command: &Command,
-    ) -> Result<Option<super::Answer>, Later> {
+    async fn why_no_thread(self: &Arc<Self>, asked: &Asked<'_>, command: &Command) -> Result<Option<Answer>, Later> {
         if self.mapping(asked.key).await?.is_some() {
-            return Ok(Some(self.tell(words::SESSION_EXISTS)));
+            return Ok(Some(Answer::aside(words::SESSION_EXISTS)));
         }
         match command {
             Command::Connect(id) => self.not_one_of_ours(asked, id).await,
             Command::New(args) => {
                 let start = self.parts.policy.start(&asked.key.channel, args.agent.as_deref(), args.dir.as_deref());
-                Ok(start.err().map(|refused| self.tell(&words::not_started(&refused))))
+                Ok(start.err().map(|refused| Answer::aside(words::not_started(&refused))))
             }
             _ => Ok(None),
         }
@@ -83,7 +80,7 @@ impl Inner {
         let root = self.thread_root(asked.by.user(), command);
         let ts = match self.open_thread(asked.key, root).await? {
             Ok(ts) => ts,
-            Err(why_not) => return self.give(asked, self.tell(&why_not)).await,
+            Err(why_not) => return self.give(asked, Answer::aside(&why_not)).await,
         };
         // With the mark that makes it a command wherever it stands.
         let text = format!("!{}", slash.text.trim_start().trim_start_matches('!'));
@@ -133,14 +130,15 @@ impl Inner {
     /// Runs a command that asks agents, and may take long, beside the channel's line: what comes next in it may be somebody else's.
     async fn run_apart(self: &Arc<Self>, asked: Asked<'_>, command: Command) -> Result<Delivered, Later> {
         let Ok(place) = self.asides.clone().try_acquire_owned() else {
-            return self.give(&asked, self.tell(words::TOO_MUCH_AT_ONCE)).await;
+            return self.give(&asked, Answer::aside(words::TOO_MUCH_AT_ONCE)).await;
         };
         // First: it is answered at most once, like everything that goes to a reply's address.
         let taken = self.done(asked.key, asked.seq).await?;
         let (inner, key, by) = (self.clone(), asked.key.clone(), asked.by.clone());
-        let (seq, way) = (asked.seq, asked.way);
+        let seq = asked.seq;
+        let Way::Reply(reply) = asked.way else { return Ok(taken) };
         self.parts.scope.spawn("slash command", OnCrash::Log, async move {
-            let asked = Asked { key: &key, seq, by: &by, way };
+            let asked = Asked::replied(&key, seq, &by, reply);
             let finish = inner.parts.scope.finish().clone();
             let _or_stopping = finish.run_until_cancelled(inner.run_command(&asked, command)).await;
             drop(place);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::answer::Answer;
+use super::answer::{Answer, Row};
 use super::lists::stop_button;
 use super::options::of_category;
 use super::{Asked, words};
@@ -16,7 +16,7 @@ impl Inner {
     pub(super) fn help(&self, active: Option<&Active>) -> Answer {
         let offered: Vec<AgentCommand> =
             active.and_then(|active| active.live.as_ref()).map_or_else(Vec::new, |live| live.session.offers().commands);
-        self.tell(&words::help(active.is_some(), &self.parts.policy.command, &offered))
+        Answer::aside(words::help(active.is_some(), &self.parts.policy.command, &offered))
     }
 
     /// `status`
@@ -26,8 +26,8 @@ impl Inner {
         let places = self.parts.store.waiting_of(asked.key, asked.by.user()).await.map_err(later)?;
         let chosen = chosen(active);
         let text = words::status(&overview, &places, &chosen);
-        let Some(turn) = self.turn_of(&active.record) else { return Ok(self.tell_all(&text)) };
-        Ok(self.tell_all_list(&text, vec![self.row(words::TURN_RUNS, Some(stop_button(turn)))]))
+        let Some(turn) = self.turn_of(&active.record) else { return Ok(Answer::open(&text)) };
+        Ok(Answer::open_list(&text, vec![Row::new(words::TURN_RUNS, Some(stop_button(turn)))]))
     }
 
     /// `config`: what holds here. Nothing of it is a secret.
@@ -39,9 +39,9 @@ impl Inner {
         };
         match start {
             Ok((backend, dir)) => {
-                self.tell(&words::config(policy, active.map(|active| &active.record), &backend, &dir))
+                Answer::aside(words::config(policy, active.map(|active| &active.record), &backend, &dir))
             }
-            Err(refused) => self.tell(&words::not_started(&refused)),
+            Err(refused) => Answer::aside(words::not_started(&refused)),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::backend::Listed;
 use crate::backend::error::BackendError;
 use crate::domain::agent::{AgentCommand, AgentOption, OptionCategory, OptionValue};
 use crate::domain::command::COMMANDS;
-use crate::domain::conversation::ConversationKey;
+use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::UserId;
 use crate::domain::ports::{WriteError, WriteErrorKind};
 use crate::domain::session::SessionRecord;
@@ -28,8 +28,6 @@ const NOTE: usize = 300;
 
 /// On the button that brings a session here.
 pub(in crate::session) const CONNECT: &str = "Connect";
-/// On the button that stops a turn.
-pub(in crate::session) const STOP: &str = "Stop";
 /// On the button that chooses a value.
 pub(in crate::session) const CHOOSE: &str = "Choose";
 /// A stop that was asked for in another place than its turn runs in.
@@ -220,15 +218,21 @@ pub(in crate::session) fn listed_row(backend: &str, listed: &Listed, now_ms: i64
     format!("{} with `{backend}`{place}{used}{title}", code(&listed.backend_ref.0))
 }
 
-/// Where a session answers and who started it, in Slack's own markup.
-pub(in crate::session) fn whereabouts(key: &ConversationKey, creator: &UserId) -> String {
-    let place = place(key);
-    if key.is_web() { format!("on {place}") } else { format!("in {place}, started by <@{creator}>") }
+/// Where a session answers and who started it, in the markup of the place where that is read.
+pub(in crate::session) fn whereabouts(markup: Markup, key: &ConversationKey, creator: &UserId) -> String {
+    match markup {
+        Markup::Slack if !key.is_web() => format!("in {}, started by <@{creator}>", place(markup, key)),
+        _ => format!("on {}", place(markup, key)),
+    }
 }
 
-/// A conversation's place, in Slack's own markup.
-fn place(key: &ConversationKey) -> String {
-    if key.is_web() { "the web page".to_owned() } else { format!("<#{}>", key.channel) }
+/// A conversation's place, likewise.
+fn place(markup: Markup, key: &ConversationKey) -> String {
+    match markup {
+        _ if key.is_web() => "the web page".to_owned(),
+        Markup::Slack => format!("<#{}>", key.channel),
+        Markup::Markdown => "Slack".to_owned(),
+    }
 }
 
 /// A session that an agent knows and that belongs to somebody else here.
@@ -289,9 +293,13 @@ pub(in crate::session) fn connecting_for(user: &UserId) -> String {
     format!("A session for <@{user}>")
 }
 
-/// In the conversation that a session left, in Slack's own markup.
-pub(in crate::session) fn gone_to(short_id: &str, to: &ConversationKey) -> String {
-    format!("Session `{short_id}` goes on in {}. A mention with `connect {short_id}` here brings it back.", place(to))
+/// In the conversation that a session left, in its markup.
+pub(in crate::session) fn gone_to(markup: Markup, short_id: &str, to: &ConversationKey) -> String {
+    let back = match markup {
+        Markup::Slack => "A mention of me with",
+        Markup::Markdown => "The message",
+    };
+    format!("Session `{short_id}` goes on in {}. {back} `connect {short_id}` brings it back here.", place(markup, to))
 }
 
 /// An id that may mean several.
@@ -359,7 +367,7 @@ pub(in crate::session) fn broken_out(record: &SessionRecord, from: &Conversation
         "Session `{}` from {} goes on in this channel. Everything that is written here goes to the agent; no mention is needed. \
          `!help` tells what I understand.",
         record.id.short(),
-        place(from)
+        place(Markup::Slack, from)
     )
 }
 
@@ -367,7 +375,7 @@ pub(in crate::session) fn broken_out(record: &SessionRecord, from: &Conversation
 pub(in crate::session) fn broken_out_in_vain(to: &ConversationKey) -> String {
     format!(
         "This session has become busy meanwhile and stays here. {} is made but empty; archive it, and try again.",
-        place(to)
+        place(Markup::Slack, to)
     )
 }
 
