@@ -93,7 +93,8 @@ impl<'a> Courier<'a> {
             if inner.scope.stop().is_cancelled() {
                 return Err(Stopping);
             }
-            let pass = if let Some(pass) = inner.gate.try_pass() {
+            let apart = conversation.is_web().then_some(Pass::Apart);
+            let pass = if let Some(pass) = apart.or_else(|| inner.gate.try_pass()) {
                 pass
             } else {
                 hand = hand.filter(Hand::is_of_lane);

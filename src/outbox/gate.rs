@@ -18,8 +18,15 @@ pub(super) struct Gate {
     asking: Mutex<Backoff>,
 }
 
-/// Leave for one attempt; while the token is refused there is only one.
-pub(super) struct Pass<'a>(Option<MutexGuard<'a, Backoff>>);
+/// Leave for one attempt.
+pub(super) enum Pass<'a> {
+    /// The token is not refused.
+    Free,
+    /// It is, and this attempt asks again. There is only one.
+    Asking(MutexGuard<'a, Backoff>),
+    /// The row doesn't go to Slack: what becomes of it says nothing of the token.
+    Apart,
+}
 
 impl Gate {
     pub(super) fn new() -> Self {
@@ -33,7 +40,7 @@ impl Gate {
 
     /// Leave to go at once, while the token is not refused.
     pub(super) fn try_pass(&self) -> Option<Pass<'_>> {
-        self.refused.borrow().is_none().then_some(Pass(None))
+        self.refused.borrow().is_none().then_some(Pass::Free)
     }
 
     /// Waits until an attempt may be made. Cancel safe.
@@ -44,7 +51,7 @@ impl Gate {
             return pass;
         }
         clock.sleep(asking.next(&mut fastrand::Rng::new())).await;
-        Pass(Some(asking))
+        Pass::Asking(asking)
     }
 
     /// Slack refused the token.
@@ -62,10 +69,12 @@ impl Gate {
         });
     }
 
-    /// Slack took the token.
+    /// Slack took the token, if it was asked.
     pub(super) fn open(&self, pass: Pass<'_>) {
-        if let Some(mut asking) = pass.0 {
-            asking.reset();
+        match pass {
+            Pass::Free => {}
+            Pass::Asking(mut asking) => asking.reset(),
+            Pass::Apart => return,
         }
         if self.refused.send_if_modified(|refused| refused.take().is_some()) {
             tracing::info!("slack.bot_token: Slack takes it again");

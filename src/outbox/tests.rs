@@ -392,6 +392,20 @@ async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
 }
 
 #[tokio::test]
+async fn what_does_not_go_to_slack_waits_for_no_token_and_says_nothing_of_it() {
+    let fixture = fixture(&[WriteErrorKind::Auth]);
+    let refused = fixture.outbox.refused();
+    let _nobody_waits = fixture.send(vec![post("to slack")]).await;
+    while refused.borrow().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let row = Owed { conversation: ConversationKey::web("w1"), ..post("to the page") };
+    assert_eq!(fixture.send(vec![row]).await.await, Fate::Sent);
+    assert_eq!(fixture.slack.calls(), ["post to slack", "post to the page"]);
+    assert_eq!(refused.borrow().as_deref(), Some("scripted"));
+}
+
+#[tokio::test]
 async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_holds_back_the_others() {
     let once = fixture(&[]);
     once.slack.crashes.store(1, Ordering::Relaxed);

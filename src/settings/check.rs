@@ -279,6 +279,12 @@ fn operations(settings: &Settings, findings: &mut Findings) {
     if settings.http.token.as_ref().is_some_and(|token| token.expose_secret().trim().is_empty()) {
         findings.problem("http.token", "is empty; write one, or take the key away");
     }
+    if settings.http.token.is_some() && settings.http.listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+        findings.warning(
+            "http.listen",
+            "can be reached from other machines, over plain HTTP: who overhears http.token may use the agents; let a proxy with TLS stand before it",
+        );
+    }
     if let Err(error) = settings.http_client.certificates() {
         findings.problem("http_client.ca_file", error.to_string());
     }

@@ -6,6 +6,7 @@ use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::ports::Said;
+use hitchline::store::SessionFilter;
 
 use super::agent::{Act, locked};
 use super::world::World;
@@ -69,6 +70,28 @@ async fn an_expired_session_that_can_not_be_brought_back_starts_afresh_and_says_
     world.prompted("back again").await.ends(Outcome::Completed);
     world.until_told(&thread, "starts afresh").await;
     assert_eq!((world.agents.count("start"), world.mappings()), (2, 1));
+}
+
+// holds: S-10, W-4
+#[tokio::test]
+async fn one_that_was_brought_up_before_its_turn_says_so_too_and_once() {
+    let world = expiring().await;
+    let thread = one_turn(&world).await;
+    minutes_pass(&world, EXPIRY + 1).await;
+    world.until("its release", || world.manager.stats().active == 0).await;
+    locked(&world.agents.manners).restore = Act::Fail(BackendError::Unknown);
+    let session = world.manager.sessions(SessionFilter::default()).await.unwrap().remove(0).record.id;
+    for _ in 0..2 {
+        world.manager.resume(session).await.unwrap();
+    }
+    world.reply("U1", &thread, "back again").await;
+    world.prompted("back again").await.ends(Outcome::Completed);
+    world.until_told(&thread, "starts afresh").await;
+    world.reply("U1", &thread, "and on").await;
+    world.prompted("and on").await.ends(Outcome::Completed);
+    world.rest().await;
+    let notes = world.slack.texts(&thread).iter().filter(|text| text.contains("starts afresh")).count();
+    assert_eq!((world.agents.count("start"), notes), (2, 1));
 }
 
 // holds: S-12

@@ -331,7 +331,9 @@ async function listSessions() {
 }
 
 function sessionItem(listed) {
-  const time = new Date(listed.last_active_ms).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+  const used = new Date(listed.last_active_ms);
+  const isToday = used.toDateString() === new Date().toDateString();
+  const time = isToday ? used.toLocaleTimeString([], { timeStyle: "short" }) : used.toLocaleDateString([], { dateStyle: "short" });
   const about = element("span", { className: "quiet", textContent: `${listed.agent} · ${listed.doing} · ${time}` });
   const button = element("button", { type: "button", className: "session" }, element("strong", { textContent: name(listed) }), about);
   button.dataset.session = listed.session_id;

@@ -110,6 +110,13 @@ fn what_can_be_lived_with_is_a_warning() {
     assert_eq!(silent.warnings[0].key, "access.channels");
     let kept_out = findings(|s| s.access.users = list(&["T1:U1"]));
     assert_eq!(kept_out.warnings[0].key, "access.external_users");
+    let heard = findings(|s| {
+        s.http.listen = Some(([0, 0, 0, 0], 4680).into());
+        s.http.token = Some("secret".to_owned().into());
+    });
+    assert_eq!(heard.warnings[0].key, "http.listen");
+    let probes_only = findings(|s| s.http.listen = Some(([0, 0, 0, 0], 4680).into()));
+    assert!(probes_only.warnings.is_empty(), "{probes_only:?}");
 }
 
 #[test]
