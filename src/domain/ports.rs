@@ -176,7 +176,7 @@ pub trait SlackWrite: Send + Sync {
     /// Makes a private channel with us and `member` in it. A name that is taken (`name_taken`) or that Slack refuses (`invalid_name…`)
     /// is [`WriteErrorKind::Permanent`]: it is for the caller to try another.
     async fn create_channel(&self, name: &str, member: &UserId) -> Result<ChannelId, WriteError>;
-    /// Shows a status line in a thread, such as "is thinking…"; empty text clears it.
+    /// Shows a status line in a thread, such as "is thinking…"; empty text clears it. Outside of threads there is none.
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError>;
     /// Starts a message that grows, with its first piece of Markdown, as the answer to `recipient` in `conversation`.
     async fn start_stream(&self, to: &ConversationKey, recipient: &UserId, markdown: &str) -> Result<Ts, WriteError>;

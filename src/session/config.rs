@@ -18,9 +18,9 @@ pub struct Sessions {
     pub auto_session: bool,
     /// Whether a new thread in a channel needs a mention. Inside a session's thread none is needed.
     pub require_mention: bool,
-    /// How many sessions one person may have open; 0 is no limit.
+    /// How many sessions one person may have that work or were used within `idle_expiry`; 0 is no limit.
     pub max_per_user: u32,
-    /// After how long without a message a session ends, such as 30m; 0 is never.
+    /// After how long without use an agent is let go, such as 30m; 0 is never. The next message brings its session back.
     #[serde(with = "crate::duration")]
     #[schemars(with = "String")]
     pub idle_expiry: Duration,
@@ -42,7 +42,7 @@ pub struct Sessions {
     pub approval_timeout: Duration,
     /// What becomes of a turn that a crash cut off.
     pub on_interrupt: OnInterrupt,
-    /// Whether a session that had to be replaced is told the thread's earlier messages.
+    /// Whether an agent that can't bring its session back, and starts afresh, is told the thread's last messages.
     pub history_on_loss: bool,
     /// What becomes of a message that arrives during a turn.
     pub when_busy: WhenBusy,

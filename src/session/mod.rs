@@ -5,17 +5,20 @@
 //! message means is decided in `rules`, what people read stands in `words`.
 
 mod approvals;
+mod channels;
 mod commands;
 pub mod config;
 mod conversation;
 mod ending;
 mod history;
 mod intake;
+mod limits;
 mod lines;
 mod live;
 mod manager;
 mod marks;
 pub mod policy;
+mod pool;
 mod reaper;
 mod relocation;
 mod reply;
@@ -25,5 +28,6 @@ mod slots;
 mod turn;
 mod words;
 
-pub use manager::{Manager, Parts, Stats};
+pub use manager::{Manager, Parts};
+pub use pool::Stats;
 pub use roster::{Doing, OpenError, Overview};

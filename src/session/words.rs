@@ -1,6 +1,10 @@
 //! What people read from us, as Markdown. One place, so that it sounds like one voice.
 
-mod commands;
+mod lists;
+mod moving;
+mod options;
+mod pieces;
+mod standing;
 
 use std::time::Duration;
 
@@ -12,7 +16,10 @@ use crate::duration::spoken;
 
 use super::policy::StartRefused;
 
-pub(super) use commands::*;
+pub(super) use lists::*;
+pub(super) use moving::*;
+pub(super) use options::*;
+pub(super) use standing::*;
 
 /// The status line while an agent has not said anything yet.
 pub(super) const THINKING: &str = "is thinking…";
@@ -20,7 +27,7 @@ pub(super) const THINKING: &str = "is thinking…";
 pub(super) const STARTING: &str = "is starting the agent…";
 /// Below an answer that is still growing.
 pub(super) const WRITING: &str = "_still working_";
-/// The button beside that.
+/// The button that stops a turn.
 pub(super) const STOP: &str = "Stop";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
@@ -166,6 +173,8 @@ pub(super) fn denied(why: Denied, user: &UserId) -> String {
     }
 }
 
+/// A press by somebody who may not prompt.
+pub(super) const PRESS_DENIED: &str = "You may not decide this.";
 /// A click by somebody who may not decide.
 pub(super) const NOT_YOURS: &str = "Only the person who asked, or an admin, can decide this.";
 

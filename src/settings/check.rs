@@ -299,11 +299,7 @@ fn without_effect(settings: &Settings, findings: &mut Findings) {
     let (sessions, default) = (&settings.sessions, Sessions::default());
     let keys = [
         ("store.min_free", settings.store.min_free != Settings::default().store.min_free),
-        ("sessions.max_per_user", sessions.max_per_user != default.max_per_user),
-        ("sessions.idle_expiry", sessions.idle_expiry != default.idle_expiry),
         ("sessions.on_interrupt", sessions.on_interrupt != default.on_interrupt),
-        ("sessions.history_on_loss", sessions.history_on_loss != default.history_on_loss),
-        ("sessions.when_busy", sessions.when_busy != default.when_busy),
     ];
     for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
         findings.warning(key, "has no effect in this version yet");

@@ -134,8 +134,7 @@ pub(super) fn block_actions(pressed: &Pressed<'_>, trigger_id: &str) -> Value {
     let mut container = json!({
         "type": "message", "message_ts": message.ts, "channel_id": channel.id, "is_ephemeral": ephemeral,
     });
-    // Whether Slack names the thread of a message for one person alone is not documented: an app must get along without.
-    if let Some(thread) = message.thread_ts.filter(|_| !ephemeral) {
+    if let Some(thread) = message.thread_ts {
         container["thread_ts"] = json!(thread);
     }
     let mut payload = json!({

@@ -105,9 +105,10 @@ impl SlackWrite for Surface {
     }
 
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError> {
-        let args = json!({"channel_id": to.channel, "thread_ts": to.thread, "status": text});
-        let thread = to.thread.as_ref().map_or("", Ts::as_str);
-        self.show("assistant.threads.setStatus", thread, args).await?;
+        // Slack's status lines stand in threads.
+        let Some(thread) = &to.thread else { return Ok(()) };
+        let args = json!({"channel_id": to.channel, "thread_ts": thread, "status": text});
+        self.show("assistant.threads.setStatus", thread.as_str(), args).await?;
         Ok(())
     }
 

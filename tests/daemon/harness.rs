@@ -117,6 +117,15 @@ impl Slack {
         self.start_daemon(dir, "")
     }
 
+    /// The same, which may begin with an empty store.
+    pub(crate) fn daemon_or_fresh(&self, dir: &str) -> Running {
+        let config = std::path::Path::new(dir).join("hitchline.toml");
+        std::fs::write(&config, self.config(dir)).unwrap();
+        let process = Process::start(&["run", "--fresh-store", "--config", config.to_str().unwrap()], &[]);
+        process.line("ready");
+        Running { process }
+    }
+
     fn start_daemon(&self, dir: &str, sections: &str) -> Running {
         let config = std::path::Path::new(dir).join("hitchline.toml");
         std::fs::write(&config, self.config(dir) + sections).unwrap();
@@ -377,6 +386,18 @@ impl Api {
         let clicked =
             self.post("/sim/click", &json!({"user": user, "channel": channel, "ts": ts, "action_id": action}));
         assert_eq!(clicked["acked"], true, "{clicked}");
+    }
+
+    /// Changes a person's own message.
+    pub(crate) fn edit(&self, user: &str, channel: &str, ts: &str, text: &str) {
+        let edited = self.post("/sim/edit", &json!({"user": user, "channel": channel, "ts": ts, "text": text}));
+        assert!(edited.get("error").is_none(), "{edited}");
+    }
+
+    /// Deletes a person's own message.
+    pub(crate) fn delete(&self, user: &str, channel: &str, ts: &str) {
+        let deleted = self.post("/sim/delete", &json!({"user": user, "channel": channel, "ts": ts}));
+        assert!(deleted.get("error").is_none(), "{deleted}");
     }
 
     /// Gives the slash command.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 #[path = "../tools/example_agent.rs"]
 mod example_agent;
 #[cfg(test)]

@@ -47,3 +47,24 @@ fn a_slash_command_opens_threads_each_with_a_session_of_its_own() {
     assert_eq!(told["ephemeral_to"], "U0BOB");
     assert_eq!(daemon.stop(), 0);
 }
+
+// holds: S-8
+#[test]
+fn what_waits_is_marked_and_may_be_changed_or_taken_back() {
+    let daemon = Daemon::start(&[]);
+    let (general, alice) = ("C0GENERAL", "U0ALICE");
+    let thread = daemon.say(alice, general, None, "@hitchline !sleep 60");
+    daemon.wait_for_turn(general, &thread);
+    let [second, third] = ["second", "third"].map(|text| daemon.say(alice, general, Some(&thread), text));
+    daemon.wait_for_calls("reactions.add", 2);
+    daemon.edit(alice, general, &second, "the second, better");
+    daemon.delete(alice, general, &third);
+    daemon.say(alice, general, Some(&thread), "stop");
+    daemon.wait_for_answer(general, &thread, "the second, better");
+    daemon.say(alice, general, Some(&thread), "last");
+    daemon.wait_for_answer(general, &thread, "last");
+    let said: Vec<String> = daemon.replies(general, &thread).iter().map(text).collect();
+    assert_eq!(said, ["_Stopped._", "the second, better", "last"]);
+    daemon.wait_for_calls("reactions.remove", 2);
+    assert_eq!(daemon.stop(), 0);
+}

@@ -123,11 +123,15 @@ impl Socket {
 
     /// The next text frame.
     pub(crate) async fn text(&mut self) -> String {
-        loop {
-            if let Message::Text(text) = self.frame().await.expect("a text frame, not the end") {
-                return text.to_string();
+        let reading = async {
+            loop {
+                if let Message::Text(text) = self.frame().await.expect("a text frame, not the end") {
+                    return text.to_string();
+                }
             }
-        }
+        };
+        // Pings come more often than this.
+        tokio::time::timeout(SOON, reading).await.expect("a text frame soon")
     }
 
     pub(crate) async fn json(&mut self) -> Value {

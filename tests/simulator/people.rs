@@ -154,21 +154,22 @@ async fn stop_ends_the_streams_of_the_thread() {
     assert_eq!(bench.api("chat.appendStream", late).await["error"], "stopped_by_user");
 }
 
-/// A message for Bob alone in a thread of Alice's, with a button; returns its `ts`.
-async fn for_bob(bench: &Bench) -> serde_json::Value {
+/// A message for Bob alone in a thread of Alice's, with a button; returns the root's `ts` and its own.
+async fn for_bob(bench: &Bench) -> [serde_json::Value; 2] {
     let root = bench.alice("root").await;
+    bench.sim("messages", json!({"user": "U0BOB", "channel": "C0GENERAL", "thread_ts": root, "text": "reply"})).await;
     let button =
         json!({"type": "button", "action_id": "go", "value": "1", "text": {"type": "plain_text", "text": "Go"}});
     let row = json!({"type": "section", "text": {"type": "mrkdwn", "text": "one"}, "accessory": button});
     let to = json!({"channel": "C0GENERAL", "user": "U0BOB", "text": "list", "thread_ts": root, "blocks": [row]});
-    bench.api("chat.postEphemeral", to).await["message_ts"].clone()
+    [json!(root), bench.api("chat.postEphemeral", to).await["message_ts"].clone()]
 }
 
 #[tokio::test]
 async fn a_message_for_one_person_alone_is_pressed_by_them_alone_and_its_url_can_remove_it() {
     let bench = Bench::start().await;
     let mut socket = bench.connected().await;
-    let ts = for_bob(&bench).await;
+    let [root, ts] = for_bob(&bench).await;
     let heard = twins(&mut socket).await.map(|mut envelope| envelope["payload"]["event"]["text"].take());
     assert_eq!(heard, ["root", "reply"], "the app hears nothing of what it whispers");
     let click = |user: &str| json!({"user": user, "channel": "C0GENERAL", "ts": ts, "action_id": "go"});
@@ -177,7 +178,9 @@ async fn a_message_for_one_person_alone_is_pressed_by_them_alone_and_its_url_can
     let (clicked, envelope) = tokio::join!(bench.sim("click", click("U0BOB")), socket.acked());
     assert_eq!(clicked["acked"], true);
     let payload = &envelope["payload"];
-    let container = json!({"type": "message", "message_ts": ts, "channel_id": "C0GENERAL", "is_ephemeral": true});
+    let container = json!({
+        "type": "message", "message_ts": ts, "channel_id": "C0GENERAL", "is_ephemeral": true, "thread_ts": root,
+    });
     assert_eq!((&payload["container"], payload.get("message")), (&container, None));
     assert_eq!((&payload["actions"][0]["value"], &payload["user"]["id"]), (&json!("1"), &json!("U0BOB")));
 

@@ -130,15 +130,15 @@ fn a_program_is_found_by_name_or_by_path() {
 #[test]
 fn a_key_that_is_only_read_says_so_once_it_is_set() {
     let found = findings(|s| {
-        s.sessions.max_per_user = 3;
-        s.sessions.idle_expiry = Duration::ZERO;
+        s.sessions.on_interrupt = crate::session::config::OnInterrupt::Retry;
+        s.store.min_free = 1;
     });
     let keys: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         keys,
         [
-            "sessions.max_per_user: has no effect in this version yet",
-            "sessions.idle_expiry: has no effect in this version yet"
+            "store.min_free: has no effect in this version yet",
+            "sessions.on_interrupt: has no effect in this version yet"
         ]
     );
 }
