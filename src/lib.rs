@@ -21,6 +21,7 @@ pub mod admin;
 pub mod backend;
 pub mod backoff;
 pub mod byte_size;
+pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod domain;

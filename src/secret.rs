@@ -5,6 +5,12 @@ pub use secrecy::{ExposeSecret, SecretString};
 /// The beginnings of Slack's tokens; what follows one is never shown.
 const TOKEN_STARTS: [&str; 6] = ["xoxb-", "xoxp-", "xoxa-", "xoxe", "xapp-", "xwfp-"];
 
+/// Whether `sent` is the secret, found out in a time that tells nothing of where the two differ.
+pub fn is_same(secret: &SecretString, sent: &str) -> bool {
+    let (secret, sent) = (secret.expose_secret().as_bytes(), sent.as_bytes());
+    secret.len() == sent.len() && secret.iter().zip(sent).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+}
+
 /// Replaces every Slack token, bearer value and connection ticket in `text` by `…`.
 ///
 /// For text that comes from outside (an agent's stderr, an error with a URL in it) before it is logged or shown.
@@ -39,6 +45,15 @@ fn is_token_char(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_whole_secret_is_the_same() {
+        let secret = SecretString::from("secret");
+        assert!(is_same(&secret, "secret"));
+        for other in ["secreT", "secret ", "secre", ""] {
+            assert!(!is_same(&secret, other), "{other}");
+        }
+    }
 
     #[test]
     fn tokens_tickets_and_bearers_are_taken_out() {

@@ -1,7 +1,7 @@
-//! The simulator's page, in a real browser, with the built daemon behind it.
+//! The pages, the simulator's and the web chat's, in a real browser, with the built daemon behind them.
 //!
-//! `tests/page/` holds the script that drives the browser and pins what it needs from npm; this file fetches that, starts the daemon
-//! and runs the script. It needs Node with npm, and Chromium (`CHROMIUM` names it where it is not in `PATH`).
+//! `tests/page/` holds the scripts that drive the browser and pins what they need from npm; this file fetches that, starts the daemon
+//! and runs a script. It needs Node with npm, and Chromium (`CHROMIUM` names it where it is not in `PATH`).
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking, here in its own functions too")]
 
@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -21,25 +22,48 @@ use program::program;
 /// How long the daemon may take between two of its first lines on standard output.
 const LINE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Files of `tests/page/` that make up the script.
-const SCRIPT: [&str; 3] = ["package.json", "package-lock.json", "chat.mjs"];
+/// Files of `tests/page/` that make up the scripts.
+const SCRIPT: [&str; 4] = ["package.json", "package-lock.json", "chat.mjs", "web_chat.mjs"];
 
 #[test]
 fn people_can_use_the_page_with_mouse_and_keyboard() {
-    let (Some(node), Some(npm)) = (program("node"), program("npm")) else { return };
-    let chromium = std::env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| program("chromium"));
-    let Some(chromium) = chromium else { return };
-    let folder = installed_script(&npm);
+    let Some(browser) = Browser::found() else { return };
     let daemon = Daemon::start();
-    let output = Command::new(node)
-        .arg("chat.mjs")
-        .arg(&daemon.page)
-        .arg(folder.join("screenshots"))
-        .env("CHROMIUM", chromium)
-        .current_dir(&folder)
-        .output()
-        .expect("node starts");
-    assert!(output.status.success(), "{}", told(&output));
+    browser.drive("chat.mjs", &[&daemon.page]);
+}
+
+// holds: W-1, W-2, W-4, W-5
+#[test]
+fn the_operator_can_use_the_web_chat() {
+    let Some(browser) = Browser::found() else { return };
+    let daemon = Daemon::start();
+    let token = daemon.store.path().join("http.token");
+    browser.drive("web_chat.mjs", &[&daemon.web_chat, &token.to_string_lossy()]);
+}
+
+/// What drives a browser.
+struct Browser {
+    node: PathBuf,
+    chromium: PathBuf,
+    folder: &'static Path,
+}
+
+impl Browser {
+    /// `None`, and noted, where something that it needs is not installed.
+    fn found() -> Option<Self> {
+        static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+        let (node, npm) = (program("node")?, program("npm")?);
+        let chromium = std::env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| program("chromium"))?;
+        Some(Self { node, chromium, folder: FOLDER.get_or_init(|| installed_script(&npm)) })
+    }
+
+    /// Runs a script, which gets these arguments and a folder for screenshots.
+    fn drive(&self, script: &str, arguments: &[&str]) {
+        let mut command = Command::new(&self.node);
+        command.arg(script).args(arguments).arg(self.folder.join("screenshots"));
+        let output = command.env("CHROMIUM", &self.chromium).current_dir(self.folder).output().expect("node starts");
+        assert!(output.status.success(), "{}", told(&output));
+    }
 }
 
 #[test]
@@ -56,8 +80,10 @@ struct Daemon {
     child: Child,
     /// Address of the simulator's page.
     page: String,
+    /// Address of the web chat.
+    web_chat: String,
     /// Its files, gone when this is dropped.
-    _store: tempfile::TempDir,
+    store: tempfile::TempDir,
 }
 
 impl Daemon {
@@ -66,14 +92,17 @@ impl Daemon {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hitchline"))
             .args(["run", "--simulator", "--simulator-listen", "127.0.0.1:0"])
             .env("HITCHLINE__STORE__DIR", store.path())
+            .env("HITCHLINE__HTTP__LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the built binary starts");
         let lines = lines_of(&mut child);
-        let mut daemon = Self { child, page: String::new(), _store: store };
+        let mut daemon = Self { child, page: String::new(), web_chat: String::new(), store };
         let address = wait_for(&lines, |line| line.strip_prefix("simulator: ").map(str::to_owned));
         daemon.page = address.unwrap_or_else(|| panic!("the daemon did not print `simulator: ADDRESS`"));
+        let address = wait_for(&lines, |line| line.strip_prefix("http: ").map(|address| format!("{address}/chat")));
+        daemon.web_chat = address.unwrap_or_else(|| panic!("the daemon did not print `http: ADDRESS`"));
         assert!(wait_for(&lines, |line| (line == "ready").then_some(())).is_some(), "the daemon did not print `ready`");
         daemon
     }

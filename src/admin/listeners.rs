@@ -63,7 +63,15 @@ pub struct Http(Option<Tcp>);
 struct Tcp {
     listener: TcpListener,
     address: SocketAddr,
-    token: Option<SecretString>,
+}
+
+/// What the HTTP listener has besides the probes.
+#[derive(Debug, Default)]
+pub struct Operator {
+    /// What the operator's requests carry; without it they are refused.
+    pub token: Option<SecretString>,
+    /// Routes of other rooms, which see to it themselves who may use them.
+    pub routes: Router,
 }
 
 impl Listeners {
@@ -80,16 +88,16 @@ impl Listeners {
         self.http.0.as_ref().map(|http| http.address)
     }
 
-    /// Serves until `close`. Over TCP only the probes answer without the token.
-    pub fn serve(self, probes: Probes, scope: &Scope, close: &CancellationToken) {
+    /// Serves until `close`. Over TCP only the probes answer without the operator's token.
+    pub fn serve(self, probes: Probes, operator: Operator, scope: &Scope, close: &CancellationToken) {
         let Control { listener, file } = self.control;
         let served = serve(listener, router(probes.clone(), Access::Owner), close.clone());
         scope.spawn("control socket", OnCrash::Stop, async move {
             served.await;
             drop(file);
         });
-        if let Some(Tcp { listener, token, .. }) = self.http.0 {
-            let app = router(probes, Access::Token(token));
+        if let Some(Tcp { listener, .. }) = self.http.0 {
+            let app = router(probes, Access::Token(operator.token)).merge(operator.routes);
             scope.spawn("http", OnCrash::Stop, serve(listener, app, close.clone()));
         }
     }
@@ -127,7 +135,7 @@ impl Http {
         let failed = |source| ListenError::Tcp { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self(Some(Tcp { listener, address, token: config.token.clone() })))
+        Ok(Self(Some(Tcp { listener, address })))
     }
 }
 

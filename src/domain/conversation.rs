@@ -23,6 +23,11 @@ pub struct ConversationKey {
     pub thread: Ts,
 }
 
+/// Whether a channel stands for the web page.
+pub fn is_web(channel: &ChannelId) -> bool {
+    channel.as_str() == WEB
+}
+
 /// How the text of a message is written, which depends on where it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Markup {
@@ -50,7 +55,7 @@ impl ConversationKey {
 
     /// Whether it is one on the web page: then nothing of it goes to Slack.
     pub fn is_web(&self) -> bool {
-        self.team.as_str() == WEB && self.channel.as_str() == WEB
+        self.team.as_str() == WEB && is_web(&self.channel)
     }
 
     /// How its messages are written.

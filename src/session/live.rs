@@ -72,7 +72,9 @@ impl Inner {
         let _one_at_a_time = self.gate(record).await;
         let active = self.slots().active_mut(record).cloned().ok_or(BackendError::Ended)?;
         if let Some(live) = active.live.filter(|live| live.session.is_alive()) {
-            return Ok(Ready { session: live.session, origin: Origin::Running });
+            let untold = self.slots().take_untold(&active.record);
+            let origin = if untold { Origin::Afresh(live.session.backend_ref()) } else { Origin::Running };
+            return Ok(Ready { session: live.session, origin });
         }
         let record = active.record;
         let timeout = self.parts.policy.create_timeout(&record.backend);
@@ -133,7 +135,7 @@ impl Inner {
         let used = self.parts.clock.now();
         let mut slots = self.slots();
         let Some(active) = slots.active_mut(record) else { return false };
-        active.live = Some(Live { session: ready.session.clone(), used });
+        active.live = Some(Live { session: ready.session.clone(), used, untold: false });
         if let Some(name) = ready.origin.name() {
             active.record.backend_ref = Some(name.clone());
         }

@@ -1,6 +1,6 @@
 //! The sessions as an operator and a page see them: lists, and what can be done to one from outside its conversation.
 
-use crate::backend::error::BackendError;
+use crate::backend::error::{BackendError, Kind};
 use crate::domain::access::Admitted;
 use crate::domain::command::NewArgs;
 use crate::domain::conversation::ConversationKey;
@@ -60,6 +60,13 @@ pub enum OpenError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    /// Whether the session is gone for good.
+    pub fn is_session_ended(&self) -> bool {
+        matches!(self, Self::Backend(error) if error.kind() == Kind::Permanent)
+    }
 }
 
 impl Manager {
@@ -142,8 +149,13 @@ impl Manager {
         }
         inner.remember(&record);
         match inner.ready(&record, IfLost::StartAfresh).await {
-            Ok(_ready) => Ok(record),
-            Err(error) if error.kind() == crate::backend::error::Kind::Permanent => {
+            Ok(ready) => {
+                if ready.origin.is_context_lost() {
+                    inner.slots().leave_untold(&record);
+                }
+                Ok(record)
+            }
+            Err(error) if error.kind() == Kind::Permanent => {
                 inner.end_for_good(&record, i64::MAX).await?;
                 Err(error.into())
             }

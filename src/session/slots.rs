@@ -101,6 +101,8 @@ pub(super) struct Live {
     pub(super) session: Arc<dyn Session>,
     /// When it was last used.
     pub(super) used: Instant,
+    /// Whether it stands in for one that was lost, and no turn has said so yet.
+    pub(super) untold: bool,
 }
 
 /// The running turn, for whoever wants to stop it or to answer it.
@@ -148,6 +150,19 @@ impl Slots {
         match &mut self.by_key.get_mut(&record.conversation)?.mapping {
             Mapping::Active(active) if active.record.id == record.id => Some(active),
             _ => None,
+        }
+    }
+
+    /// Whether a turn that is to begin now has to say that it knows nothing of what was said before.
+    pub(super) fn take_untold(&mut self, record: &SessionRecord) -> bool {
+        let live = self.active_mut(record).and_then(|active| active.live.as_mut());
+        live.is_some_and(|live| std::mem::take(&mut live.untold))
+    }
+
+    /// Leaves it to the next turn to say so.
+    pub(super) fn leave_untold(&mut self, record: &SessionRecord) {
+        if let Some(live) = self.active_mut(record).and_then(|active| active.live.as_mut()) {
+            live.untold = true;
         }
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{Store, StoreError};
 use crate::domain::ids::Ts;
 
-/// A message of the web chat.
+/// A line of the web chat's transcript. Lines are only ever added: what becomes of a message later is a line of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatMessage {
     /// The thread of its session's conversation.
@@ -14,7 +14,7 @@ pub struct ChatMessage {
     pub key: String,
     /// Who wrote it.
     pub author: ChatAuthor,
-    /// What, as Markdown.
+    /// What, as the chat writes it down.
     pub text: String,
     /// When, in milliseconds since the Unix epoch.
     pub created_ms: i64,
@@ -42,15 +42,6 @@ impl Store {
         .await
     }
 
-    /// Gives a message another text, in its place. One that is not there is left so.
-    pub async fn chat_replace(&self, key: String, text: String) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            let sql = "UPDATE chat_message SET text = ?2 WHERE key = ?1";
-            connection.prepare_cached(sql)?.execute([key, text]).map(drop)
-        })
-        .await
-    }
-
     /// The messages of a conversation behind the place `after`, with their places and in their order, at most `limit`.
     pub async fn chat_since(
         &self,
@@ -64,6 +55,25 @@ impl Store {
                        WHERE conversation = ?1 AND pos > ?2 ORDER BY pos LIMIT ?3";
             let page = params![conversation.as_str(), after, i64::try_from(limit).unwrap_or(i64::MAX)];
             connection.prepare_cached(sql)?.query_map(page, message)?.collect()
+        })
+        .await
+    }
+
+    /// The last `limit` messages of a conversation before the one with this key, oldest first; where none has it, the last of all.
+    pub async fn chat_before(
+        &self,
+        conversation: &Ts,
+        key: &str,
+        limit: usize,
+    ) -> Result<Vec<ChatMessage>, StoreError> {
+        let (conversation, key) = (conversation.clone(), key.to_owned());
+        self.read(move |connection| {
+            let sql = "SELECT pos, conversation, key, author, text, created_ms FROM chat_message WHERE conversation = ?1 \
+                       AND pos < coalesce((SELECT pos FROM chat_message WHERE key = ?2), ?3) ORDER BY pos DESC LIMIT ?4";
+            let page = params![conversation.as_str(), key, i64::MAX, i64::try_from(limit).unwrap_or(i64::MAX)];
+            let found: Vec<_> =
+                connection.prepare_cached(sql)?.query_map(page, message)?.collect::<rusqlite::Result<_>>()?;
+            Ok(found.into_iter().rev().map(|(_, message)| message).collect())
         })
         .await
     }
@@ -105,12 +115,11 @@ mod tests {
             store.chat_append(ChatMessage { text: "again".to_owned(), ..said("k1", "w1") }).await.unwrap(),
             None
         );
-        store.chat_replace("k3".to_owned(), "better".to_owned()).await.unwrap();
-        store.chat_replace("unknown".to_owned(), "better".to_owned()).await.unwrap();
-        let better = ChatMessage { text: "better".to_owned(), ..answer };
         let all = store.chat_since(&"w1".into(), 0, 9).await.unwrap();
-        assert_eq!(all, [(first, said("k1", "w1")), (second, better.clone())]);
-        assert_eq!(store.chat_since(&"w1".into(), first, 9).await.unwrap(), [(second, better)]);
+        assert_eq!(all, [(first, said("k1", "w1")), (second, answer.clone())]);
+        assert_eq!(store.chat_since(&"w1".into(), first, 9).await.unwrap(), [(second, answer.clone())]);
         assert_eq!(store.chat_since(&"w1".into(), 0, 1).await.unwrap().len(), 1);
+        assert_eq!(store.chat_before(&"w1".into(), "k3", 9).await.unwrap(), [said("k1", "w1")]);
+        assert_eq!(store.chat_before(&"w1".into(), "unknown", 1).await.unwrap(), [answer]);
     }
 }

@@ -8,9 +8,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::admin::{self, Listeners, Probes, Readiness};
+use crate::admin::{self, Listeners, Operator, Probes, Readiness};
 use crate::backend::{self, Backends};
 use crate::backoff::Backoff;
+use crate::chat::{self, Chat, Surfaces};
 use crate::clock::Clock;
 use crate::domain::access::Gate;
 use crate::http_client;
@@ -32,7 +33,7 @@ use super::policy;
 use super::runs;
 use super::shutdown::Pace;
 use super::signals::Signals;
-use super::{Options, Reason, RunError, notify};
+use super::{Options, Reason, RunError, notify, operator_token};
 
 /// The delays between attempts to reach Slack for the first time.
 const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
@@ -55,6 +56,7 @@ pub(super) struct Foundation {
     /// Names this run, once agents may start.
     run_id: Option<String>,
     outbox: Option<Outbox>,
+    chat: Chat,
     /// The probes see it too.
     manager: watch::Sender<Option<Manager>>,
     http: http_client::Owner,
@@ -69,15 +71,16 @@ impl Foundation {
         Store::ensure_free(&settings.store.dir)?;
         // Before anything is made or started: what can't be opened is for a person to solve.
         let http_listener = admin::Http::open(&settings.http).await?;
-        let mut fresh_state = None;
-        if simulator.is_some_and(|simulator| simulator.fresh_state) {
-            let fresh = FreshState::below(&settings.store.dir).await;
-            fresh.dir().clone_into(&mut settings.store.dir);
-            fresh_state = Some(fresh);
-        }
+        let fresh_state = match &simulator {
+            Some(simulator) if simulator.fresh_state => Some(fresh_state(&mut settings).await),
+            _ => None,
+        };
         let repair = Repair { fresh: fresh_store, now_ms: clock.wall_ms() };
         let store = Store::open_or_restore(&settings.store.dir, repair)?;
         let listeners = Listeners::open(&settings.store.dir, http_listener)?;
+        if let (Some(address), Some(_)) = (listeners.address(), &simulator) {
+            operator_token::provide(&mut settings, address)?;
+        }
         let simulator = match simulator {
             Some(options) => Some(start_simulator(options.listen, &mut settings, announce).await?),
             None => None,
@@ -91,7 +94,15 @@ impl Foundation {
         if let Some(address) = listeners.address() {
             announce(&format!("http: http://{address}"));
         }
-        listeners.serve(probes, &scope, &close_listeners);
+        let chat = Chat::new(chat::Parts {
+            token: settings.http.token.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            scope: scope.clone(),
+            close: close_listeners.clone(),
+        });
+        let operator = Operator { token: settings.http.token.clone(), routes: chat.routes() };
+        listeners.serve(probes, operator, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
         housekeeping.store(&store, &clock);
         housekeeping.counters(counters, clock.clone());
@@ -109,6 +120,7 @@ impl Foundation {
             sockets: Vec::new(),
             run_id: None,
             outbox: None,
+            chat,
             manager,
             http,
         })
@@ -124,7 +136,7 @@ impl Foundation {
         let api = Api::new(self.http.lend(), &self.settings.slack, base.clone(), bot_token, self.clock.clone(), stop);
         let api = Arc::new(api);
         let me = self.first_contact(&api, &base).await?;
-        let surface = Arc::new(Surface::new(api, &me));
+        let surface = Arc::new(self.chat.beside(Surface::new(api, &me)));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
         housekeeping.refusals(outbox.refused(), self.readiness.clone());
@@ -136,8 +148,10 @@ impl Foundation {
         self.manager.send_replace(Some(manager.clone()));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
-        let inbox = Inbox::new(self.store.clone(), Arc::new(manager.clone()), self.clock.clone(), queue_limit);
-        self.open_sockets(&me, &base, &app_token, &Arc::new(inbox));
+        let intake = Arc::new(manager.clone());
+        let inbox = Arc::new(Inbox::new(self.store.clone(), intake, self.clock.clone(), queue_limit));
+        self.chat.open(manager, inbox.clone()).await?;
+        self.open_sockets(&me, &base, &app_token, &inbox);
         Ok(())
     }
 
@@ -165,7 +179,7 @@ impl Foundation {
         }
     }
 
-    fn manager_parts(&self, me: &AuthTest, outbox: &Outbox, surface: &Arc<Surface>, run_id: String) -> Parts {
+    fn manager_parts(&self, me: &AuthTest, outbox: &Outbox, surface: &Arc<Surfaces<Surface>>, run_id: String) -> Parts {
         Parts {
             policy: policy::from(&self.settings, &self.environment),
             gate: Gate::new(self.settings.access.rules(), me.team.clone()),
@@ -273,6 +287,7 @@ impl Foundation {
             tracing::warn!(tasks = self.scope.running(), "Some tasks did not end in time and are dropped");
         }
         self.manager.send_replace(None);
+        self.chat.close();
         self.outbox = None;
         if self.fresh_state.is_none() {
             let snapshot = self.store.snapshot(self.clock.wall_ms());
@@ -294,6 +309,13 @@ impl Foundation {
 /// Whether an answer is that of another kind of server, or of another path of Slack's. One that is broken answers 5xx.
 fn is_no_web_api(code: &str) -> bool {
     code.starts_with("404") || (code.starts_with(['2', '3', '4']) && code.ends_with(" without JSON"))
+}
+
+/// Makes the state one for this run alone.
+async fn fresh_state(settings: &mut Settings) -> FreshState {
+    let fresh = FreshState::below(&settings.store.dir).await;
+    fresh.dir().clone_into(&mut settings.store.dir);
+    fresh
 }
 
 async fn start_simulator(

@@ -5,6 +5,7 @@ mod fresh_state;
 mod housekeeping;
 mod link;
 mod notify;
+mod operator_token;
 mod policy;
 mod runs;
 mod shutdown;

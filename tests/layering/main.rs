@@ -55,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["admin", "chat", "mcp", "session", "inbox", "outbox", "slack", "simulator", "backend", "store", "domain"],
     ),
     ("admin", &["session", "store", "domain"]),
-    ("chat", &["session", "domain"]),
+    ("chat", &["session", "store", "domain"]),
     ("mcp", &["session", "domain"]),
     ("session", &["store", "backend", "outbox", "domain"]),
     ("inbox", &["store", "domain"]),

@@ -115,8 +115,9 @@ impl FakeSlack {
     /// The texts that stand in a thread.
     pub(crate) fn texts(&self, thread: &Ts) -> Vec<String> {
         let text = |shown: Shown| match shown.body {
+            Body::Text(text) => Some(text),
+            Body::List(list) => Some(list.text),
             Body::Approval(_) => None,
-            said_so => Some(said(&said_so)),
         };
         self.thread(thread).into_iter().filter_map(text).collect()
     }

@@ -255,7 +255,7 @@ impl Inner {
         if !created.map_err(|error| Later::because(asked.key, &error))? {
             return Ok(Answer::open(self.too_many_sessions()));
         }
-        let live = Some(Live { session, used: self.parts.clock.now() });
+        let live = Some(Live { session, used: self.parts.clock.now(), untold: false });
         let told = words::connected(&record);
         self.slots().entry(asked.key).mapping = Mapping::Active(Box::new(Active { record, live }));
         Ok(Answer::change(&told))

@@ -26,7 +26,10 @@ pub(super) fn conclude(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::backend::error::Phase;
 
     #[test]
     fn the_reason_for_cancelling_outranks_how_the_agent_took_it() {
