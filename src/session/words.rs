@@ -55,7 +55,7 @@ pub(super) const NOTHING_RUNS: &str = "Nothing is running here.";
 pub(super) const NO_SESSION: &str = "There is no session in this thread. Mention me with your question to start one.";
 /// `new` where a session lives already.
 pub(super) const SESSION_EXISTS: &str =
-    "This thread has a session already. `!end` ends it; a new thread starts another one.";
+    "This conversation has a session already. `!end` ends it; a new thread starts another one.";
 /// Too many messages wait.
 pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so the newest are not taken. Send them again when the agent has caught up.";
 /// A button whose question is settled.
