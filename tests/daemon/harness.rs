@@ -149,15 +149,6 @@ impl Slack {
         Running { process }
     }
 
-    /// A daemon with this configuration.
-    pub(crate) fn with_config(&self, dir: &str, text: &str) -> Running {
-        let config = std::path::Path::new(dir).join("hitchline.toml");
-        std::fs::write(&config, text).unwrap();
-        let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
-        process.line("ready");
-        Running { process }
-    }
-
     /// A daemon that can't reach Slack.
     pub(crate) fn lonely(&self, dir: &str) -> Running {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -256,6 +247,15 @@ impl Running {
 /// `hitchline run --simulator` for somebody at `home`, without any configuration.
 pub(crate) fn simulated(home: &str) -> Running {
     let process = Process::start(&["run", "--simulator"], &[("HOME", home), ("HITCHLINE__LOG__FORMAT", "json")]);
+    process.line("ready");
+    Running { process }
+}
+
+/// A daemon with this configuration, and its state in `dir`.
+pub(crate) fn with_config(dir: &str, text: &str) -> Running {
+    let config = std::path::Path::new(dir).join("hitchline.toml");
+    std::fs::write(&config, text).unwrap();
+    let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
     process.line("ready");
     Running { process }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::harness::{Running, Slack, text, until, works_in};
+use super::harness::{Running, Slack, text, until, with_config, works_in};
 use super::program::program;
 
 const CHANNEL: &str = "C0GENERAL";
@@ -197,7 +197,7 @@ fn an_agent_that_never_makes_its_session_leaves_nothing_behind() {
     drop(daemon);
     let config = format!("{}/hitchline.toml", place.dir);
     let text = std::fs::read_to_string(&config).unwrap().replace("[sessions]", "[sessions]\ncreate_timeout = \"1s\"");
-    let daemon = place.slack.with_config(&place.dir, &text);
+    let daemon = with_config(&place.dir, &text);
     let thread = place.begin("hello");
     place.wait_for(&thread, "did not start within 1 s");
     until("no agent", || daemon.agents(&place.dir).is_empty());
@@ -231,7 +231,7 @@ fn a_hundred_sessions_of_which_some_are_stubborn_are_gone_in_ten_seconds() {
     drop(daemon);
     let config = format!("{}/hitchline.toml", place.dir);
     let text = std::fs::read_to_string(&config).unwrap().replace("[sessions]", "[sessions]\nmax_per_user = 0");
-    daemon = place.slack.with_config(&place.dir, &text);
+    daemon = with_config(&place.dir, &text);
     let threads: Vec<String> = (0..100).map(|n| place.begin(if n < 15 { "stubborn" } else { "hello" })).collect();
     for thread in &threads {
         until("an answer", || !place.slack.replies(CHANNEL, thread).is_empty());
