@@ -60,11 +60,12 @@ impl Inner {
         if self.stop_turn(key) { self.done(key, seq).await } else { self.move_to(&line, Line::Command, seq).await }
     }
 
-    /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
+    /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages; a thread with
+    /// a session of its own is none of these.
     fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
         let key = inbound.queue();
-        let runs = self.slots().get(&key).is_some_and(|slot| slot.turn.is_some());
-        let whole = if runs { None } else { self.whole_channel(&key) };
+        let own = self.slots().get(&key).is_some_and(|slot| slot.turn.is_some() || slot.active().is_some());
+        let whole = if own { None } else { self.whole_channel(&key) };
         whole.unwrap_or(key)
     }
 
