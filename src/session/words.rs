@@ -1,6 +1,10 @@
 //! What people read from us, as Markdown. One place, so that it sounds like one voice.
 
-mod commands;
+mod lists;
+mod moving;
+mod options;
+mod pieces;
+mod standing;
 
 use std::time::Duration;
 
@@ -12,7 +16,10 @@ use crate::duration::spoken;
 
 use super::policy::StartRefused;
 
-pub(super) use commands::*;
+pub(super) use lists::*;
+pub(super) use moving::*;
+pub(super) use options::*;
+pub(super) use standing::*;
 
 /// The status line while an agent has not said anything yet.
 pub(super) const THINKING: &str = "is thinking…";
@@ -51,7 +58,7 @@ pub(super) const NOTHING_RUNS: &str = "Nothing is running here.";
 pub(super) const NO_SESSION: &str = "There is no session in this thread. Mention me with your question to start one.";
 /// `new` where a session lives already.
 pub(super) const SESSION_EXISTS: &str =
-    "This thread has a session already. `!end` ends it; a new thread starts another one.";
+    "This conversation has a session already. `!end` ends it; a new thread starts another one.";
 /// Too many messages wait.
 pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so the newest are not taken. Send them again when the agent has caught up.";
 /// A button whose question is settled.
@@ -169,6 +176,8 @@ pub(super) fn denied(why: Denied, user: &UserId) -> String {
     }
 }
 
+/// A press by somebody who may not prompt.
+pub(super) const PRESS_DENIED: &str = "You may not decide this.";
 /// A click by somebody who may not decide.
 pub(super) const NOT_YOURS: &str = "Only the person who asked, or an admin, can decide this.";
 

@@ -58,7 +58,7 @@ fn features(config: &Config) -> Value {
         "slash_commands": [{
             "command": config.command,
             "description": "Agent sessions: start, look, stop, end",
-            "usage_hint": "new [--dir PATH] [--agent NAME] [text] | help",
+            "usage_hint": "new [--dir PATH] [--agent NAME] [text] | connect ID | list | sessions | status | stop | help",
             // Mentions arrive as ids, which is what access is decided by.
             "should_escape": true,
         }],

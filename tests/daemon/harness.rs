@@ -382,7 +382,11 @@ impl Api {
 
     /// Presses a button of a message, by its place.
     pub(crate) fn click(&self, user: &str, channel: &str, ts: &str, option: usize) {
-        let action = format!("hitchline.approval.{option}");
+        self.press(user, channel, ts, &format!("hitchline.approval.{option}"));
+    }
+
+    /// Presses the first button of a kind in a message.
+    pub(crate) fn press(&self, user: &str, channel: &str, ts: &str, action: &str) {
         let clicked =
             self.post("/sim/click", &json!({"user": user, "channel": channel, "ts": ts, "action_id": action}));
         assert_eq!(clicked["acked"], true, "{clicked}");

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]

@@ -55,6 +55,7 @@ async fn outsiders_start_nothing_and_only_people_are_told_once() {
         assert_eq!((world.agents.count("start"), world.slack.everything()), (0, Vec::new()), "{who}");
         assert_eq!(world.mappings(), 0, "{who}");
         let told = usize::from(!who.contains("bot"));
+        world.until(who, || locked(&world.slack.whispers).len() >= told).await;
         assert_eq!(locked(&world.slack.whispers).len(), told, "{who}");
     }
 }

@@ -7,13 +7,19 @@ mod agent;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod breakout;
+#[cfg(test)]
 mod channels;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod connect;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod crossings;
+#[cfg(test)]
+mod discover;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
@@ -21,10 +27,14 @@ mod expiry;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lists;
+#[cfg(test)]
 #[path = "../tools/logs.rs"]
 mod logs;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod options;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

@@ -58,6 +58,18 @@ pub(crate) fn press(user: &str, thread: &Ts, at: &Ts, id: ApprovalId, option: us
     by(user, &format!("press {reply}"), What::Click(click))
 }
 
+/// A press of a list's button; the list stands in a thread, or in none, for one person alone.
+pub(crate) fn choose(user: &str, thread: Option<&Ts>, button: Button, reply: &str) -> Inbound {
+    let click = Click {
+        message: "8000.000001".into(),
+        ephemeral: true,
+        thread: thread.cloned(),
+        button,
+        reply: Some(ReplyUrl(reply.into())),
+    };
+    by(user, &format!("press {reply}"), What::Click(click))
+}
+
 pub(crate) fn slash(user: &str, text: &str, reply: &str) -> Inbound {
     by(user, &format!("slash {reply}"), What::Slash(Slash { text: text.into(), reply: ReplyUrl(reply.into()) }))
 }

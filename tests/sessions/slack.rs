@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use hitchline::domain::conversation::{ConversationKey, Markup};
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
-use hitchline::domain::inbound::ReplyUrl;
-use hitchline::domain::outgoing::{ApprovalCard, Body, Place};
+use hitchline::domain::inbound::{Button, ReplyUrl};
+use hitchline::domain::outgoing::{ApprovalCard, Body, List, Place};
 use hitchline::domain::ports::{Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
 
 use tokio::sync::watch;
@@ -53,6 +53,14 @@ pub(crate) struct FakeSlack {
     pub(crate) whispers: Mutex<Vec<(UserId, String)>>,
     /// Status lines, in order.
     pub(crate) statuses: Mutex<Vec<String>>,
+    /// Lists that one person alone was shown.
+    pub(crate) lists: Mutex<Vec<List>>,
+    /// Where whispers went.
+    pub(crate) whispered_in: Mutex<Vec<Place>>,
+    /// Channels that were made, by name; making one of these again fails.
+    pub(crate) channels: Mutex<Vec<String>>,
+    /// How Slack refuses to make a channel.
+    pub(crate) no_channel: Mutex<Option<WriteError>>,
     /// Answers to presses and slash commands, by their address.
     pub(crate) responses: Mutex<Vec<(String, String)>>,
     /// People's messages that are marked as waiting.
@@ -158,6 +166,18 @@ impl FakeSlack {
         }
     }
 
+    fn note_list(&self, body: &Body) {
+        if let Body::List(list) = body {
+            locked(&self.lists).push(list.clone());
+        }
+    }
+
+    /// The buttons of the newest list that one person alone was shown.
+    pub(crate) fn buttons(&self) -> Vec<Button> {
+        let rows = locked(&self.lists).last().map(|list| list.rows.clone()).unwrap_or_default();
+        rows.into_iter().filter_map(|row| Some(row.button?.button)).collect()
+    }
+
     /// Without a thread it begins one.
     fn show(&self, thread: Option<Ts>, body: Body, key: Option<OwedId>, streams: bool) -> Ts {
         let made = MADE.fetch_add(1, Ordering::Relaxed);
@@ -185,6 +205,11 @@ fn said(body: &Body) -> String {
             std::iter::once(list.text.as_str()).chain(rows).collect::<Vec<_>>().join("\n")
         }
     }
+}
+
+/// How Slack refuses to make a channel.
+pub(crate) fn refusal(code: &str) -> WriteError {
+    WriteError { kind: WriteErrorKind::Permanent, call: "conversations.create", code: code.to_owned() }
 }
 
 fn error(kind: WriteErrorKind) -> WriteError {
@@ -222,11 +247,14 @@ impl SlackWrite for FakeSlack {
         locked(&self.shown).retain(|shown| shown.ts != *ts);
         Ok(())
     }
-    async fn whisper(&self, _to: &Place, user: &UserId, body: &Body) -> Result<(), WriteError> {
+    async fn whisper(&self, to: &Place, user: &UserId, body: &Body) -> Result<(), WriteError> {
+        locked(&self.whispered_in).push(to.clone());
+        self.note_list(body);
         locked(&self.whispers).push((user.clone(), said(body)));
         Ok(())
     }
     async fn respond(&self, to: &ReplyUrl, body: &Body) -> Result<(), WriteError> {
+        self.note_list(body);
         locked(&self.responses).push((to.0.clone(), said(body)));
         Ok(())
     }
@@ -236,6 +264,14 @@ impl SlackWrite for FakeSlack {
         Ok(())
     }
     async fn create_channel(&self, name: &str, _member: &UserId) -> Result<ChannelId, WriteError> {
+        if let Some(refused) = locked(&self.no_channel).clone() {
+            return Err(refused);
+        }
+        let mut channels = locked(&self.channels);
+        if channels.iter().any(|taken| taken == name) {
+            return Err(refusal("name_taken"));
+        }
+        channels.push(name.to_owned());
         Ok(ChannelId::from(format!("C-{name}")))
     }
     async fn status(&self, _to: &Place, text: &str) -> Result<(), WriteError> {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use hitchline::backend::Outcome;
 use hitchline::clock::{Clock, Hand};
 use hitchline::domain::access::{Gate, Rules};
 use hitchline::domain::ids::Ts;
 use hitchline::domain::inbound::Inbound;
 use hitchline::domain::outgoing::ApprovalCard;
 use hitchline::domain::ports::{Deliver, Receipt};
+use hitchline::domain::session::SessionRecord;
 use hitchline::inbox::Inbox;
 use hitchline::outbox::Outbox;
 use hitchline::scope::Scope;
@@ -43,8 +45,11 @@ pub(crate) struct World {
     pub(crate) hand: Hand,
     pub(crate) slack: Arc<FakeSlack>,
     pub(crate) agents: Arc<Agents>,
+    /// The backend `other`.
+    pub(crate) others: Arc<Agents>,
     scope: Scope,
     policy: Policy,
+    rules: Rules,
     dir: TempDir,
     written: AtomicU32,
 }
@@ -58,7 +63,13 @@ impl World {
     pub(crate) async fn with(change: impl FnOnce(&mut Policy)) -> Self {
         let mut policy = policy();
         change(&mut policy);
-        Self::in_dir(tempfile::tempdir().unwrap(), policy).await
+        Self::in_dir(tempfile::tempdir().unwrap(), policy, rules()).await
+    }
+
+    /// One in which people may prompt in every channel.
+    pub(crate) async fn open_everywhere() -> Self {
+        let rules = Rules { channels: vec!["*".to_owned()], ..rules() };
+        Self::in_dir(tempfile::tempdir().unwrap(), policy(), rules).await
     }
 
     /// One whose sessions answer with what they are told.
@@ -68,28 +79,30 @@ impl World {
         world
     }
 
-    async fn in_dir(dir: TempDir, policy: Policy) -> Self {
+    async fn in_dir(dir: TempDir, policy: Policy, rules: Rules) -> Self {
         let (clock, hand) = Clock::manual(1_000_000);
         let store = Store::open(dir.path()).unwrap();
-        let (slack, agents, scope) = (Arc::new(FakeSlack::default()), Arc::new(Agents::default()), Scope::new());
+        let (slack, scope) = (Arc::new(FakeSlack::default()), Scope::new());
+        let (agents, others) = (Arc::new(Agents::default()), Arc::new(Agents::default()));
+        let backend = |name: &str, agents: &Arc<Agents>| (name.to_owned(), Arc::new(Shared(agents.clone())) as _);
         let outbox = Outbox::new(store.clone(), slack.clone(), clock.clone(), scope.clone());
         outbox.recover().await.unwrap();
         let manager = Manager::new(Parts {
             policy: policy.clone(),
-            gate: Gate::new(rules(), people::HOME.into()),
+            gate: Gate::new(rules.clone(), people::HOME.into()),
             store: store.clone(),
             outbox: outbox.clone(),
             slack: slack.clone(),
             history: slack.clone(),
             render: Arc::new(Plain),
-            backends: BTreeMap::from([("puppet".to_owned(), Arc::new(Shared(agents.clone())) as _)]),
+            backends: BTreeMap::from([backend("puppet", &agents), backend("other", &others)]),
             clock: clock.clone(),
             scope: scope.clone(),
         });
         manager.recover().await.unwrap();
         let inbox = Inbox::new(store.clone(), Arc::new(manager.clone()), clock.clone(), QUEUE_LIMIT);
         let written = AtomicU32::new(0);
-        Self { store, inbox, outbox, manager, clock, hand, slack, agents, scope, policy, dir, written }
+        Self { store, inbox, outbox, manager, clock, hand, slack, agents, others, scope, policy, rules, dir, written }
     }
 
     /// A new process on what this one has on disk now, as if the power had been cut.
@@ -100,7 +113,7 @@ impl World {
         for file in ["hitchline.db", "hitchline.db-wal"] {
             copy(self.dir.path(), dir.path(), file);
         }
-        let next = Self::in_dir(dir, self.policy.clone()).await;
+        let next = Self::in_dir(dir, self.policy.clone(), self.rules.clone()).await;
         next.written.store(self.written.load(Ordering::Relaxed), Ordering::Relaxed);
         next
     }
@@ -204,6 +217,32 @@ impl World {
         self.until(&format!("{thread} to tell {part:?}"), told).await;
     }
 
+    /// Waits until somebody is told something that contains `part`, alone.
+    pub(crate) async fn until_whispered(&self, user: &str, part: &str) {
+        let told = || locked(&self.slack.whispers).iter().any(|(to, text)| to.as_str() == user && text.contains(part));
+        self.until(&format!("{part:?} for {user} alone"), told).await;
+    }
+
+    /// Waits until what was sent to an address contains `part`.
+    pub(crate) async fn until_answered(&self, reply: &str, part: &str) {
+        let told = || locked(&self.slack.responses).iter().any(|(to, text)| to == reply && text.contains(part));
+        self.until(&format!("{part:?} to {reply}"), told).await;
+    }
+
+    /// The session of a thread.
+    pub(crate) async fn session_in(&self, thread: &Ts) -> Option<SessionRecord> {
+        self.store.session_in(&people::key(thread)).await.unwrap()
+    }
+
+    /// A thread of `user` whose session has answered and rests.
+    pub(crate) async fn settled_thread(&self, user: &str, text: &str) -> (Ts, SessionRecord) {
+        let thread = self.mention(user, text).await;
+        self.prompted(text).await.ends(Outcome::Completed);
+        self.rest().await;
+        let record = self.session_in(&thread).await.expect("it has a session");
+        (thread, record)
+    }
+
     /// Waits for the newest approval of a thread, and the message that shows it.
     pub(crate) async fn card(&self, thread: &Ts) -> (Ts, ApprovalCard) {
         self.until("an approval", || !self.slack.cards(thread).is_empty()).await;
@@ -288,7 +327,7 @@ fn policy() -> Policy {
         turn_timeout: TURN,
         approval_timeout: APPROVAL,
         command: "/hitch".into(),
-        backends: BTreeMap::from([("puppet".to_owned(), settings)]),
+        backends: BTreeMap::from([("puppet".to_owned(), settings.clone()), ("other".to_owned(), settings)]),
         routes: BTreeMap::new(),
         roots: Vec::new(),
         home: "/".into(),

@@ -129,7 +129,7 @@ impl Inner {
         if self.mapping(asked.key).await?.is_some() {
             return Ok(Answer::aside(words::SESSION_EXISTS));
         }
-        let known = self.ask_agent(backend, CANDIDATES).await;
+        let known = self.ask_agent(backend).await;
         let listed = known.listed.unwrap_or_default().into_iter().find(|listed| listed.backend_ref.0 == backend_ref);
         match listed {
             Some(listed) => self.bring_agents(asked, backend, &listed).await,

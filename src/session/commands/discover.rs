@@ -20,7 +20,7 @@ use crate::store::SessionFilter;
 
 /// How long an agent may take to list its sessions.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many sessions an agent is asked for when all of them are looked through.
+/// How many sessions an agent is asked for: those that have ended, or are out of bounds, are left out afterwards.
 const MANY: usize = 200;
 
 /// What an agent answered.
@@ -41,8 +41,8 @@ impl Known {
 
 impl Inner {
     /// Asks one agent for the sessions that it knows. Those in directories where none of ours may work are none of anybody's business.
-    pub(super) async fn ask_agent(&self, backend: &str, limit: usize) -> Known {
-        let listed = self.list_of(backend, limit).await;
+    pub(super) async fn ask_agent(&self, backend: &str) -> Known {
+        let listed = self.list_of(backend).await;
         if let Err(error) = &listed {
             tracing::info!(backend, %error, "An agent did not list its sessions");
         }
@@ -51,19 +51,19 @@ impl Inner {
         Known { backend: backend.to_owned(), listed }
     }
 
-    async fn list_of(&self, backend: &str, limit: usize) -> Result<Vec<Listed>, BackendError> {
+    async fn list_of(&self, backend: &str) -> Result<Vec<Listed>, BackendError> {
         let policy = &self.parts.policy;
         let gone = || BackendError::Transient(format!("the agent `{backend}` is not configured any more"));
         let working_dir = policy.backends.get(backend).ok_or_else(gone)?.working_dir.clone();
         let deadline = self.parts.clock.now() + PATIENCE;
-        let list = self.backend(backend)?.list(ListQuery { limit, working_dir, deadline });
+        let list = self.backend(backend)?.list(ListQuery { limit: MANY, working_dir, deadline });
         let late = |_late| BackendError::Timeout { phase: Phase::List, after: PATIENCE };
         self.parts.clock.timeout_at(deadline, list).await.map_err(late)?
     }
 
     /// Asks all agents, side by side: what fails with one hides nothing of the others.
     pub(super) async fn ask_agents(&self) -> Vec<Known> {
-        join_all(self.parts.backends.keys().map(|backend| self.ask_agent(backend, MANY))).await
+        join_all(self.parts.backends.keys().map(|backend| self.ask_agent(backend))).await
     }
 
     /// `discover [N]`
@@ -79,7 +79,7 @@ impl Inner {
             (None, Ok(start)) => start.backend,
             (None, Err(refused)) => return Ok(Answer::aside(words::not_started(&refused))),
         };
-        let listed = match self.ask_agent(&backend, MANY).await.listed {
+        let listed = match self.ask_agent(&backend).await.listed {
             Ok(listed) => listed,
             Err(BackendError::Unsupported(_)) => return Ok(Answer::aside(words::no_list(&backend))),
             Err(error) => return Ok(Answer::aside(words::list_failed(&backend, &error))),

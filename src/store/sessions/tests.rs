@@ -158,3 +158,24 @@ async fn counting_for_a_limit_reads_no_table_from_end_to_end() {
     assert!(plan.iter().any(|step| step.contains("session_by_creator")), "{plan:?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN")), "{plan:?}");
 }
+
+// holds: S-6
+#[tokio::test]
+async fn a_backends_own_name_leads_to_its_mapping_ended_or_not() {
+    let (store, _dir) = open();
+    let one = created(&store, "U1", "C1", "1", 10).await;
+    let two = created(&store, "U1", "C1", "2", 20).await;
+    let name = BackendRef("s-1".into());
+    for record in [&one, &two] {
+        store.name_session(record.id, name.clone()).await.unwrap();
+    }
+    store.end_session(two.id, 0, 30).await.unwrap();
+    let found = async |backend: &str, name: &BackendRef| {
+        store.session_by_ref(backend, name).await.unwrap().map(|record| (record.id, record.status))
+    };
+    assert_eq!(found("echo", &name).await, Some((one.id, SessionStatus::Active)), "the active one first");
+    store.end_session(one.id, 0, 30).await.unwrap();
+    assert_eq!(found("echo", &name).await, Some((two.id, SessionStatus::Ended)), "then the last used");
+    assert_eq!(found("other", &name).await, None);
+    assert_eq!(found("echo", &BackendRef("s-2".into())).await, None);
+}

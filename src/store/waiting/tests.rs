@@ -103,3 +103,17 @@ async fn a_change_reads_only_what_waits_in_its_channel() {
     assert!(plan.iter().any(|step| step.contains("inbox_waiting")), "{plan:?}");
     assert!(!plan.iter().any(|step| step.contains("SCAN")), "{plan:?}");
 }
+
+// holds: S-8
+#[tokio::test]
+async fn what_waits_is_dropped_up_to_the_word_that_drops_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for ts in ["1.1", "1.2"] {
+        accept(&store, message(ts, ts), plain()).await;
+    }
+    let first = store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq;
+    assert_eq!(store.drop_waiting(&key(), first + 1).await.unwrap(), 1);
+    assert_eq!(store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq, first + 1);
+    assert_eq!(store.drop_waiting(&key(), first + 1).await.unwrap(), 0);
+}
