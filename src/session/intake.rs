@@ -125,7 +125,7 @@ impl Inner {
             (Some(intent), _) => self.start_claimed(key, seq, inbound, intent),
             (None, Line::AtOnce) => self.act(seq, inbound),
             (None, Line::Turn) => self.wait_for_turn(&key, seq, &inbound),
-            (None, Line::Command) => _ = self.stored_in(&key, Line::Command, seq),
+            (None, Line::Command) => self.stored_in(&key, Line::Command, seq),
         }
     }
 
@@ -135,9 +135,10 @@ impl Inner {
         if interrupts {
             self.supersede(key);
         }
-        let waits = self.stored_in(key, Line::Turn, seq);
-        if let (true, false, What::Message(message)) = (waits, interrupts, &inbound.what) {
-            self.mark_waiting(key, &message.ts);
+        let What::Message(message) = &inbound.what else { return self.stored_in(key, Line::Turn, seq) };
+        let waits = self.stored_message(key, Line::Turn, seq, (!interrupts).then_some(&message.ts));
+        if let Some(waits) = waits {
+            self.mark_waiting(key, &message.ts, waits);
         }
     }
 

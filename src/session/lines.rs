@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::Ts;
 use crate::domain::inbound::What;
 use crate::domain::ports::Line;
 use crate::outbox::Fate;
@@ -143,19 +144,33 @@ impl Inner {
         Ok(())
     }
 
-    /// Sees to it that something that was just stored is handled when its time has come. Returns whether it waits behind another.
-    pub(super) fn stored_in(self: &Arc<Self>, key: &ConversationKey, line: Line, seq: i64) -> bool {
+    /// Sees to it that something that was just stored is handled when its time has come.
+    pub(super) fn stored_in(self: &Arc<Self>, key: &ConversationKey, line: Line, seq: i64) {
+        let _without_a_mark = self.stored_message(key, line, seq, None);
+    }
+
+    /// The same for a message that is to bear a mark, `ts`, while it waits behind another: from now on until what is returned ends.
+    pub(super) fn stored_message(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        line: Line,
+        seq: i64,
+        ts: Option<&Ts>,
+    ) -> Option<oneshot::Receiver<()>> {
         let place = {
             let mut slots = self.slots();
-            if slots.draining || slots.note_more(key, line) {
-                return true;
+            if slots.draining {
+                return None;
             }
-            let Some(place) = self.queue(line).place_for(seq) else { return true };
+            if slots.note_more(key, line) {
+                return ts.and_then(|ts| slots.mark(key, ts));
+            }
+            let place = self.queue(line).place_for(seq)?;
             slots.begin(key, line);
             place
         };
         self.run_line(key.clone(), line, place, None);
-        false
+        None
     }
 
     /// Whether something may wait for a conversation's turn, as far as is known in memory.

@@ -14,10 +14,9 @@ use super::manager::Inner;
 use super::reply::QUIET;
 
 impl Inner {
-    /// Marks a message until its turn comes, unless that is about to. In a flood the newest bear no mark.
-    pub(super) fn mark_waiting(self: &Arc<Self>, key: &ConversationKey, ts: &Ts) {
+    /// Marks a message until its turn comes, with which `off` ends, unless that is about to. In a flood the newest bear no mark.
+    pub(super) fn mark_waiting(self: &Arc<Self>, key: &ConversationKey, ts: &Ts, off: oneshot::Receiver<()>) {
         let Ok(place) = self.marks.clone().try_acquire_owned() else { return };
-        let Some(off) = self.slots().mark(key, ts) else { return };
         let (inner, channel, ts) = (self.clone(), key.channel.clone(), ts.clone());
         self.parts.scope.spawn("mark", OnCrash::Log, async move {
             inner.keep_marked(&channel, &ts, off).await;

@@ -247,9 +247,9 @@ impl Slots {
         self.by_key.values().filter(|slot| slot.live().is_some()).count()
     }
 
-    /// Notes that a waiting message bears a mark, until what is returned ends; nothing where its turn has come already.
+    /// Notes that a waiting message bears a mark, until what is returned ends.
     pub(super) fn mark(&mut self, key: &ConversationKey, ts: &Ts) -> Option<oneshot::Receiver<()>> {
-        let slot = self.by_key.get_mut(key).filter(|slot| !slot.turns.is_free())?;
+        let slot = self.by_key.get_mut(key)?;
         let (mark, off) = oneshot::channel();
         slot.marks.push((ts.clone(), mark));
         Some(off)

@@ -209,9 +209,15 @@ impl Turn {
                 Err(_late) => self.not_started(BackendError::Timeout { phase: Phase::Inactivity, after: patience }),
             },
         };
-        let until = clock.now() + FORCED_RELEASE;
-        self.inner.see_off(&self.key, until, session.release(until)).await;
+        self.release(session).await;
         Err(finished)
+    }
+
+    /// Releases the session by force; nobody brings it up meanwhile.
+    async fn release(&self, session: &Arc<dyn Session>) {
+        let _nobody_brings_it_up = self.inner.gate(&self.conversation).await;
+        let until = self.inner.parts.clock.now() + FORCED_RELEASE;
+        self.inner.see_off(&self.conversation, until, session.release(until)).await;
     }
 
     /// The end of a turn that was stopped before its session took it.
@@ -321,8 +327,7 @@ impl Live<'_> {
                 return None;
             }
             tracing::warn!(conversation = %self.turn.key, "A cancelled turn did not stop; its session is released by force");
-            let until = now + FORCED_RELEASE;
-            self.turn.inner.see_off(&self.turn.key, until, self.session.release(until)).await;
+            self.turn.release(self.session).await;
             return Some(Outcome::Cancelled);
         }
         if let Some(expired) = self.approvals.expire(now) {

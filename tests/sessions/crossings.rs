@@ -1,6 +1,5 @@
 //! Things that meet: ends, moves, restarts and stops that cross each other, and what they must not lose or bring back.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::poll;
@@ -18,14 +17,10 @@ use super::world::World;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Drives one future and nothing else of this runtime; the store's threads go on.
-async fn alone<T>(mut future: Pin<&mut impl Future<Output = T>>) -> T {
-    loop {
-        if let std::task::Poll::Ready(done) = poll!(future.as_mut()) {
-            return done;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// Lets everybody take one more step; the store's threads go on meanwhile.
+async fn a_step() {
+    tokio::task::yield_now().await;
+    std::thread::sleep(Duration::from_micros(300));
 }
 
 async fn one_turn(world: &World) -> Ts {
@@ -67,7 +62,7 @@ async fn an_end_that_nobody_waits_for_any_more_is_an_end() {
         let mut end = Box::pin(world.manager.end(record.id));
         while world.mappings() == 1 {
             assert!(poll!(end.as_mut()).is_pending());
-            std::thread::sleep(Duration::from_millis(5));
+            a_step().await;
         }
     }
     world.settle().await;
@@ -158,7 +153,7 @@ async fn a_status_does_not_count_itself() {
 #[tokio::test]
 async fn a_breakout_is_not_in_its_own_way() {
     for restart in [false, true] {
-        let before = World::new().await;
+        let before = World::open_everywhere().await;
         let thread = one_turn(&before).await;
         let world = if restart { before.after_power_cut().await } else { before };
         world.reply("U1", &thread, "!breakout somewhere").await;
@@ -180,15 +175,14 @@ async fn a_mapping_that_ends_while_it_is_read_is_not_remembered() {
         let first = world.ts();
         world.deliver(people::mention_in("U1", &thread, &first, "one")).await;
         for _ in 0..polls {
-            tokio::task::yield_now().await;
-            std::thread::sleep(Duration::from_micros(300));
+            a_step().await;
         }
         if world.agents.count("restore") > 0 {
             break;
         }
-        alone(Box::pin(world.manager.end(record.id)).as_mut()).await.unwrap();
+        world.within(world.manager.end(record.id)).await.unwrap();
         let restored = world.agents.count("restore");
-        alone(Box::pin(world.deliver(people::mention_in("U1", &thread, &world.ts(), "two"))).as_mut()).await;
+        world.deliver(people::mention_in("U1", &thread, &world.ts(), "two")).await;
         world.settle().await;
         let calls = locked(&world.agents.calls).clone();
         assert_eq!(world.agents.count("restore"), restored, "polls: {polls}; it came back: {calls:?}");
@@ -210,16 +204,16 @@ async fn a_resume_that_meets_an_end_brings_nothing_back() {
             if done {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            a_step().await;
         }
         if done {
             break;
         }
-        alone(Box::pin(world.manager.end(record.id)).as_mut()).await.unwrap();
-        let resumed = alone(resume.as_mut()).await.is_ok();
+        world.within(world.manager.end(record.id)).await.unwrap();
+        let resumed = world.within(resume).await.is_ok();
         world.settle().await;
         let live = world.manager.stats().total;
-        assert!(!resumed && live == 0, "polls: {polls}; resumed: {resumed}, live: {live}, {:?}", world.agents.calls);
+        assert_eq!(live, 0, "polls: {polls}; resumed: {resumed}, {:?}", world.agents.calls);
     }
 }
 
@@ -281,14 +275,6 @@ async fn a_session_that_was_brought_up_counts() {
     assert_eq!(world.agents.count("start"), 1, "{:?}", world.slack.texts(&second));
 }
 
-/// Lets the runtime take so many turns.
-async fn turns(count: usize) {
-    for _ in 0..count {
-        tokio::task::yield_now().await;
-        std::thread::sleep(Duration::from_micros(500));
-    }
-}
-
 /// S-6, M-6: a session is brought up by a page while `connect` moves it.
 #[tokio::test]
 async fn a_resume_that_meets_a_move_does_not_end_the_session() {
@@ -299,7 +285,9 @@ async fn a_resume_that_meets_a_move_does_not_end_the_session() {
         let other = world.ts();
         let connect = format!("!connect {}", record.id.short());
         world.deliver(people::mention_in("U1", &other, &world.ts(), &connect)).await;
-        turns(polls).await;
+        for _ in 0..polls {
+            a_step().await;
+        }
         let mut resume = Box::pin(world.manager.resume(record.id));
         let mut over = false;
         for _ in 0..6 {
@@ -307,7 +295,7 @@ async fn a_resume_that_meets_a_move_does_not_end_the_session() {
             if over {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            a_step().await;
         }
         if !over {
             let _whatever = world.within(resume).await;
@@ -328,8 +316,10 @@ async fn an_end_that_meets_a_move_ends_the_session() {
         let other = world.ts();
         let connect = format!("!connect {}", record.id.short());
         world.deliver(people::mention_in("U1", &other, &world.ts(), &connect)).await;
-        turns(polls).await;
-        alone(Box::pin(world.manager.end(record.id)).as_mut()).await.unwrap();
+        for _ in 0..polls {
+            a_step().await;
+        }
+        world.within(world.manager.end(record.id)).await.unwrap();
         world.settle().await;
         assert_eq!(world.mappings(), 0, "polls: {polls}");
         let live = world.manager.stats().total;
