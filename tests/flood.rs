@@ -187,7 +187,7 @@ async fn a_flood_of_commands_stays_in_the_store_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut flood = Flood::start(dir.path(), SLOW).await;
     for number in 0..COMMANDS {
-        flood.socket.send(opening(number, "help")).await.unwrap();
+        flood.socket.send(opening(number, "status")).await.unwrap();
         while number + 1 - flood.acknowledged.len() >= UNACKNOWLEDGED {
             flood.hear().await;
         }

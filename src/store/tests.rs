@@ -308,3 +308,26 @@ async fn nobody_else_can_read_what_is_stored_even_in_an_open_directory() {
     assert_eq!(files.map(mode), [0o600; 4]);
     store.close().await;
 }
+
+// holds: S-6, S-8
+#[tokio::test]
+async fn a_turn_begins_only_with_what_stands_there_and_where_its_session_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let record = record();
+    store.create_session(record.clone(), None).await.unwrap();
+    accept(&store, message("1.1", "E1"), plain()).await;
+    let seq = store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq;
+    let begin = async |text: &str| store.begin_turn(Intent::follow(record.id), seq, text.to_owned(), 1).await.unwrap();
+    assert_eq!(begin("what stood there before an edit").await, Begun::Changed);
+    let elsewhere = ConversationKey { thread: "9.9".into(), ..key() };
+    store.move_session(record.id, elsewhere).await.unwrap();
+    assert_eq!(begin(TEXT).await, Begun::NoSession);
+    let keep = Keep { intent: Some(Intent::follow(record.id)), ..Keep::default() };
+    let accepted = accept(&store, message("1.2", "E2"), keep).await;
+    assert!(matches!(accepted, Accepted::Stored { begun: false, .. }), "{accepted:?}");
+    store.move_session(record.id, key()).await.unwrap();
+    store.end_session(record.id, 0, 2).await.unwrap();
+    assert_eq!(begin(TEXT).await, Begun::NoSession);
+    assert!(store.interrupted_turns().await.unwrap().is_empty());
+}

@@ -19,7 +19,7 @@ impl Process {
         let config = dir.join("hitchline.toml");
         let text = format!(
             "[slack]\napi_url = \"http://{server}/api/\"\nbot_token = \"xoxb-bench\"\napp_token = \"xapp-bench\"\npacing = \"off\"\n\
-             [access]\nusers = [\"*\"]\n[store]\ndir = \"{}\"\n[http]\nlisten = \"\"\n{more}",
+             [access]\nusers = [\"*\"]\n[store]\ndir = \"{}\"\n[http]\nlisten = \"\"\n[sessions]\nmax_per_user = 0\n{more}",
             dir.join("state").display()
         );
         std::fs::write(&config, text)?;
