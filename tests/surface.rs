@@ -105,12 +105,12 @@ async fn a_mark_is_put_on_and_taken_off_however_often() {
 #[tokio::test]
 async fn a_channel_is_made_with_its_member_or_not_at_all() {
     let bench = Bench::start().await;
-    let made = bench.surface.create_channel("fix-7", &"U0BOB".into()).await.unwrap();
+    let made = bench.surface.create_channel("fix-7", &["U0BOB".into()]).await.unwrap();
     let place = Place::from(&ConversationKey::channel_wide("T0SIM".into(), made.clone()));
     assert_eq!(place, Place { channel: made, thread: None });
     bench.surface.post(&place, &Body::Text("hello".into()), OwedId::new()).await.unwrap();
     let failed = async |name: &str, member: &str| {
-        let error = bench.surface.create_channel(name, &member.into()).await.unwrap_err();
+        let error = bench.surface.create_channel(name, &[member.into()]).await.unwrap_err();
         assert_eq!(error.kind, WriteErrorKind::Permanent, "{error}");
         error.code
     };

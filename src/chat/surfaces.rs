@@ -106,11 +106,11 @@ impl<S: SlackWrite> SlackWrite for Surfaces<S> {
         Ok(())
     }
 
-    async fn create_channel(&self, name: &str, member: &UserId) -> Result<ChannelId, WriteError> {
-        if member.as_str() == OPERATOR {
+    async fn create_channel(&self, name: &str, members: &[UserId]) -> Result<ChannelId, WriteError> {
+        if members.iter().any(|member| member.as_str() == OPERATOR) {
             return Err(refused(WriteErrorKind::Permanent, "not_in_web_chat"));
         }
-        self.slack.create_channel(name, member).await
+        self.slack.create_channel(name, members).await
     }
 
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError> {

@@ -69,8 +69,10 @@ pub struct NewArgs {
 pub enum Entry {
     /// Written in a conversation that has a session, with or without a mention.
     InSession,
-    /// A mention or a DM where there is no session yet.
+    /// A mention where there is no session yet.
     Outside,
+    /// A message without a mention where there is no session yet.
+    Unmentioned,
     /// After the slash command.
     Slash,
 }

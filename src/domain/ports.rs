@@ -173,9 +173,9 @@ pub trait SlackWrite: Send + Sync {
     async fn respond(&self, to: &ReplyUrl, body: &Body) -> Result<(), WriteError>;
     /// Puts a mark on a person's message or takes it off; one that is there, or gone, already is fine.
     async fn mark(&self, channel: &ChannelId, ts: &Ts, mark: Mark, on: bool) -> Result<(), WriteError>;
-    /// Makes a private channel with us and `member` in it. A name that is taken (`name_taken`) or that Slack refuses (`invalid_name…`)
+    /// Makes a private channel with us and `members` in it. A name that is taken (`name_taken`) or that Slack refuses (`invalid_name…`)
     /// is [`WriteErrorKind::Permanent`]: it is for the caller to try another.
-    async fn create_channel(&self, name: &str, member: &UserId) -> Result<ChannelId, WriteError>;
+    async fn create_channel(&self, name: &str, members: &[UserId]) -> Result<ChannelId, WriteError>;
     /// Shows a status line in a thread, such as "is thinking…"; empty text clears it. Outside of threads there is none.
     async fn status(&self, to: &Place, text: &str) -> Result<(), WriteError>;
     /// Starts a message that grows, with its first piece of Markdown, as the answer to `recipient` in `conversation`.

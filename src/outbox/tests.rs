@@ -83,7 +83,7 @@ impl SlackWrite for Script {
     async fn mark(&self, _: &ChannelId, _: &Ts, _: Mark, _: bool) -> Result<(), WriteError> {
         self.call("mark".into())
     }
-    async fn create_channel(&self, _: &str, _: &UserId) -> Result<ChannelId, WriteError> {
+    async fn create_channel(&self, _: &str, _: &[UserId]) -> Result<ChannelId, WriteError> {
         self.call("create channel".into()).map(|()| ChannelId::from("CNEW"))
     }
     async fn status(&self, _: &Place, _: &str) -> Result<(), WriteError> {

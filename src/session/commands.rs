@@ -23,6 +23,7 @@ use crate::domain::session::SessionRecord;
 
 pub(super) use self::adopting::Adopting;
 use self::answer::Answer;
+pub(super) use self::press::Presses;
 use super::conversation::Work;
 use super::lines::{Delivered, Later};
 use super::manager::Inner;
@@ -156,8 +157,9 @@ impl Inner {
     /// `stop` in its line. The turn itself says that it was stopped.
     async fn stop_here(&self, asked: &Asked<'_>, waiting_too: bool) -> Result<Answer, Later> {
         if waiting_too {
-            let told = self.stop_all(asked.key, asked.seq).await?;
-            return Ok(Answer::change(told));
+            let (stopped, dropped) = self.stop_all(asked.key, asked.seq).await?;
+            let told = words::stopped_all(stopped, dropped);
+            return Ok(if stopped || dropped > 0 { Answer::change(told) } else { Answer::open(told) });
         }
         let stopped = self.stop_turn(asked.key);
         Ok(match asked.way {
@@ -166,11 +168,11 @@ impl Inner {
         })
     }
 
-    /// Drops what waits in a conversation before the event `before`, then stops its turn. Says what became of both.
-    async fn stop_all(&self, key: &ConversationKey, before: i64) -> Result<String, Later> {
+    /// Drops what waits in a conversation before the event `before`, then stops its turn. Returns whether one ran, and how many waited.
+    async fn stop_all(&self, key: &ConversationKey, before: i64) -> Result<(bool, usize), Later> {
         let dropped = self.parts.store.drop_waiting(key, before).await.map_err(|error| Later::because(key, &error))?;
         self.slots().unmark_all(key);
-        Ok(words::stopped_all(self.stop_turn(key), dropped))
+        Ok((self.stop_turn(key), dropped))
     }
 
     /// Stops the running turn, if there is one. Whoever may prompt here may stop.

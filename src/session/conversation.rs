@@ -97,6 +97,10 @@ impl Inner {
             self.unmark(key, work.seq, &work.message.ts);
         }
         let active = self.mapping(key).await?;
+        if key.is_channel_wide() && active.is_none() {
+            // What answered in all of the channel has ended, or has gone: in its own thread a mention starts a session.
+            return self.move_to_thread(&at, work.seq).await;
+        }
         let decision = rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy);
         // What it means may have been unknown when it was claimed, or have changed since, for instance because the session was ended.
         let belongs = if decision.line(active.is_some()) == Line::Turn { Line::Turn } else { Line::Command };
@@ -104,7 +108,10 @@ impl Inner {
             return self.move_to(key, belongs, work.seq).await;
         }
         match decision {
-            Decision::Ignore(_) => self.done(key, work.seq).await,
+            Decision::Ignore(_) => {
+                self.tell_not_passed_on(&at, &work);
+                self.done(key, work.seq).await
+            }
             Decision::Misused(misuse) => Ok(self.answer(&at, work.seq, &words::misused(&misuse)).await),
             Decision::Run(Command::New(args)) if active.is_none() && !args.text.is_empty() => {
                 self.prompt_anew(key, work, &args).await
@@ -319,6 +326,13 @@ impl Inner {
             self.tell_dropped(key, dropped).await;
         }
         Some(delivered)
+    }
+
+    /// Tells the author of a message that was written to a session which has ended, or moved, before its turn came.
+    fn tell_not_passed_on(self: &Arc<Self>, at: &ConversationKey, work: &Work) {
+        let (slack, place, user) = (self.parts.slack.clone(), Place::from(at), work.admitted.user().clone());
+        let body = self.first_part(at.markup(), words::NOT_PASSED_ON);
+        self.aside(async move { slack.whisper(&place, &user, &body).await });
     }
 
     /// Says that messages which waited for a session ended with it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::access::{Admitted, Denied};
+use crate::domain::command::{self, Command, Entry, Reading};
 use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::inbound::{Inbound, Message, What};
 use crate::domain::outgoing::Place;
@@ -52,6 +53,9 @@ impl Inner {
         let known = slots.get(&key).and_then(Slot::is_mapped);
         let opens_thread = message.thread.is_none() && whole.is_none();
         let mapped = known.or_else(|| opens_thread.then_some(false));
+        if mapped != Some(true) && self.stops_whole_channel(&slots, &key, message) && self.admit(inbound).is_ok() {
+            return Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() });
+        }
         if mapped == Some(false) && !addressed {
             return Claim::Drop("not_addressed");
         }
@@ -76,6 +80,14 @@ impl Inner {
             Decision::Run(_) | Decision::Misused(_) => None,
         };
         Claim::Keep(Keep { line, intent, conversation: whole, ..Keep::default() })
+    }
+
+    /// Whether a message in a thread is a stop of the turn that runs for its whole channel: that is answered in threads.
+    fn stops_whole_channel(&self, slots: &Slots, thread: &ConversationKey, message: &Message) -> bool {
+        let whole = message.thread.is_some().then(|| self.whole_channel(thread)).flatten();
+        let runs = |whole: &ConversationKey| slots.get(whole).is_some_and(|slot| slot.turn.is_some());
+        let reading = command::read(&message.text, Entry::InSession);
+        matches!(reading, Reading::Command(Command::Stop { .. })) && whole.as_ref().is_some_and(runs)
     }
 
     /// An edit, or a deletion, counts for what still waits.

@@ -298,6 +298,18 @@ impl Inner {
         Ok(None)
     }
 
+    /// Lets a message wait for the turns of its own thread.
+    pub(super) async fn move_to_thread(
+        self: &Arc<Self>,
+        thread: &ConversationKey,
+        seq: i64,
+    ) -> Result<Delivered, Later> {
+        let moved = self.parts.store.move_to_thread(seq, thread.clone()).await;
+        moved.map_err(|error| Later::because(thread, &error))?;
+        self.stored_in(thread, Line::Turn, seq);
+        Ok(None)
+    }
+
     async fn fetch_backlog(self: &Arc<Self>, line: Line) {
         let finish = self.parts.scope.finish().clone();
         loop {

@@ -21,7 +21,7 @@ use crate::scope::Scope;
 use crate::store::{Store, StoreError};
 
 use super::channels::WholeChannels;
-use super::commands::Adopting;
+use super::commands::{Adopting, Presses};
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
@@ -29,6 +29,8 @@ use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const ASIDES: usize = 64;
+/// How many slash commands may ask agents at once; a further one is told to come again. Each may start a process.
+const SLOW: usize = 8;
 /// How many messages may bear a mark while they wait; further ones bear none.
 const MARKS: usize = 256;
 /// How much of the first prompt describes a session.
@@ -78,6 +80,10 @@ pub(super) struct Inner {
     pub(super) marks: Arc<Semaphore>,
     /// The newest message that an earlier process left waiting.
     pub(super) left_until: AtomicI64,
+    /// What was pressed lately.
+    pub(super) presses: Presses,
+    /// Bounds the slash commands that ask agents.
+    pub(super) slow: Arc<Semaphore>,
     /// Bounds the answers for one person alone.
     pub(super) asides: Arc<Semaphore>,
     /// Who was just told that too many messages wait in a conversation.
@@ -110,6 +116,8 @@ impl Manager {
             commands: Queue::commands(),
             marks: Arc::new(Semaphore::new(MARKS)),
             left_until: AtomicI64::new(0),
+            presses: Presses::default(),
+            slow: Arc::new(Semaphore::new(SLOW)),
             asides: Arc::new(Semaphore::new(ASIDES)),
             refusals: Mutex::default(),
             told: Mutex::default(),

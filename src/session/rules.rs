@@ -49,7 +49,11 @@ pub(super) fn decide(message: &Message, kind: ChannelKind, mapped: bool, policy:
     if !message.mention && message.text.trim().is_empty() {
         return Decision::Ignore("empty");
     }
-    let entry = if mapped { Entry::InSession } else { Entry::Outside };
+    let entry = match (mapped, message.mention) {
+        (true, _) => Entry::InSession,
+        (false, true) => Entry::Outside,
+        (false, false) => Entry::Unmentioned,
+    };
     match command::read(&message.text, entry) {
         Reading::Command(command) => Decision::Run(command),
         Reading::Misused(misuse) => Decision::Misused(misuse),

@@ -111,6 +111,9 @@ pub(super) fn ended(waiting: usize) -> String {
     format!("The session has ended.{} Mention me to start a new one.", not_passed_on(waiting))
 }
 
+/// To the author of a message that nobody was left to take.
+pub(super) const NOT_PASSED_ON: &str = "I did not pass your message on: the session that answered here has ended, or goes on elsewhere. Mention me to start a new one.";
+
 /// What became of messages that waited for a session that has ended.
 pub(super) fn not_passed_on(waiting: usize) -> String {
     match waiting {

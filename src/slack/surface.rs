@@ -90,12 +90,13 @@ impl SlackWrite for Surface {
         unless(fine, self.show(method, channel.as_str(), args).await)
     }
 
-    async fn create_channel(&self, name: &str, member: &UserId) -> Result<ChannelId, WriteError> {
+    async fn create_channel(&self, name: &str, members: &[UserId]) -> Result<ChannelId, WriteError> {
         const METHOD: &str = "conversations.create";
         let answer = self.write(METHOD, "", json!({"name": name, "is_private": true})).await?;
         let id = answer["channel"]["id"].as_str();
         let id = id.ok_or_else(|| ApiError::lost(METHOD, true, "the answer names no channel"))?;
-        let args = json!({"channel": id, "users": member});
+        let users: Vec<&str> = members.iter().map(UserId::as_str).collect();
+        let args = json!({"channel": id, "users": users.join(",")});
         let invited = unless("already_in_channel", self.write("conversations.invite", id, args).await);
         if invited.is_err() {
             // Nobody but us would ever see it.

@@ -70,11 +70,22 @@ impl Store {
         .await
     }
 
-    /// Lets an inbound wait in another line, in the place that its number gives it there.
+    /// Lets an inbound wait in another line, in the place that its number gives it there, unless it was taken back meanwhile.
     pub async fn move_to(&self, seq: i64, line: Line) -> Result<(), StoreError> {
         self.write(move |connection| {
-            let sql = "UPDATE inbox SET state = 'queued', line = ?2 WHERE seq = ?1";
+            let sql = "UPDATE inbox SET state = 'queued', line = ?2 WHERE seq = ?1 AND state IN ('queued', 'running')";
             connection.prepare_cached(sql)?.execute(params![seq, name(line)]).map(drop)
+        })
+        .await
+    }
+
+    /// Lets an inbound wait for the turns of another conversation, unless it was taken back meanwhile.
+    pub async fn move_to_thread(&self, seq: i64, key: ConversationKey) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            let sql = "UPDATE inbox SET state = 'queued', line = 'turn', team = ?2, channel = ?3, thread = ?4 \
+                       WHERE seq = ?1 AND state IN ('queued', 'running')";
+            let (team, channel, thread) = (key.team.as_str(), key.channel.as_str(), key.thread.as_str());
+            connection.prepare_cached(sql)?.execute(params![seq, team, channel, thread]).map(drop)
         })
         .await
     }

@@ -32,8 +32,9 @@ const OLD: &[(&str, &str)] = &[
         "DELETE FROM chat_message WHERE pos = ?1",
     ),
     (
-        "SELECT id FROM session WHERE coalesce(ended_ms, last_active_ms) < ?1 AND status = 'ended' AND id NOT IN (SELECT session FROM turn) \
-         LIMIT ?2",
+        // Whose session it was, and that it has ended, is kept for good where an agent may still know it.
+        "SELECT id FROM session WHERE coalesce(ended_ms, last_active_ms) < ?1 AND status = 'ended' AND backend_ref IS NULL \
+         AND id NOT IN (SELECT session FROM turn) LIMIT ?2",
         "DELETE FROM session WHERE id = ?1",
     ),
 ];

@@ -174,11 +174,11 @@ impl Store {
         .await
     }
 
-    /// Notes what people have chosen among the agent's own options, all of it.
+    /// Notes what people have chosen among the agent's own options; what was chosen of others stays.
     pub async fn set_options(&self, id: SessionId, options: BTreeMap<String, String>) -> Result<(), StoreError> {
         self.write(move |connection| {
             connection
-                .prepare_cached("UPDATE session SET options = ?2 WHERE id = ?1")?
+                .prepare_cached("UPDATE session SET options = json_patch(options, ?2) WHERE id = ?1")?
                 .execute(params![id.to_string(), to_json(&options)?])
                 .map(drop)
         })

@@ -46,6 +46,7 @@ async fn what_waits_behind_an_answer_on_its_way_is_not_begun_when_we_stop() {
     world.settle().await;
     assert_eq!(world.slack.texts(&thread), Vec::<String>::new());
     world.slack.slow.send_replace(false);
+    world.until_thread_is(&thread, &["done"]).await;
     world.settle().await;
     assert_eq!(world.slack.texts(&thread), ["done"], "a turn began after we had begun to stop, and was cut off");
     let after = world.after_power_cut().await;

@@ -20,6 +20,7 @@ mod crashes;
 mod crossings;
 #[cfg(test)]
 mod discover;
+mod edges;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]

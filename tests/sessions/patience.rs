@@ -11,8 +11,8 @@ use super::world::{APPROVAL, INACTIVITY, TURN, World};
 
 /// One second before a silent turn is cancelled.
 const ALMOST: Duration = Duration::from_secs(INACTIVITY.as_secs() - 1);
-/// Beyond what an agent has to react to a cancellation, and then to be released.
-const GRACE: Duration = Duration::from_secs(11);
+/// Well beyond what an agent has to react to a cancellation, and then to be released.
+const GRACE: Duration = Duration::from_secs(20);
 
 // holds: S-5
 #[tokio::test]

@@ -88,9 +88,11 @@ async fn draining_says_how_far_it_is_and_the_numbers_tell() {
         world.settle().await;
         let stats = world.manager.stats();
         assert_eq!((stats.total, stats.active, stats.draining, stats.busy, stats.closed), (3, 0, 3, 1, true));
-        for _ in 0..4 {
+        for second in 1..4 {
             world.time_passes().await;
+            world.until("a word each second", || logs::with("turns still run").len() == second).await;
         }
+        world.time_passes().await;
     };
     world.within(async { tokio::join!(world.manager.drain(grace, deadline), drained) }).await;
     assert_eq!(logs::with("turns still run").len(), 3, "each second");

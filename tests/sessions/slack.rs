@@ -263,7 +263,7 @@ impl SlackWrite for FakeSlack {
         let _was_so_already = if on { marked.insert(ts.clone()) } else { marked.remove(ts) };
         Ok(())
     }
-    async fn create_channel(&self, name: &str, _member: &UserId) -> Result<ChannelId, WriteError> {
+    async fn create_channel(&self, name: &str, _members: &[UserId]) -> Result<ChannelId, WriteError> {
         if let Some(refused) = locked(&self.no_channel).clone() {
             return Err(refused);
         }

@@ -293,7 +293,9 @@ impl World {
     /// Lets everything that can go on without the clock do so.
     pub(crate) async fn settle(&self) {
         for _ in 0..20 {
+            // Once through each of the store's threads, however slow they are.
             self.store.probe().await.unwrap();
+            self.store.active_sessions().await.unwrap();
         }
     }
 }

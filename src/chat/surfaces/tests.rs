@@ -47,7 +47,7 @@ impl SlackWrite for Noted {
         self.note("mark");
         Ok(())
     }
-    async fn create_channel(&self, _: &str, _: &UserId) -> Result<ChannelId, WriteError> {
+    async fn create_channel(&self, _: &str, _: &[UserId]) -> Result<ChannelId, WriteError> {
         self.note("create_channel");
         Ok("C2".into())
     }
@@ -127,7 +127,7 @@ async fn what_is_not_on_the_page_goes_to_slack_alone() {
     let world = World::new();
     let key = ConversationKey { team: "T1".into(), channel: "C1".into(), thread: "1.0".into() };
     world.call_all(&key, "U1", &ReplyUrl("https://slack.example/x".into())).await.unwrap();
-    world.surfaces.create_channel("name", &"U1".into()).await.unwrap();
+    world.surfaces.create_channel("name", &["U1".into()]).await.unwrap();
     assert_eq!(world.surfaces.parts(key.markup(), "hi"), ["slack: hi"]);
     assert_eq!(world.surfaces.slack.0.lock().unwrap().len(), 13, "each call once");
     assert!(world.lines().await.is_empty());
@@ -138,7 +138,7 @@ async fn nothing_that_is_on_the_page_goes_to_slack() {
     let world = World::new();
     let key = ConversationKey::web("w1");
     world.call_all(&key, OPERATOR, &ReplyUrl::web(&key.thread)).await.unwrap();
-    assert!(world.surfaces.create_channel("name", &OPERATOR.into()).await.is_err());
+    assert!(world.surfaces.create_channel("name", &[OPERATOR.into()]).await.is_err());
     assert_eq!(world.surfaces.parts(key.markup(), " **hi** "), ["**hi**"]);
     assert!(world.surfaces.parts(key.markup(), " ").is_empty());
     assert!(world.surfaces.slack.0.lock().unwrap().is_empty());

@@ -172,8 +172,22 @@ impl Inner {
         Body::Text(self.one_part(markup, markdown))
     }
 
+    /// Says something beside an answer. What was done stays done when this can't be kept.
+    pub(super) async fn mention(&self, owed: Owed) {
+        let key = owed.conversation.clone();
+        match self.owe(vec![owed]).await {
+            Ok(sent) => drop(sent),
+            Err(error) => {
+                tracing::warn!(conversation = %key, %error, "A conversation is not told what became of its session");
+            }
+        }
+    }
+
     /// Makes a call to Slack that nothing waits for, at most once; it is left out when too many are on their way.
-    pub(super) fn aside(self: &Arc<Self>, call: impl Future<Output = Result<(), WriteError>> + Send + 'static) {
+    pub(in crate::session) fn aside(
+        self: &Arc<Self>,
+        call: impl Future<Output = Result<(), WriteError>> + Send + 'static,
+    ) {
         let Ok(place) = self.asides.clone().try_acquire_owned() else {
             return tracing::warn!("Too many private answers are on their way; one is left out");
         };

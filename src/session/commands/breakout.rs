@@ -70,7 +70,7 @@ impl Inner {
             Relocated::Ended => return Ok(Answer::open(words::CONNECT_ENDED)),
         }
         let welcome = Body::Text(words::broken_out(record, asked.key));
-        let _nobody_waits = self.owe(vec![post(&to, welcome)]).await.map_err(later)?;
+        self.mention(post(&to, welcome)).await;
         Ok(Answer::marked_change(words::gone_to(asked.at.markup(), &short, &to)))
     }
 
@@ -81,12 +81,15 @@ impl Inner {
         record: &SessionRecord,
         name: Option<String>,
     ) -> Result<ChannelId, WriteError> {
+        // Whoever started the session belongs to it, whoever breaks it out.
+        let mut members = vec![asked.by.user().clone(), record.creator.clone()];
+        members.dedup();
         let plain = format!("session-{}", record.id.short());
         let mut name = channel_name(name.as_deref(), &record.description).unwrap_or_else(|| plain.clone());
         let mut attempt = 1;
         loop {
             let tried = numbered(&name, attempt);
-            let error = match self.parts.slack.create_channel(&tried, asked.by.user()).await {
+            let error = match self.parts.slack.create_channel(&tried, &members).await {
                 Ok(channel) => return Ok(channel),
                 Err(error) => error,
             };

@@ -137,6 +137,16 @@ impl Inner {
         }
     }
 
+    /// Why one of our sessions can't be connected by whoever asks, as far as that is known without its agent.
+    pub(super) async fn why_not_ours(&self, asked: &Asked<'_>, id: SessionId) -> Result<Option<&'static str>, Later> {
+        let found = self.parts.store.session(id).await.map_err(|error| Later::because(asked.key, &error))?;
+        Ok(match choose(found.into_iter().collect(), asked.by) {
+            Ours::One(_) | Ours::Several(_) => None,
+            Ours::Refused(refusal) => Some(refusal.words()),
+            Ours::Unknown => Some(words::STALE_BUTTON),
+        })
+    }
+
     async fn find_ours(&self, asked: &Asked<'_>, id: &str) -> Result<Ours, Later> {
         if id.chars().count() < SHORTEST {
             return Ok(Ours::Unknown);
@@ -166,6 +176,8 @@ impl Inner {
         // A whole id is no beginning of another one.
         if let Some(exact) = found.iter().position(|(_, listed)| listed.backend_ref.0 == id) {
             found = vec![found.swap_remove(exact)];
+        } else {
+            found = self.open_to(asked, found).await?;
         }
         match found.as_slice() {
             [] => Ok(Answer::open(words::connect_unknown(id, &failed))),
@@ -176,6 +188,19 @@ impl Inner {
                 Ok(Answer::aside_list(words::CONNECT_AMBIGUOUS, rows.collect()))
             }
         }
+    }
+
+    /// Of sessions that agents know, those that whoever asks may have: not somebody else's, and none that has ended.
+    async fn open_to(&self, asked: &Asked<'_>, found: Vec<(String, Listed)>) -> Result<Vec<(String, Listed)>, Later> {
+        let mut open = Vec::new();
+        for (backend, listed) in found {
+            let ours = self.parts.store.session_by_ref(&backend, &listed.backend_ref).await;
+            let ours = ours.map_err(|error| Later::because(asked.key, &error))?;
+            if !matches!(choose(ours.into_iter().collect(), asked.by), Ours::Refused(_)) {
+                open.push((backend, listed));
+            }
+        }
+        Ok(open)
     }
 
     /// A row for a session that only its agent knows.
@@ -210,7 +235,7 @@ impl Inner {
             Relocated::Occupied => return Ok(Answer::open(words::SESSION_EXISTS)),
         }
         let gone = Body::Text(words::gone_to(record.conversation.markup(), &record.id.short(), asked.key));
-        let _nobody_waits = self.owe(vec![post(&record.conversation, gone)]).await.map_err(later)?;
+        self.mention(post(&record.conversation, gone)).await;
         Ok(Answer::change(words::connected(record)))
     }
 

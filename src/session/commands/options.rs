@@ -1,18 +1,19 @@
 //! What people choose of an agent: its model and its mode. A choice is kept, and made again whenever the session comes up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Answer, Row};
 use super::words;
 use crate::backend::Session;
-use crate::backend::error::{BackendError, Phase};
+use crate::backend::error::{BackendError, Kind, Phase};
 use crate::domain::agent::{AgentOption, Offers, OptionCategory, OptionValue};
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::ListButton;
 use crate::domain::session::SessionRecord;
 use crate::session::lines::Later;
-use crate::session::live::{IfLost, Ready};
+use crate::session::live::{IfLost, NotReady, Ready};
 use crate::session::manager::Inner;
 use crate::session::slots::Active;
 
@@ -30,7 +31,7 @@ impl Inner {
         let record = &active.record;
         let ready = match self.ready(record, IfLost::StartAfresh).await {
             Ok(ready) => ready,
-            Err(error) => return Ok(Answer::open(words::option_not_reached(&error.into()))),
+            Err(error) => return self.not_reached(record, error).await,
         };
         let options = of_category(ready.session.offers(), category);
         let Some(value) = value else { return Ok(menu(record, &ready, category, &options)) };
@@ -53,8 +54,22 @@ impl Inner {
         self.remember(record);
         match self.ready(record, IfLost::StartAfresh).await {
             Ok(ready) => self.set_option_in(record, &ready, option, value).await,
-            Err(error) => Ok(Answer::open(words::option_not_reached(&error.into()))),
+            Err(error) => self.not_reached(record, error).await,
         }
+    }
+
+    /// What is said of a session that did not come up. One that its agent calls ended has ended.
+    async fn not_reached(self: &Arc<Self>, record: &SessionRecord, why: NotReady) -> Result<Answer, Later> {
+        let error = match why {
+            NotReady::Elsewhere => return Ok(Answer::open(words::MOVED_MEANWHILE)),
+            NotReady::Failed(error) => error,
+        };
+        if error.kind() == Kind::Transient {
+            return Ok(Answer::open(words::option_not_reached(&error)));
+        }
+        let ended = self.end_for_good(record.id, i64::MAX).await;
+        ended.map_err(|error| Later::because(&record.conversation, &error))?;
+        Ok(Answer::change(words::failed(&error)))
     }
 
     async fn set_option_in(
@@ -67,12 +82,12 @@ impl Inner {
         if let Err(error) = self.tell_agent(ready.session.as_ref(), option, value).await {
             return Ok(Answer::open(with_note(&words::option_not_set(&error), ready)));
         }
-        let chosen = {
+        {
             let mut slots = self.slots();
-            let Some(active) = slots.active_mut(record) else { return Ok(Answer::open(words::CONNECT_ENDED)) };
+            let Some(active) = slots.active_mut(record) else { return Ok(Answer::open(words::MOVED_MEANWHILE)) };
             active.record.options.insert(option.to_owned(), value.to_owned());
-            active.record.options.clone()
-        };
+        }
+        let chosen = BTreeMap::from([(option.to_owned(), value.to_owned())]);
         let kept = self.parts.store.set_options(record.id, chosen).await;
         kept.map_err(|error| Later::because(&record.conversation, &error))?;
         let told = words::option_set(&ready.session.offers().options, option, value);

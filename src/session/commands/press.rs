@@ -1,6 +1,7 @@
 //! Buttons, and stops: what is done at once, and what waits in a line like the command that it stands for.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Asked;
 use super::answer::Answer;
@@ -16,6 +17,9 @@ use crate::session::lines::{Delivered, Later};
 use crate::session::manager::Inner;
 use crate::session::turn::{Press, StopReason};
 use crate::session::words;
+
+/// How many presses are remembered.
+const LATELY: usize = 256;
 
 impl Inner {
     /// Acts on the running turn: a press, a stop.
@@ -54,7 +58,8 @@ impl Inner {
         let line = self.kept_in(inbound, message);
         let all = Reading::Command(Command::Stop { waiting_too: true });
         if command::read(&message.text, Entry::InSession) == all {
-            let told = self.stop_all(key, seq).await?;
+            let (stopped, dropped) = self.stop_all(key, seq).await?;
+            let told = words::stopped_all(stopped, dropped);
             return Ok(self.answer(&inbound.queue(), seq, &told).await);
         }
         if self.stop_turn(key) { self.done(key, seq).await } else { self.move_to(&line, Line::Command, seq).await }
@@ -184,6 +189,14 @@ impl Inner {
         if self.mapping(asked.key).await?.is_some() {
             return self.give(asked, Answer::aside(words::SESSION_EXISTS)).await;
         }
+        if let Button::Connect { session, .. } = click.button
+            && let Some(why_not) = self.why_not_ours(asked, session).await?
+        {
+            return self.give(asked, Answer::aside(why_not)).await;
+        }
+        if !self.presses.is_first(click) {
+            return self.give(asked, Answer::aside(words::STALE_BUTTON)).await;
+        }
         match self.open_thread(asked.key, words::connecting_for(asked.by.user())).await? {
             Ok(ts) => {
                 let click = Click { thread: Some(ts), ..click.clone() };
@@ -191,6 +204,26 @@ impl Inner {
             }
             Err(why_not) => self.give(asked, Answer::aside(&why_not)).await,
         }
+    }
+}
+
+/// The presses that opened a thread lately, so that a double click opens one.
+#[derive(Default)]
+pub(in crate::session) struct Presses(Mutex<VecDeque<(Ts, Button)>>);
+
+impl Presses {
+    /// Notes a press; whether its button was not pressed before.
+    fn is_first(&self, click: &Click) -> bool {
+        let pressed = (click.message.clone(), click.button.clone());
+        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lately.contains(&pressed) {
+            return false;
+        }
+        if lately.len() >= LATELY {
+            lately.pop_front();
+        }
+        lately.push_back(pressed);
+        true
     }
 }
 

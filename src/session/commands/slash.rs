@@ -129,7 +129,7 @@ impl Inner {
 
     /// Runs a command that asks agents, and may take long, beside the channel's line: what comes next in it may be somebody else's.
     async fn run_apart(self: &Arc<Self>, asked: Asked<'_>, command: Command) -> Result<Delivered, Later> {
-        let Ok(place) = self.asides.clone().try_acquire_owned() else {
+        let Ok(place) = self.slow.clone().try_acquire_owned() else {
             return self.give(&asked, Answer::aside(words::TOO_MUCH_AT_ONCE)).await;
         };
         // First: it is answered at most once, like everything that goes to a reply's address.

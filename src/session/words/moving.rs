@@ -47,6 +47,9 @@ pub(in crate::session) const CONNECT_NOT_YOURS: &str =
     "This session is somebody else's. Only whoever started it, or an admin, can bring it elsewhere.";
 /// A session that has something to do where it is.
 pub(in crate::session) const CONNECT_BUSY: &str = "This session is busy right now, so it stays where it is. Wait until it has finished there, or stop it with `!stop all`, and try again.";
+/// A session that could not be found where it was a moment ago.
+pub(in crate::session) const MOVED_MEANWHILE: &str =
+    "This session has just ended, or goes on in another conversation. `!sessions` tells where.";
 /// A session that is where it should be.
 pub(in crate::session) const CONNECTED_ALREADY: &str = "This session answers here already.";
 
@@ -97,8 +100,8 @@ pub(in crate::session) fn no_channel(error: &WriteError) -> String {
 /// In the channel that a session got, in Slack's own markup.
 pub(in crate::session) fn broken_out(record: &SessionRecord, from: &ConversationKey) -> String {
     format!(
-        "Session `{}` from {} goes on in this channel. Everything that is written here goes to the agent; no mention is needed. \
-         `!help` tells what I understand.",
+        "Session `{}` from {} goes on in this channel. Everything that is written in the channel itself goes to the agent; no mention is \
+         needed, and each message is answered in its thread. What is written in a thread stays among people, unless I am mentioned. `!help` tells what I understand.",
         record.id.short(),
         place(Markup::Slack, from)
     )
