@@ -122,8 +122,15 @@ async fn options_are_kept_with_their_session() {
     let record = SessionRecord { options: options.clone(), ..record("U1", key("C1", "1"), 1) };
     store.create_session(record.clone(), None).await.unwrap();
     assert_eq!(store.session(record.id).await.unwrap().unwrap().options, options);
-    store.set_options(record.id, BTreeMap::new()).await.unwrap();
-    assert!(store.session(record.id).await.unwrap().unwrap().options.is_empty());
+    let choose = async |option: &str, value: &str| {
+        let chosen = BTreeMap::from([(option.to_owned(), value.to_owned())]);
+        store.set_options(record.id, chosen).await.unwrap();
+        store.session(record.id).await.unwrap().unwrap().options
+    };
+    choose("mode", "plan").await;
+    let all = choose("model", "large").await;
+    let expected = [("mode", "plan"), ("model", "large")].map(|(option, value)| (option.to_owned(), value.to_owned()));
+    assert_eq!(all, BTreeMap::from(expected), "each by itself");
 }
 
 // holds: S-9
