@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::example_agent;
-use crate::harness::{Slack, text, until, works_in};
+use crate::harness::{Slack, of_run, run_of, text, until, works_in};
 use crate::program::program;
 
 const CHANNEL: &str = "C0GENERAL";
@@ -54,11 +54,13 @@ fn what_a_killed_daemon_leaves_behind_is_gone_after_its_next_start() {
     slack.wait(&[("channel", CHANNEL), ("thread_ts", &ts), ("user", "U0BOT"), ("final", "true")]);
     let agents = daemon.agents(dir);
     assert!(agents.len() >= 3, "an agent and its children: {agents:?}");
+    let run = run_of(agents[0]).expect("an agent knows to which run it belongs");
     daemon.kill();
-    let left = agents.iter().filter(|id| works_in(**id, dir)).count();
-    assert!(left >= 2, "{left} of {agents:?} outlive the daemon, or this tests nothing");
+    let left = of_run(&run);
+    assert!(left.len() >= 2, "{left:?} of {agents:?} outlive the daemon, or this tests nothing");
     let daemon = slack.daemon_with(dir, &agent, "1s");
-    until("all of the earlier run are gone", || !agents.iter().any(|id| works_in(*id, dir)));
+    until("all of the earlier run are gone", || of_run(&run).is_empty());
+    assert!(!agents.iter().any(|id| works_in(*id, dir)));
     assert_eq!(daemon.stop(), 0);
 }
 

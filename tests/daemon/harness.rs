@@ -473,6 +473,21 @@ impl Api {
     }
 }
 
+/// The run of the daemon to which a process belongs, from its environment.
+pub(crate) fn run_of(id: u32) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{id}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    let run = variables.find_map(|variable| variable.strip_prefix(b"HITCHLINE_RUN_ID="))?;
+    String::from_utf8(run.to_vec()).ok()
+}
+
+/// Every process on this machine that belongs to a run.
+pub(crate) fn of_run(run: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id| run_of(*id).as_deref() == Some(run)).collect()
+}
+
 /// Whether a process has this working directory.
 pub(crate) fn works_in(id: u32, dir: &str) -> bool {
     std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd == std::path::Path::new(dir))
