@@ -34,6 +34,13 @@ pub struct Repair {
 
 /// Opens the database of `dir`, which is locked. Without a repair a damaged one is refused.
 pub(super) fn open(dir: &Path, repair: Option<Repair>) -> Result<Connection, OpenError> {
+    let connection = sound_or_repaired(dir, repair)?;
+    // Last of all: a crash before costs one more thorough check.
+    damage::is_past(&dir.join(DATABASE)).map_err(not_writable(dir))?;
+    Ok(connection)
+}
+
+fn sound_or_repaired(dir: &Path, repair: Option<Repair>) -> Result<Connection, OpenError> {
     let path = dir.join(DATABASE);
     let unusable = |source| OpenError::Database { path: path.clone(), source };
     let connection = match (sound(dir), repair) {
@@ -71,7 +78,12 @@ fn sound(dir: &Path) -> Result<Connection, Trouble> {
 
 fn examined(path: &Path) -> Result<Connection, Trouble> {
     let connection = connect(path)?;
-    damage::check(&connection)?;
+    if damage::was_met(path) {
+        tracing::warn!("Damage was met in the store the last time: checking all of it, its indexes too");
+        damage::check_all(&connection)?;
+    } else {
+        damage::check(&connection)?;
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok(connection)
 }
