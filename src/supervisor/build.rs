@@ -104,7 +104,7 @@ impl Foundation {
         let operator = Operator { token: settings.http.token.clone(), routes: chat.routes() };
         listeners.serve(probes, operator, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
-        housekeeping.store(&store, &clock);
+        housekeeping.store(&store, settings.store.min_free, &clock);
         housekeeping.counters(counters, clock.clone());
         Ok(Self {
             settings,
@@ -290,7 +290,7 @@ impl Foundation {
         self.chat.close();
         self.outbox = None;
         if self.fresh_state.is_none() {
-            let snapshot = self.store.snapshot(self.clock.wall_ms());
+            let snapshot = self.store.snapshot(self.settings.store.min_free, self.clock.wall_ms());
             if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
                 tracing::warn!(%error, "The store is closed without a snapshot");
             }

@@ -14,7 +14,7 @@ async fn left_behind(snapshot: bool) -> tempfile::TempDir {
     let store = Store::open(dir.path()).unwrap();
     store.begin_run("one".to_owned(), 1).await.unwrap();
     if snapshot {
-        assert!(store.snapshot(5_000).await.unwrap());
+        assert!(store.snapshot(0, 5_000).await.unwrap());
         store.begin_run("two".to_owned(), 2).await.unwrap();
     }
     store.close().await;
@@ -159,7 +159,7 @@ async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself
     store.create_session(record.clone(), None).await.unwrap();
     accept(&store, message("1.1", "E1"), plain()).await;
     let waits = store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq;
-    store.snapshot(5_000).await.unwrap();
+    store.snapshot(0, 5_000).await.unwrap();
     store.close().await;
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
@@ -214,7 +214,7 @@ async fn damage_that_is_met_while_running_is_repaired_by_the_next_start() {
     let id = OwedId::new();
     let owed = Owed { id, conversation: key(), turn: None, op: Op::Post(Body::Text("hi".into())) };
     store.owe(vec![owed], None, 1).await.unwrap();
-    assert!(store.snapshot(5_000).await.unwrap());
+    assert!(store.snapshot(0, 5_000).await.unwrap());
     store.close().await;
     let path = dir.path().join(DATABASE);
     lose_index_entry(&path);
