@@ -91,7 +91,7 @@ fn examined(path: &Path) -> Result<Connection, Trouble> {
 /// Whether there was a database that is gone. We never remove ours, and an empty file beside a log or snapshots is none of our doing.
 fn is_lost(dir: &Path) -> bool {
     let size = |name: &str| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
-    size(DATABASE) == 0 && (size(COMPANIONS[0]) > 0 || !snapshots::stored(dir).is_empty())
+    size(DATABASE) == 0 && (size(COMPANIONS[0]) > 0 || snapshots::exist(dir))
 }
 
 /// Closing the connection changes nothing in the files as long as they are not known to be sound.
@@ -111,7 +111,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Sets a damaged database aside and puts the newest good snapshot, or an empty one where that is wanted, in its place.
 fn put_in_place(dir: &Path, why: String, repair: Repair) -> Result<Connection, OpenError> {
-    let Some(snapshot) = snapshots::newest_good(dir) else {
+    let Some(snapshot) = snapshots::newest_good(dir, repair.now_ms)? else {
         if !repair.fresh {
             return Err(damaged(dir, why));
         }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::damage::{self, Trouble};
-use super::{COMPANIONS, DATABASE, Store, StoreError, lock, make_private_dir, schema};
+use super::{COMPANIONS, DATABASE, OpenError, Store, StoreError, lock, make_private_dir, schema};
 
 /// Their directory's name in the state directory.
 const DIR: &str = "snapshots";
@@ -121,7 +121,7 @@ fn take(dir: &Path, keep_free: u64, now_ms: i64) -> Result<(), NotTaken> {
         discard_partial(&snapshots)?;
         return Err(error);
     }
-    stored(dir).iter().skip(KEEP).try_for_each(|old| remove(&old.path))?;
+    by_age(dir, now_ms)?.iter().skip(KEEP).try_for_each(|old| remove(&old.path))?;
     Ok(())
 }
 
@@ -158,27 +158,52 @@ fn copy(database: &Path, to: &Path) -> rusqlite::Result<()> {
     connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map(drop)
 }
 
-/// All of them, the newest first.
-pub(super) fn stored(dir: &Path) -> Vec<Snapshot> {
-    let paths = fs::read_dir(dir.join(DIR)).into_iter().flatten().flatten().map(|entry| entry.path());
+/// Whether there are any. A directory that can't be read is taken for one that holds some.
+pub(super) fn exist(dir: &Path) -> bool {
+    stored(dir).map_or(true, |found| !found.is_empty())
+}
+
+/// All of them, the newest first. A clock that was wrong gave those their names that are dated after now, so they come last.
+fn by_age(dir: &Path, now_ms: i64) -> io::Result<Vec<Snapshot>> {
+    let now = stamp(now_ms);
+    let (after_now, mut found): (Vec<_>, Vec<_>) = stored(dir)?.into_iter().partition(|snapshot| snapshot.taken > now);
+    found.extend(after_now);
+    Ok(found)
+}
+
+/// All of them, in the order of their names, the latest first.
+pub(super) fn stored(dir: &Path) -> io::Result<Vec<Snapshot>> {
+    let entries = match fs::read_dir(dir.join(DIR)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     let snapshot = |path: PathBuf| {
         let taken = path.extension().filter(|end| *end == EXTENSION).and(path.file_stem())?.to_str()?.to_owned();
         Some(Snapshot { path, taken })
     };
-    let mut found: Vec<_> = paths.filter_map(snapshot).collect();
+    let mut found: Vec<_> = paths.into_iter().filter_map(snapshot).collect();
     found.sort_by(|one, other| other.taken.cmp(&one.taken));
-    found
+    Ok(found)
 }
 
-/// The newest one that can be worked with.
-pub(super) fn newest_good(dir: &Path) -> Option<Snapshot> {
-    stored(dir).into_iter().find(|snapshot| match damage::check_file(&snapshot.path) {
-        Ok(version) => schema::is_known(version),
-        Err(error) => {
-            tracing::error!(path = %snapshot.path.display(), %error, "A snapshot of the store can't be used");
-            false
+/// The newest one that is sound. Passes over those that are damaged, and no others: what can't be read now, or only by a newer version,
+/// may be good, and an older one in its place would lose more than need be.
+pub(super) fn newest_good(dir: &Path, now_ms: i64) -> Result<Option<Snapshot>, OpenError> {
+    let snapshots = by_age(dir, now_ms).map_err(|source| OpenError::Snapshots { path: dir.join(DIR), source })?;
+    for snapshot in snapshots {
+        let path = snapshot.path.clone();
+        match damage::check_file(&path) {
+            Ok(version) if schema::is_known(version) => return Ok(Some(snapshot)),
+            Ok(found) if found > 0 => return Err(OpenError::Newer { path, found }),
+            Ok(_) => tracing::error!(path = %path.display(), "A file among the store's snapshots is none of ours"),
+            Err(Trouble::Damaged(why)) => {
+                tracing::error!(path = %path.display(), why, "A snapshot of the store is damaged");
+            }
+            Err(Trouble::Other(source)) => return Err(OpenError::Database { path, source }),
         }
-    })
+    }
+    Ok(None)
 }
 
 /// A moment for a file's name: `20261121T143005.123Z`.

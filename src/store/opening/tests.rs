@@ -109,14 +109,14 @@ async fn wanting_a_fresh_store_loses_nothing_that_is_good() {
 async fn a_snapshot_that_is_damaged_too_is_passed_over() {
     let dir = left_behind(true).await;
     let snapshots = dir.path().join("snapshots");
-    fs::write(snapshots.join("20990101T000000.000Z.db"), "garbage").unwrap();
-    fs::write(snapshots.join("20990101T000001.000Z.db"), "").unwrap();
+    fs::write(snapshots.join("19700101T000006.000Z.db"), "garbage").unwrap();
+    fs::write(snapshots.join("19700101T000007.000Z.db"), "").unwrap();
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
     assert_eq!(store.open_runs().await.unwrap(), ["one"]);
     store.close().await;
     // None is good any more.
-    for snapshot in snapshots::stored(dir.path()) {
+    for snapshot in snapshots::stored(dir.path()).unwrap() {
         fs::write(snapshot.path, "garbage").unwrap();
     }
     fs::write(dir.path().join(DATABASE), "").unwrap();
@@ -142,7 +142,7 @@ async fn the_log_of_a_killed_process_goes_aside_with_its_database() {
     fs::write(killed.path().join(COMPANIONS[0]), &log).unwrap();
     change(&killed.path().join(DATABASE), |bytes| bytes[..100].fill(b'x'));
     fs::create_dir(killed.path().join("snapshots")).unwrap();
-    let snapshot = &snapshots::stored(dir.path())[0];
+    let snapshot = &snapshots::stored(dir.path()).unwrap()[0];
     fs::copy(&snapshot.path, killed.path().join("snapshots").join(snapshot.path.file_name().unwrap())).unwrap();
     let restored = Store::open_or_restore(killed.path(), REPAIR).unwrap();
     assert_eq!(restored.open_runs().await.unwrap(), ["one"], "the log of another database is not played into it");
@@ -185,7 +185,7 @@ async fn what_an_earlier_version_left_is_kept_as_a_snapshot() {
     earlier.pragma_update(None, "user_version", 1).unwrap();
     drop(earlier);
     Store::open_or_restore(dir.path(), REPAIR).unwrap().close().await;
-    let kept = snapshots::stored(dir.path());
+    let kept = snapshots::stored(dir.path()).unwrap();
     assert_eq!((kept.len(), damage::check_file(&kept[0].path).unwrap()), (1, 1));
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     Store::open_or_restore(dir.path(), REPAIR).expect("it is brought along again").close().await;
@@ -239,4 +239,36 @@ async fn a_store_that_is_sound_after_all_is_kept() {
     let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
     assert_eq!(store.open_runs().await.unwrap(), ["one", "two"]);
     assert!(!damage::was_met(&path) && asides(dir.path()).is_empty());
+}
+
+/// A state directory whose store is damaged, and what is to be met first among its snapshots.
+async fn left_beside(snapshot: impl FnOnce(&Path)) -> tempfile::TempDir {
+    let dir = left_behind(true).await;
+    snapshot(&dir.path().join("snapshots/19700101T000006.000Z.db"));
+    fs::write(dir.path().join(DATABASE), "garbage").unwrap();
+    dir
+}
+
+#[tokio::test]
+async fn no_older_snapshot_takes_the_place_of_one_that_may_be_good() {
+    let newer = left_beside(|path| {
+        Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    });
+    let newer = newer.await;
+    assert!(matches!(Store::open_or_restore(newer.path(), FRESH), Err(OpenError::Newer { found: 99, .. })));
+    let unreadable = left_beside(|path| fs::create_dir(path).unwrap()).await;
+    assert!(matches!(Store::open_or_restore(unreadable.path(), FRESH), Err(OpenError::Database { .. })));
+    for dir in [&newer, &unreadable] {
+        assert_eq!(fs::read(dir.path().join(DATABASE)).unwrap(), b"garbage", "nothing is touched");
+    }
+}
+
+#[tokio::test]
+async fn snapshots_that_cant_be_listed_are_not_taken_for_none() {
+    let dir = left_behind(false).await;
+    fs::write(dir.path().join("snapshots"), "no directory").unwrap();
+    for damaged in ["garbage", ""] {
+        fs::write(dir.path().join(DATABASE), damaged).unwrap();
+        assert!(matches!(Store::open_or_restore(dir.path(), FRESH), Err(OpenError::Snapshots { .. })), "{damaged:?}");
+    }
 }
