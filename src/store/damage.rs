@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::{lock, snapshots};
 
@@ -71,7 +71,25 @@ pub(super) fn check_all(connection: &Connection) -> Result<(), Trouble> {
 
 fn verdict(connection: &Connection, pragma: &str) -> Result<(), Trouble> {
     let found: String = connection.query_row(pragma, [], |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(Trouble::Damaged(found.replace('\n', " "))) }
+    if found == "ok" { Ok(()) } else { Err(trouble(found.replace('\n', " "))) }
+}
+
+/// What a check's finding means: that a page could not be read says nothing about what is on it.
+fn trouble(found: String) -> Trouble {
+    match error_code(&found).map(ffi::Error::new) {
+        Some(error) if !matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Trouble::Other(rusqlite::Error::SqliteFailure(error, Some(found)))
+        }
+        _ => Trouble::Damaged(found),
+    }
+}
+
+/// The result code in a finding such as `Tree 3 page 7: unable to get the page. error code=266`.
+fn error_code(found: &str) -> Option<i32> {
+    let (_, rest) = found.split_once("error code")?;
+    let digits = rest.trim_start_matches(['=', ' ']);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
 }
 
 /// The same for a file that nobody works with. Returns the version of its schema.
@@ -79,4 +97,25 @@ pub(super) fn check_file(path: &Path) -> Result<i64, Trouble> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check(&connection)?;
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_cant_be_read_is_no_damage() {
+        for (found, is_damage) in [
+            ("Tree 3 page 7 cell 2: 2nd reference to page 9", true),
+            ("row 1 missing from index outbox_pending", true),
+            ("Tree 3 page 7: unable to get the page. error code=11", true),
+            ("Tree 3 page 7: btreeInitPage() returns error code 11", true),
+            ("Tree 3 page 7: unable to get the page. error code=267", true),
+            ("Tree 3 page 7: unable to get the page. error code=10", false),
+            ("Tree 3 page 7: unable to get the page. error code=266 Tree 4: more", false),
+            ("Tree 3 page 7: btreeInitPage() returns error code 7", false),
+        ] {
+            assert_eq!(matches!(trouble(found.to_owned()), Trouble::Damaged(_)), is_damage, "{found}");
+        }
+    }
 }
