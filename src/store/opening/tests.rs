@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::ids::OwedId;
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Intent, Line};
+use crate::domain::ports::{Intent, Keep, Line};
 use crate::store::tests::{TEXT, accept, key, message, plain, record};
 use crate::store::{Begun, Store};
 
@@ -168,6 +168,20 @@ async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself
     assert!(store.queued(Line::Turn, 0, 9).await.unwrap().is_empty());
     let begun = store.begin_turn(Intent::follow(record.id), waits, TEXT.to_owned(), 1).await.unwrap();
     assert_eq!(begun, Begun::NotWaiting);
+}
+
+// holds: S-6
+#[tokio::test]
+async fn a_command_that_waited_when_the_snapshot_was_taken_is_not_run_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    accept(&store, message("1.1", "E1"), Keep { line: Line::Command, ..plain() }).await;
+    assert_eq!(store.queued(Line::Command, 0, 9).await.unwrap().len(), 1);
+    store.snapshot(0, 5_000).await.unwrap();
+    store.close().await;
+    fs::write(dir.path().join(DATABASE), "garbage").unwrap();
+    let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
+    assert!(store.queued(Line::Command, 0, 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]
