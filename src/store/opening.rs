@@ -20,6 +20,8 @@ use super::{COMPANIONS, DATABASE, OpenError, lock, schema, turns};
 const PAGE_SIZE: u32 = 1_024;
 /// Pages in the write-ahead log, 16 MiB, after which `SQLite` copies them back; checkpoints make the tail of the commit time.
 const CHECKPOINT_PAGES: u32 = 16_000;
+/// The size of a database, in bytes, whose check may take long enough for somebody to wonder.
+const LARGE: u64 = 256 << 20;
 /// A snapshot on its way to become the database.
 const RESTORING: &str = "hitchline.db.restoring";
 
@@ -78,6 +80,10 @@ fn sound(dir: &Path) -> Result<Connection, Trouble> {
 
 fn examined(path: &Path) -> Result<Connection, Trouble> {
     let connection = connect(path)?;
+    let bytes = fs::metadata(path).map_or(0, |file| file.len());
+    if bytes > LARGE {
+        tracing::info!(bytes, "Checking the store");
+    }
     if damage::was_met(path) {
         tracing::warn!("Damage was met in the store the last time: checking all of it, its indexes too");
         damage::check_all(&connection)?;
