@@ -1,8 +1,9 @@
 //! How the database is opened: one that is sound, or new, or else a snapshot in its place; never an empty one in the place of one that
 //! held something.
 //!
-//! It is checked at every start and not only after an unclean end: that costs a quarter of a second for 64 MiB, and finds as well what
-//! a disk, or somebody who copied files about, has done since.
+//! It is checked at every start and not only after an unclean end: that costs a quarter of a second for 64 MiB that the system has in
+//! memory already, else what the disk takes to read them, and finds as well what a disk, or somebody who copied files about, has done
+//! since.
 
 use std::fs;
 use std::io;
