@@ -303,10 +303,7 @@ fn operations(settings: &Settings, findings: &mut Findings) {
 /// Says of a key that this version only reads that it does so.
 fn without_effect(settings: &Settings, findings: &mut Findings) {
     let (sessions, default) = (&settings.sessions, Sessions::default());
-    let keys = [
-        ("store.min_free", settings.store.min_free != Settings::default().store.min_free),
-        ("sessions.on_interrupt", sessions.on_interrupt != default.on_interrupt),
-    ];
+    let keys = [("sessions.on_interrupt", sessions.on_interrupt != default.on_interrupt)];
     for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
         findings.warning(key, "has no effect in this version yet");
     }

@@ -13,7 +13,7 @@ pub struct Config {
     /// The state directory: database, lock, control socket, snapshots. Without it `$STATE_DIRECTORY`, else
     /// `$XDG_STATE_HOME/hitchline`, else `~/.local/state/hitchline`.
     pub dir: PathBuf,
-    /// Free space, such as 100MiB, below which nothing new is taken on.
+    /// Free space, such as 100MiB, that no snapshot may take from the disk.
     #[serde(with = "crate::byte_size")]
     #[schemars(with = "String")]
     pub min_free: u64,

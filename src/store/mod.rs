@@ -93,6 +93,16 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
+    /// It is damaged, and what could take its place can't be read.
+    #[error(
+        "{path}, whose newest snapshot is to take the place of a damaged store, can't be read: {source}; mend that, then start again"
+    )]
+    Snapshots {
+        /// Their directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// `SQLite` can't work with it, for another reason.
     #[error("{path} can't be used: {source}; mend that, then start again")]
     Database {

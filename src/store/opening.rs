@@ -1,8 +1,9 @@
 //! How the database is opened: one that is sound, or new, or else a snapshot in its place; never an empty one in the place of one that
 //! held something.
 //!
-//! It is checked at every start and not only after an unclean end: that costs a quarter of a second for 64 MiB, and finds as well what
-//! a disk, or somebody who copied files about, has done since.
+//! It is checked at every start and not only after an unclean end: that costs a quarter of a second for 64 MiB that the system has in
+//! memory already, else what the disk takes to read them, and finds as well what a disk, or somebody who copied files about, has done
+//! since.
 
 use std::fs;
 use std::io;
@@ -20,6 +21,8 @@ use super::{COMPANIONS, DATABASE, OpenError, lock, schema, turns};
 const PAGE_SIZE: u32 = 1_024;
 /// Pages in the write-ahead log, 16 MiB, after which `SQLite` copies them back; checkpoints make the tail of the commit time.
 const CHECKPOINT_PAGES: u32 = 16_000;
+/// The size of a database, in bytes, whose check may take long enough for somebody to wonder.
+const LARGE: u64 = 256 << 20;
 /// A snapshot on its way to become the database.
 const RESTORING: &str = "hitchline.db.restoring";
 
@@ -34,6 +37,13 @@ pub struct Repair {
 
 /// Opens the database of `dir`, which is locked. Without a repair a damaged one is refused.
 pub(super) fn open(dir: &Path, repair: Option<Repair>) -> Result<Connection, OpenError> {
+    let connection = sound_or_repaired(dir, repair)?;
+    // Last of all: a crash before costs one more thorough check.
+    damage::is_past(&dir.join(DATABASE)).map_err(not_writable(dir))?;
+    Ok(connection)
+}
+
+fn sound_or_repaired(dir: &Path, repair: Option<Repair>) -> Result<Connection, OpenError> {
     let path = dir.join(DATABASE);
     let unusable = |source| OpenError::Database { path: path.clone(), source };
     let connection = match (sound(dir), repair) {
@@ -71,7 +81,16 @@ fn sound(dir: &Path) -> Result<Connection, Trouble> {
 
 fn examined(path: &Path) -> Result<Connection, Trouble> {
     let connection = connect(path)?;
-    damage::check(&connection)?;
+    let bytes = fs::metadata(path).map_or(0, |file| file.len());
+    if bytes > LARGE {
+        tracing::info!(bytes, "Checking the store");
+    }
+    if damage::was_met(path) {
+        tracing::warn!("Damage was met in the store the last time: checking all of it, its indexes too");
+        damage::check_all(&connection)?;
+    } else {
+        damage::check(&connection)?;
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok(connection)
 }
@@ -79,7 +98,7 @@ fn examined(path: &Path) -> Result<Connection, Trouble> {
 /// Whether there was a database that is gone. We never remove ours, and an empty file beside a log or snapshots is none of our doing.
 fn is_lost(dir: &Path) -> bool {
     let size = |name: &str| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
-    size(DATABASE) == 0 && (size(COMPANIONS[0]) > 0 || !snapshots::stored(dir).is_empty())
+    size(DATABASE) == 0 && (size(COMPANIONS[0]) > 0 || snapshots::exist(dir))
 }
 
 /// Closing the connection changes nothing in the files as long as they are not known to be sound.
@@ -99,7 +118,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Sets a damaged database aside and puts the newest good snapshot, or an empty one where that is wanted, in its place.
 fn put_in_place(dir: &Path, why: String, repair: Repair) -> Result<Connection, OpenError> {
-    let Some(snapshot) = snapshots::newest_good(dir) else {
+    let Some(snapshot) = snapshots::newest_good(dir, repair.now_ms)? else {
         if !repair.fresh {
             return Err(damaged(dir, why));
         }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::damage::is_damage;
+use super::damage::{self, is_damage};
 use super::{Store, StoreError};
 use crate::scope::panic_text;
 
@@ -80,7 +80,8 @@ impl Store {
             if let Ok(Err(error)) = &answer
                 && is_damage(error)
             {
-                tracing::error!(%error, "The database is damaged; the next start restores a snapshot");
+                tracing::error!(%error, "The database is damaged; the next start checks it and restores a snapshot");
+                damage::met(&connection);
                 reader.damaged.cancel();
             }
             reader.give_back(connection);

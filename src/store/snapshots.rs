@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::damage::{self, Trouble};
-use super::{DATABASE, Store, StoreError, lock, make_private_dir, schema};
+use super::{COMPANIONS, DATABASE, OpenError, Store, StoreError, lock, make_private_dir, schema};
 
 /// Their directory's name in the state directory.
 const DIR: &str = "snapshots";
@@ -18,6 +18,8 @@ const DIR: &str = "snapshots";
 const EXTENSION: &str = "db";
 /// One that is being made, or that was when the process was killed.
 const PARTIAL: &str = "partial";
+/// What `SQLite` puts beside it meanwhile.
+const PARTIAL_JOURNAL: &str = "partial-journal";
 /// How many are kept.
 const KEEP: usize = 4;
 
@@ -26,8 +28,17 @@ const KEEP: usize = 4;
 pub(super) struct Snapshots {
     /// The state directory.
     dir: PathBuf,
-    /// What the writer had changed when the last one was taken. Held while one is taken: there is never more than one at work.
-    taken: Mutex<u64>,
+    /// Held while one is taken: there is never more than one at work.
+    last: Mutex<Last>,
+}
+
+/// How the last attempt went.
+#[derive(Debug, Default)]
+struct Last {
+    /// What the writer had changed when one was taken.
+    changed: u64,
+    /// Whether there was no room since then, which is told once.
+    no_room: bool,
 }
 
 /// A snapshot on disk.
@@ -41,6 +52,8 @@ pub(super) struct Snapshot {
 /// Why a snapshot was not taken.
 #[derive(Debug, thiserror::Error)]
 enum NotTaken {
+    #[error("it needs {needed} bytes on the disk, and {free} are free; there is none until there is room")]
+    NoRoom { needed: u64, free: u64 },
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
@@ -51,25 +64,32 @@ enum NotTaken {
 
 impl Snapshots {
     pub(super) fn of(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), taken: Mutex::new(0) }
+        Self { dir: dir.to_owned(), last: Mutex::default() }
     }
 
-    /// Takes one, unless no more has been changed than was the last time. Returns whether it was taken.
-    fn take(&self, changed: u64, now_ms: i64) -> Result<bool, NotTaken> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if *taken == changed {
+    /// Takes one, unless no more has been changed than was the last time, or there is still no room. Returns whether it was taken.
+    fn take(&self, changed: u64, keep_free: u64, now_ms: i64) -> Result<bool, NotTaken> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.changed == changed {
             return Ok(false);
         }
-        take(&self.dir, now_ms)?;
-        *taken = changed;
+        match take(&self.dir, keep_free, now_ms) {
+            Ok(()) => *last = Last { changed, no_room: false },
+            Err(NotTaken::NoRoom { .. }) if last.no_room => return Ok(false),
+            Err(error) => {
+                last.no_room = matches!(error, NotTaken::NoRoom { .. });
+                return Err(error);
+            }
+        }
         Ok(true)
     }
 }
 
 impl Store {
     /// Copies the database, checks the copy, and keeps it for the case that the database is damaged one day; unless nothing has changed
-    /// since the last time. Returns whether there is a new copy. The writer goes on meanwhile.
-    pub async fn snapshot(&self, now_ms: i64) -> Result<bool, StoreError> {
+    /// since the last time. Returns whether there is a new copy. The writer goes on meanwhile. A copy that would leave less than
+    /// `keep_free` bytes on the disk is not made; the first time, that is an error.
+    pub async fn snapshot(&self, keep_free: u64, now_ms: i64) -> Result<bool, StoreError> {
         let (snapshots, changed) = (self.snapshots.clone(), self.writer.changed());
         let (done, taken) = oneshot::channel();
         // Of its own, and not waited for by the process's end: what is half done then is removed the next time.
@@ -77,7 +97,7 @@ impl Store {
             .name("store-snapshot".to_owned())
             .spawn(move || {
                 // Nobody waits any more: the snapshot stands all the same.
-                let _unheard = done.send(snapshots.take(changed, now_ms));
+                let _unheard = done.send(snapshots.take(changed, keep_free, now_ms));
             })
             .map_err(|error| StoreError::Failed(format!("there is no thread for a snapshot: {error}")))?;
         let taken = taken.await.map_err(|_crashed| StoreError::Failed("the snapshot crashed".to_owned()))?;
@@ -87,23 +107,48 @@ impl Store {
 
 /// Copies the database of `dir`, which others may read and write meanwhile.
 pub(super) fn take_before(dir: &Path, now_ms: i64) -> Result<(), StoreError> {
-    take(dir, now_ms).map_err(|error| StoreError::Failed(error.to_string()))
+    take(dir, 0, now_ms).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-fn take(dir: &Path, now_ms: i64) -> Result<(), NotTaken> {
+fn take(dir: &Path, keep_free: u64, now_ms: i64) -> Result<(), NotTaken> {
     let snapshots = dir.join(DIR);
     make_private_dir(&snapshots)?;
+    // Of a process that was killed.
+    discard_partial(&snapshots)?;
+    ensure_room(dir, keep_free)?;
+    if let Err(error) = make(dir, &snapshots, now_ms) {
+        // It is of no use, and may be what fills the disk.
+        discard_partial(&snapshots)?;
+        return Err(error);
+    }
+    by_age(dir, now_ms)?.iter().skip(KEEP).try_for_each(|old| remove(&old.path))?;
+    Ok(())
+}
+
+fn make(dir: &Path, snapshots: &Path, now_ms: i64) -> Result<(), NotTaken> {
     let partial = snapshots.join(PARTIAL);
-    remove(&partial)?;
     // Made before SQLite does, which would let everybody read it.
     lock::open_private(&partial)?;
     copy(&dir.join(DATABASE), &partial)?;
     damage::check_file(&partial)?;
     fs::File::open(&partial)?.sync_all()?;
     fs::rename(&partial, snapshots.join(format!("{}.{EXTENSION}", stamp(now_ms))))?;
-    sync_dir(&snapshots)?;
-    stored(dir).iter().skip(KEEP).try_for_each(|old| remove(&old.path))?;
+    sync_dir(snapshots)?;
     Ok(())
+}
+
+fn discard_partial(snapshots: &Path) -> io::Result<()> {
+    remove(&snapshots.join(PARTIAL)).and(remove(&snapshots.join(PARTIAL_JOURNAL)))
+}
+
+/// Whether a copy of the database fits, and leaves `keep_free` bytes on the disk.
+fn ensure_room(dir: &Path, keep_free: u64) -> Result<(), NotTaken> {
+    let size = |name| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
+    // What is in the log may come on top.
+    let needed = size(DATABASE).saturating_add(size(COMPANIONS[0])).saturating_add(keep_free);
+    let disk = rustix::fs::statvfs(dir).map_err(io::Error::from)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free < needed { Err(NotTaken::NoRoom { needed, free }) } else { Ok(()) }
 }
 
 /// Writes what is committed at this moment, and nothing else, into the empty file `to`. Blocks no writer.
@@ -113,27 +158,52 @@ fn copy(database: &Path, to: &Path) -> rusqlite::Result<()> {
     connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map(drop)
 }
 
-/// All of them, the newest first.
-pub(super) fn stored(dir: &Path) -> Vec<Snapshot> {
-    let paths = fs::read_dir(dir.join(DIR)).into_iter().flatten().flatten().map(|entry| entry.path());
+/// Whether there are any. A directory that can't be read is taken for one that holds some.
+pub(super) fn exist(dir: &Path) -> bool {
+    stored(dir).map_or(true, |found| !found.is_empty())
+}
+
+/// All of them, the newest first. A clock that was wrong gave those their names that are dated after now, so they come last.
+fn by_age(dir: &Path, now_ms: i64) -> io::Result<Vec<Snapshot>> {
+    let now = stamp(now_ms);
+    let (after_now, mut found): (Vec<_>, Vec<_>) = stored(dir)?.into_iter().partition(|snapshot| snapshot.taken > now);
+    found.extend(after_now);
+    Ok(found)
+}
+
+/// All of them, in the order of their names, the latest first.
+pub(super) fn stored(dir: &Path) -> io::Result<Vec<Snapshot>> {
+    let entries = match fs::read_dir(dir.join(DIR)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     let snapshot = |path: PathBuf| {
         let taken = path.extension().filter(|end| *end == EXTENSION).and(path.file_stem())?.to_str()?.to_owned();
         Some(Snapshot { path, taken })
     };
-    let mut found: Vec<_> = paths.filter_map(snapshot).collect();
+    let mut found: Vec<_> = paths.into_iter().filter_map(snapshot).collect();
     found.sort_by(|one, other| other.taken.cmp(&one.taken));
-    found
+    Ok(found)
 }
 
-/// The newest one that can be worked with.
-pub(super) fn newest_good(dir: &Path) -> Option<Snapshot> {
-    stored(dir).into_iter().find(|snapshot| match damage::check_file(&snapshot.path) {
-        Ok(version) => schema::is_known(version),
-        Err(error) => {
-            tracing::error!(path = %snapshot.path.display(), %error, "A snapshot of the store can't be used");
-            false
+/// The newest one that is sound. Passes over those that are damaged, and no others: what can't be read now, or only by a newer version,
+/// may be good, and an older one in its place would lose more than need be.
+pub(super) fn newest_good(dir: &Path, now_ms: i64) -> Result<Option<Snapshot>, OpenError> {
+    let snapshots = by_age(dir, now_ms).map_err(|source| OpenError::Snapshots { path: dir.join(DIR), source })?;
+    for snapshot in snapshots {
+        let path = snapshot.path.clone();
+        match damage::check_file(&path) {
+            Ok(version) if schema::is_known(version) => return Ok(Some(snapshot)),
+            Ok(found) if found > 0 => return Err(OpenError::Newer { path, found }),
+            Ok(_) => tracing::error!(path = %path.display(), "A file among the store's snapshots is none of ours"),
+            Err(Trouble::Damaged(why)) => {
+                tracing::error!(path = %path.display(), why, "A snapshot of the store is damaged");
+            }
+            Err(Trouble::Other(source)) => return Err(OpenError::Database { path, source }),
         }
-    })
+    }
+    Ok(None)
 }
 
 /// A moment for a file's name: `20261121T143005.123Z`.

@@ -119,14 +119,15 @@ pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: 
 }
 
 /// Takes what waited when a snapshot was made for cut off: by now it may have been handled, and nothing may be done twice by itself.
-/// Prompts of sessions become turns without an outcome, of which their people hear; nothing more is known about others.
+/// Prompts of sessions become turns without an outcome, of which their people hear; nothing more is known about others, nor about
+/// commands.
 pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     for (seq, session) in waiting::prompts(connection)? {
         events::start_event(connection, seq)?;
         insert(connection, &TurnId::new().to_string(), &session, seq, now_ms)?;
     }
-    connection.execute("UPDATE inbox SET state = 'dead' WHERE line = 'turn' AND state = 'queued'", [])?;
+    connection.execute("UPDATE inbox SET state = 'dead' WHERE line IN ('turn', 'command') AND state = 'queued'", [])?;
     transaction.commit()
 }
 

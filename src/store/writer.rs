@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::damage::is_damage;
+use super::damage::{self, is_damage};
 use super::lock::Lock;
 use super::{Store, StoreError};
 use crate::scope::panic_text;
@@ -34,13 +34,23 @@ type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// A change; it runs in the group's transaction, and not at all without one.
 type Change = Box<dyn FnOnce(Option<&Connection>) -> (Ran, Settle) + Send>;
 
-/// How a change went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a change went, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ran {
     Done,
     Failed,
     /// It failed because the database is damaged.
     Damaged,
+}
+
+impl Ran {
+    fn of<T>(result: &rusqlite::Result<T>) -> Self {
+        match result {
+            Ok(_) => Self::Done,
+            Err(error) if is_damage(error) => Self::Damaged,
+            Err(_) => Self::Failed,
+        }
+    }
 }
 
 /// A change that waits for its group.
@@ -176,9 +186,7 @@ where
             None => (Ran::Failed, Err(StoreError::Failed("its group had failed before it".to_owned()))),
             // What it had changed is taken back, and the connection holds nothing else that it could have left half done.
             Some(connection) => match catch_unwind(AssertUnwindSafe(|| change(connection))) {
-                Ok(Ok(value)) => (Ran::Done, Ok(value)),
-                Ok(Err(error)) if is_damage(&error) => (Ran::Damaged, Err(error.into())),
-                Ok(Err(error)) => (Ran::Failed, Err(error.into())),
+                Ok(result) => (Ran::of(&result), result.map_err(StoreError::from)),
                 Err(panic) => (Ran::Failed, Err(crashed(panic.as_ref()))),
             },
         };
@@ -199,7 +207,10 @@ fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>, waiting: 
     let mut group = Vec::with_capacity(GROUP);
     while waiting.block_on(next_group(&mut jobs, &mut group)) {
         if write_group(&connection, group.drain(..), changed) == Ran::Damaged {
-            tracing::error!("The database is damaged, so nothing more is written; the next start restores a snapshot");
+            tracing::error!(
+                "The database is damaged, so nothing more is written; the next start checks it and restores a snapshot"
+            );
+            damage::met(&connection);
             break;
         }
     }
@@ -224,21 +235,26 @@ async fn next_group(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> boo
     true
 }
 
-/// Writes a group, and says whether one of its jobs found the database damaged.
+/// Writes a group, and says how the worst of it went.
 fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>, changed: &AtomicU64) -> Ran {
     let mut settles = Vec::with_capacity(GROUP);
-    let mut worst = Ran::Done;
-    let mut group = run(connection, "BEGIN IMMEDIATE").map_err(StoreError::from);
+    let begun = run(connection, "BEGIN IMMEDIATE");
+    let mut worst = Ran::of(&begun);
+    let mut group = begun.map_err(StoreError::from);
     for job in jobs {
         let (ran, settle) = run_job(connection, job, &group);
         settles.push(settle);
-        worst = if ran == Ran::Damaged { ran } else { worst };
+        worst = worst.max(ran);
         // A full disk takes the whole transaction back; what came after would be committed by itself.
         if group.is_ok() && connection.is_autocommit() {
             group = Err(StoreError::Failed("the transaction was taken back".to_owned()));
         }
     }
-    let committed = group.and_then(|()| run(connection, "COMMIT").map_err(StoreError::from));
+    let committed = group.and_then(|()| {
+        let committed = run(connection, "COMMIT");
+        worst = worst.max(Ran::of(&committed));
+        committed.map_err(StoreError::from)
+    });
     if let Err(error) = &committed {
         tracing::error!(%error, jobs = settles.len(), "A group of changes was not committed");
         metrics::counter!("hitchline_store_failures_total").increment(1);

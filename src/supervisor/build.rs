@@ -1,6 +1,7 @@
 //! From settings to a running daemon, part by part.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use crate::session::{Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
 use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
-use crate::store::{Repair, Store};
+use crate::store::{Repair, Store, StoreError};
 use crate::telemetry::Counters;
 
 use super::fresh_state::FreshState;
@@ -63,7 +64,8 @@ pub(super) struct Foundation {
 }
 
 impl Foundation {
-    /// Lays everything that does not need Slack: client, store, listeners, simulator.
+    /// Lays everything that does not need Slack: client, store, listeners, simulator. Whoever gives it up must let the process end: the
+    /// store may be opened all the same.
     pub(super) async fn lay(options: Options) -> Result<Self, RunError> {
         let Options { mut settings, simulator, fresh_store, environment, clock, announce } = options;
         let http = http_client::Owner::build(&settings.http_client, simulator.is_some())?;
@@ -76,7 +78,7 @@ impl Foundation {
             _ => None,
         };
         let repair = Repair { fresh: fresh_store, now_ms: clock.wall_ms() };
-        let store = Store::open_or_restore(&settings.store.dir, repair)?;
+        let store = open_store(settings.store.dir.clone(), repair).await?;
         let listeners = Listeners::open(&settings.store.dir, http_listener)?;
         if let (Some(address), Some(_)) = (listeners.address(), &simulator) {
             operator_token::provide(&mut settings, address)?;
@@ -104,7 +106,7 @@ impl Foundation {
         let operator = Operator { token: settings.http.token.clone(), routes: chat.routes() };
         listeners.serve(probes, operator, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
-        housekeeping.store(&store, &clock);
+        housekeeping.store(&store, settings.store.min_free, &clock);
         housekeeping.counters(counters, clock.clone());
         Ok(Self {
             settings,
@@ -290,7 +292,7 @@ impl Foundation {
         self.chat.close();
         self.outbox = None;
         if self.fresh_state.is_none() {
-            let snapshot = self.store.snapshot(self.clock.wall_ms());
+            let snapshot = self.store.snapshot(self.settings.store.min_free, self.clock.wall_ms());
             if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
                 tracing::warn!(%error, "The store is closed without a snapshot");
             }
@@ -309,6 +311,12 @@ impl Foundation {
 /// Whether an answer is that of another kind of server, or of another path of Slack's. One that is broken answers 5xx.
 fn is_no_web_api(code: &str) -> bool {
     code.starts_with("404") || (code.starts_with(['2', '3', '4']) && code.ends_with(" without JSON"))
+}
+
+/// Opens the store, which takes long when it is large, without holding up who else runs here.
+async fn open_store(dir: PathBuf, repair: Repair) -> Result<Store, RunError> {
+    let opened = tokio::task::spawn_blocking(move || Store::open_or_restore(&dir, repair)).await;
+    Ok(opened.map_err(|crashed| StoreError::Failed(format!("the opening crashed: {crashed}")))??)
 }
 
 /// Makes the state one for this run alone.

@@ -28,12 +28,13 @@ pub(super) struct Housekeeping<'a> {
 }
 
 impl Housekeeping<'_> {
-    /// Watches the store's thread, whose end is a crash of the daemon, and keeps the store small and its snapshots young.
-    pub(super) fn store(&self, store: &Store, clock: &Clock) {
+    /// Watches the store's thread, whose end is a crash of the daemon, and keeps the store small and its snapshots young, as long as
+    /// they leave `min_free` bytes on the disk.
+    pub(super) fn store(&self, store: &Store, min_free: u64, clock: &Clock) {
         let watched = store.clone();
         self.keep("store", OnCrash::Stop, async move { watched.ended().await });
         self.keep("purge", OnCrash::Log, purge(store.clone(), clock.clone()));
-        self.keep("snapshots", OnCrash::Log, take_snapshots(store.clone(), clock.clone()));
+        self.keep("snapshots", OnCrash::Log, take_snapshots(store.clone(), min_free, clock.clone()));
     }
 
     /// Keeps the counters small, whether or not somebody reads them.
@@ -65,10 +66,10 @@ async fn purge(store: Store, clock: Clock) {
     }
 }
 
-async fn take_snapshots(store: Store, clock: Clock) {
+async fn take_snapshots(store: Store, min_free: u64, clock: Clock) {
     clock.sleep(FIRST_SNAPSHOT).await;
     loop {
-        if let Err(error) = store.snapshot(clock.wall_ms()).await {
+        if let Err(error) = store.snapshot(min_free, clock.wall_ms()).await {
             tracing::warn!(%error, "The store goes on without a new snapshot");
         }
         clock.sleep(SNAPSHOT_EVERY).await;

@@ -128,7 +128,14 @@ pub async fn run(options: Options) -> Result<Ended, RunError> {
     let timing = options.settings.shutdown.clone();
     let clock = options.clock.clone();
     let announce = options.announce;
-    let mut daemon = build::Foundation::lay(options).await?;
+    let mut daemon = tokio::select! {
+        biased;
+        signal = signals.next() => {
+            tracing::info!(%signal, "Stopping before anything has begun");
+            return Ok(Ended::Stopped);
+        }
+        laid = build::Foundation::lay(options) => laid?,
+    };
     let built = tokio::select! {
         biased;
         signal = signals.next() => Err(signal),

@@ -138,16 +138,9 @@ fn a_program_is_found_by_name_or_by_path() {
 fn a_key_that_is_only_read_says_so_once_it_is_set() {
     let found = findings(|s| {
         s.sessions.on_interrupt = crate::session::config::OnInterrupt::Retry;
-        s.store.min_free = 1;
     });
     let keys: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        keys,
-        [
-            "store.min_free: has no effect in this version yet",
-            "sessions.on_interrupt: has no effect in this version yet"
-        ]
-    );
+    assert_eq!(keys, ["sessions.on_interrupt: has no effect in this version yet"]);
 }
 
 #[test]
