@@ -115,10 +115,15 @@ impl Transcript {
         let first = self.add(id, ChatAuthor::Agent, &Line::Message(body.clone())).await?;
         self.board.forget(id);
         if !first {
-            let revised = Line::Revised { id: id.clone(), body: body.clone() };
-            self.add(&message_id(id, uuid::Uuid::now_v7().simple()), ChatAuthor::Agent, &revised).await?;
+            self.show_again(id, ChatAuthor::Agent, body.clone()).await?;
         }
         Ok(())
+    }
+
+    /// Shows a message in this form, whatever has become of it.
+    pub(super) async fn show_again(&self, id: &Ts, author: ChatAuthor, body: Body) -> Result<(), StoreError> {
+        let revised = Line::Revised { id: id.clone(), body };
+        self.add(&message_id(id, uuid::Uuid::now_v7().simple()), author, &revised).await.map(drop)
     }
 
     /// Takes a message away. Twice is fine.
