@@ -45,10 +45,12 @@ struct Known {
     thread: Option<Ts>,
     /// The place of the last line.
     pos: i64,
-    status: String,
+    /// None before the first time: who comes back may show an older one.
+    status: Option<String>,
     /// How much of each growing message.
     growing: HashMap<Ts, usize>,
-    waiting: BTreeSet<String>,
+    /// The same as for the status.
+    waiting: Option<BTreeSet<String>>,
 }
 
 /// The stream, until the daemon stops or whoever watches goes away.
@@ -167,13 +169,13 @@ impl Watcher {
                 self.push("growing", &Growing { id: growing.id, text: Text::of(&growing.markdown) });
             }
         }
-        if view.status != self.told.status {
+        if self.told.status.as_ref() != Some(&view.status) {
             self.push("status", &json!({"text": view.status}));
-            self.told.status = view.status;
+            self.told.status = Some(view.status);
         }
-        if view.waiting != self.told.waiting {
+        if self.told.waiting.as_ref() != Some(&view.waiting) {
             self.push("waiting", &json!({"ids": view.waiting}));
-            self.told.waiting = view.waiting;
+            self.told.waiting = Some(view.waiting);
         }
     }
 
