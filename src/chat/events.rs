@@ -62,7 +62,11 @@ pub(super) async fn watch(
     let full = |_| Refusal::unavailable(format!("{WATCHERS} others are watching already; close one of them"));
     let place = Arc::clone(&chat.0.watchers).try_acquire_owned().map_err(full)?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(place_of);
-    let (thread, pos) = seen.map_or((None, 0), |(thread, pos)| (Some(thread), pos));
+    let (thread, pos) = match seen {
+        // A place that the conversation has not reached is from before its store was restored: it is told whole.
+        Some((thread, pos)) if chat.0.transcript.reaches(&thread, pos).await? => (Some(thread), pos),
+        _ => (None, 0),
+    };
     let watcher = Watcher {
         changes: chat.0.transcript.board.watch(),
         connected: chat.0.connected.subscribe(),

@@ -141,6 +141,12 @@ impl Transcript {
         Ok(Page { upto, is_full: rows.len() == PAGE, entries: rows.into_iter().filter_map(entry).collect() })
     }
 
+    /// Whether a conversation has a line at this place or behind it.
+    pub(super) async fn reaches(&self, thread: &Ts, pos: i64) -> Result<bool, StoreError> {
+        let found = self.store.chat_since(thread, pos.saturating_sub(1), 1).await?;
+        Ok(!found.is_empty())
+    }
+
     /// The last messages of a conversation before one of them, oldest first.
     pub(super) async fn said_before(&self, thread: &Ts, before: &Ts, limit: usize) -> Result<Vec<Said>, StoreError> {
         let found = self.store.chat_before(thread, before.as_str(), limit).await?;

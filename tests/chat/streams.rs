@@ -57,6 +57,10 @@ fn who_was_cut_off_is_told_what_happened_meanwhile() {
     // An id of another conversation means nothing here.
     let mut other = daemon.events_since("other.999999");
     assert_eq!(other.wait("message").data["markdown"], "!ask");
+    // Neither does a place that is not reached yet, which a restored store has forgotten.
+    let (thread, _) = card.id.as_deref().unwrap().split_once('.').unwrap();
+    let mut ahead = daemon.events_since(&format!("{thread}.999999"));
+    assert_eq!(ahead.wait("message").data["markdown"], "!ask");
 }
 
 // holds: W-4
