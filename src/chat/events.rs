@@ -45,10 +45,12 @@ struct Known {
     thread: Option<Ts>,
     /// The place of the last line.
     pos: i64,
-    status: String,
+    /// None before the first time: who comes back may show an older one.
+    status: Option<String>,
     /// How much of each growing message.
     growing: HashMap<Ts, usize>,
-    waiting: BTreeSet<String>,
+    /// The same as for the status.
+    waiting: Option<BTreeSet<String>>,
 }
 
 /// The stream, until the daemon stops or whoever watches goes away.
@@ -60,7 +62,11 @@ pub(super) async fn watch(
     let full = |_| Refusal::unavailable(format!("{WATCHERS} others are watching already; close one of them"));
     let place = Arc::clone(&chat.0.watchers).try_acquire_owned().map_err(full)?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(place_of);
-    let (thread, pos) = seen.map_or((None, 0), |(thread, pos)| (Some(thread), pos));
+    let (thread, pos) = match seen {
+        // A place that the conversation has not reached is from before its store was restored: it is told whole.
+        Some((thread, pos)) if chat.0.transcript.reaches(&thread, pos).await? => (Some(thread), pos),
+        _ => (None, 0),
+    };
     let watcher = Watcher {
         changes: chat.0.transcript.board.watch(),
         connected: chat.0.connected.subscribe(),
@@ -167,13 +173,13 @@ impl Watcher {
                 self.push("growing", &Growing { id: growing.id, text: Text::of(&growing.markdown) });
             }
         }
-        if view.status != self.told.status {
+        if self.told.status.as_ref() != Some(&view.status) {
             self.push("status", &json!({"text": view.status}));
-            self.told.status = view.status;
+            self.told.status = Some(view.status);
         }
-        if view.waiting != self.told.waiting {
+        if self.told.waiting.as_ref() != Some(&view.waiting) {
             self.push("waiting", &json!({"ids": view.waiting}));
-            self.told.waiting = view.waiting;
+            self.told.waiting = Some(view.waiting);
         }
     }
 

@@ -67,8 +67,9 @@ pub(super) async fn send(
     let record = chat.connected().await?.ok_or_else(|| Refusal::disconnected(DISCONNECTED))?;
     let record = chat.bring_up(desk.clone(), record.id).await?;
     let id = message_id(&record.conversation.thread, name);
-    chat.deliver_message(&desk, &record, &id, text).await?;
-    Ok((StatusCode::ACCEPTED, Json(Taken { message_id: Some(id) })))
+    let (delivering, taken) = (chat.clone(), Some(id.clone()));
+    chat.to_its_end(async move { delivering.deliver_message(&desk, &record, &id, text).await }).await??;
+    Ok((StatusCode::ACCEPTED, Json(Taken { message_id: taken })))
 }
 
 /// `POST /api/chat/stop`: stops the running turn, and nothing else.
@@ -101,18 +102,25 @@ impl Chat {
     async fn deliver_message(&self, desk: &Desk, record: &SessionRecord, id: &Ts, text: String) -> Result<(), Refusal> {
         let (transcript, thread) = (&self.0.transcript, &record.conversation.thread);
         // Before it is delivered, for the answer stands behind it.
-        transcript.add(id, ChatAuthor::Web, &Line::Message(Body::Text(text.clone()))).await?;
+        let body = Body::Text(text.clone());
+        let is_new = transcript.add(id, ChatAuthor::Web, &Line::Message(body.clone())).await?;
         let mut changes = transcript.board.watch();
         let before = transcript.board.look(thread).newest;
         let said = text.clone();
         let message = Message { ts: id.clone(), thread: Some(thread.clone()), text, mention: false, files: 0 };
         let key = format!("web/{id}");
-        match desk.deliver.deliver(inbound(key, What::Message(message))).await? {
-            Receipt::Duplicate => return Ok(()),
-            Receipt::Stored => {}
-            Receipt::Ignored => {
+        match desk.deliver.deliver(inbound(key, What::Message(message))).await {
+            Ok(Receipt::Duplicate) => return Ok(()),
+            Ok(Receipt::Stored) if is_new => {}
+            // An earlier try came to nothing, and so its line may have been withdrawn.
+            Ok(Receipt::Stored) => transcript.show_again(id, ChatAuthor::Web, body).await?,
+            Ok(Receipt::Ignored) => {
                 transcript.withdraw(id, ChatAuthor::Web).await?;
                 return Err(Refusal::disconnected("the session has just ended; the message was not passed on"));
+            }
+            Err(not_stored) => {
+                transcript.withdraw(id, ChatAuthor::Web).await?;
+                return Err(not_stored.into());
             }
         }
         if !matches!(command::read(&said, Entry::InSession), Reading::Prompt(_)) {

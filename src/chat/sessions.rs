@@ -93,21 +93,24 @@ impl Chat {
         self.0.desk.borrow().clone().ok_or_else(closed)
     }
 
-    /// The connected session, unless it has ended.
+    /// The connected session, unless it has ended or has been moved to Slack.
     pub(super) async fn connected(&self) -> Result<Option<SessionRecord>, Refusal> {
         let id = *self.0.connected.borrow();
         let Some(id) = id else { return Ok(None) };
         let record = self.0.parts.store.session(id).await?;
-        Ok(record.filter(|record| record.status == SessionStatus::Active))
+        let is_here = |record: &SessionRecord| record.status == SessionStatus::Active && record.conversation.is_web();
+        Ok(record.filter(is_here))
     }
 
     fn connect(&self, id: SessionId) {
         self.0.connected.send_replace(Some(id));
     }
 
-    /// Sees to it that a session runs.
+    /// Sees to it that a session runs, and that it has not been moved to Slack meanwhile.
     pub(super) async fn bring_up(&self, desk: Desk, id: SessionId) -> Result<SessionRecord, Refusal> {
-        Ok(self.to_its_end(async move { desk.manager.resume(id).await }).await??)
+        let record = self.to_its_end(async move { desk.manager.resume(id).await }).await??;
+        let moved = || Refusal::disconnected("the session has been moved to Slack; start another one");
+        Some(record).filter(|record| record.conversation.is_web()).ok_or_else(moved)
     }
 
     /// The session on the page whose id begins like this.
@@ -123,7 +126,7 @@ impl Chat {
     }
 
     /// Does something to its end, also when whoever asked for it goes away meanwhile.
-    async fn to_its_end<T: Send + 'static>(
+    pub(super) async fn to_its_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Refusal> {

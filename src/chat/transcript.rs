@@ -115,10 +115,15 @@ impl Transcript {
         let first = self.add(id, ChatAuthor::Agent, &Line::Message(body.clone())).await?;
         self.board.forget(id);
         if !first {
-            let revised = Line::Revised { id: id.clone(), body: body.clone() };
-            self.add(&message_id(id, uuid::Uuid::now_v7().simple()), ChatAuthor::Agent, &revised).await?;
+            self.show_again(id, ChatAuthor::Agent, body.clone()).await?;
         }
         Ok(())
+    }
+
+    /// Shows a message in this form, whatever has become of it.
+    pub(super) async fn show_again(&self, id: &Ts, author: ChatAuthor, body: Body) -> Result<(), StoreError> {
+        let revised = Line::Revised { id: id.clone(), body };
+        self.add(&message_id(id, uuid::Uuid::now_v7().simple()), author, &revised).await.map(drop)
     }
 
     /// Takes a message away. Twice is fine.
@@ -134,6 +139,12 @@ impl Transcript {
         let rows = self.store.chat_since(thread, pos, PAGE).await?;
         let upto = rows.last().map_or(pos, |(pos, _)| *pos);
         Ok(Page { upto, is_full: rows.len() == PAGE, entries: rows.into_iter().filter_map(entry).collect() })
+    }
+
+    /// Whether a conversation has a line at this place or behind it.
+    pub(super) async fn reaches(&self, thread: &Ts, pos: i64) -> Result<bool, StoreError> {
+        let found = self.store.chat_since(thread, pos.saturating_sub(1), 1).await?;
+        Ok(!found.is_empty())
     }
 
     /// The last messages of a conversation before one of them, oldest first.

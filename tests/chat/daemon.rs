@@ -28,6 +28,8 @@ pub(crate) struct Daemon {
     lines: Receiver<String>,
     log: Arc<Mutex<String>>,
     pub(crate) address: String,
+    /// The simulator's, where there is one.
+    simulator: String,
 }
 
 impl Daemon {
@@ -71,7 +73,10 @@ impl Daemon {
                 *written.lock().unwrap() += &(line + "\n");
             }
         });
-        let mut daemon = Self { child, lines, log, address: String::new() };
+        let mut daemon = Self { child, lines, log, address: String::new(), simulator: String::new() };
+        if arguments.contains(&"--simulator") {
+            daemon.simulator = daemon.line("simulator: http://");
+        }
         daemon.address = daemon.line("http: http://");
         daemon
     }
@@ -124,6 +129,14 @@ impl Daemon {
         self.told("/api/chat/messages", &json!({"text": text}), 202);
     }
 
+    /// Writes something in a channel of Slack.
+    pub(crate) fn say_in_slack(&self, user: &str, text: &str) {
+        let message = json!({"user": user, "channel": "C0GENERAL", "text": text}).to_string();
+        let json = ["Content-Type: application/json".to_owned()];
+        let posted = request(&self.simulator, "POST /sim/messages", &json, &message);
+        assert_eq!(posted.status, 200, "{posted:?}");
+    }
+
     pub(crate) fn events(&self) -> Events {
         Events::open(&self.address, &bearer()).unwrap()
     }
@@ -133,6 +146,18 @@ impl Daemon {
         let mut headers = bearer();
         headers.push(format!("Last-Event-ID: {id}"));
         Events::open(&self.address, &headers).unwrap()
+    }
+
+    /// Asks again and again until it is so.
+    pub(crate) fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..DEADLINE.as_millis() / 10 {
+            if holds(self) {
+                return;
+            }
+            // A short park between looks: this waits for a condition, not for time to pass.
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        panic!("it never came that {what}");
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -47,6 +47,11 @@ pub(crate) fn request(address: &str, line: &str, headers: &[String], body: &str)
     Answer { status, head, text }
 }
 
+/// Makes a request and goes away.
+pub(crate) fn request_and_leave(address: &str, line: &str, headers: &[String], body: &str) {
+    drop(send(address, line, headers, body));
+}
+
 fn send(address: &str, line: &str, headers: &[String], body: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

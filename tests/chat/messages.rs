@@ -1,9 +1,11 @@
 //! Messages, stops and presses.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::daemon::{Daemon, bearer};
-use super::http::request;
+use super::http::{request, request_and_leave};
 
 // holds: W-1, W-5
 #[test]
@@ -24,6 +26,30 @@ fn a_message_is_taken_once_and_answered() {
     daemon.say("and more");
     assert_eq!(events.wait("message").data["markdown"], "and more", "the repeat was no message");
     assert_eq!(daemon.stop(), 0);
+}
+
+// holds: W-1
+#[test]
+fn what_is_shown_as_said_is_passed_on_also_when_who_said_it_has_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::with(dir.path(), "[sessions]\nmax_per_user = 0\n");
+    daemon.create();
+    for n in 0..40 {
+        let body = json!({"text": format!("message {n}")}).to_string();
+        request_and_leave(&daemon.address, "POST /api/chat/messages", &bearer(), &body);
+    }
+    daemon.say("the last one");
+    let mut events = daemon.events();
+    let (mut said, mut answered) = (BTreeSet::new(), BTreeSet::new());
+    while !answered.contains("the last one") || said != answered {
+        let message = events.wait("message").data;
+        let text = message["markdown"].as_str().unwrap().to_owned();
+        if message["author"] == "web" {
+            said.insert(text)
+        } else {
+            answered.insert(text)
+        };
+    }
 }
 
 // holds: W-3

@@ -85,3 +85,21 @@ fn a_second_session_sets_the_first_aside_and_it_can_be_resumed() {
         daemon.told(&format!("/api/chat/sessions/{unknown}/resume"), &json!({}), 404);
     }
 }
+
+// holds: W-2
+#[test]
+fn a_session_that_was_moved_to_slack_is_connected_no_more_and_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::with(dir.path(), "[access]\nadmins = [\"U0ALICE\"]\n");
+    let mut events = daemon.events();
+    let moved = daemon.create();
+    daemon.say("before");
+    events.answer();
+    daemon.say_in_slack("U0ALICE", &format!("@hitchline connect {moved}"));
+    daemon.wait_until("the session is moved", |daemon| !daemon.is_connected());
+    daemon.told("/api/chat/messages", &json!({"text": "anybody there?"}), 409);
+    assert_eq!(daemon.told("/api/chat/end", &json!({}), 200), json!({"session_connected": false}));
+    daemon.told(&format!("/api/chat/sessions/{moved}/resume"), &json!({}), 404);
+    let state = daemon.get(&format!("/sessions/{moved}")).json()["state"].clone();
+    assert!(["idle", "asleep"].contains(&state.as_str().unwrap()), "{state}");
+}

@@ -57,6 +57,32 @@ fn who_was_cut_off_is_told_what_happened_meanwhile() {
     // An id of another conversation means nothing here.
     let mut other = daemon.events_since("other.999999");
     assert_eq!(other.wait("message").data["markdown"], "!ask");
+    // Neither does a place that is not reached yet, which a restored store has forgotten.
+    let (thread, _) = card.id.as_deref().unwrap().split_once('.').unwrap();
+    let mut ahead = daemon.events_since(&format!("{thread}.999999"));
+    assert_eq!(ahead.wait("message").data["markdown"], "!ask");
+}
+
+// holds: W-4
+#[test]
+fn each_stream_begins_with_what_runs_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(dir.path());
+    daemon.create();
+    let mut events = daemon.events();
+    assert_eq!(events.wait("status").data, json!({"text": ""}));
+    daemon.say("!sleep 60");
+    events.wait_for("status", |status| status["text"] != "");
+    daemon.say("waits");
+    let waits = events.wait_for("message", |message| message["markdown"] == "waits");
+    events.wait_for("waiting", |waiting| waiting["ids"] != json!([]));
+    daemon.told("/api/chat/stop", &json!({}), 202);
+    events.wait_for("message", |message| message["author"] == "agent" && message["markdown"] == "waits");
+    daemon
+        .wait_until("nothing runs", |daemon| daemon.get("/api/chat/sessions").json()["sessions"][0]["doing"] == "idle");
+    let mut again = daemon.events_since(waits.id.as_deref().unwrap());
+    assert_eq!(again.wait("status").data, json!({"text": ""}), "who saw it work sees that it does so no more");
+    assert_eq!(again.wait("waiting").data, json!({"ids": []}));
 }
 
 #[test]

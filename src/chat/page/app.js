@@ -99,7 +99,10 @@ function listen() {
   clearTimeout(retry);
   source = new EventSource("/api/chat/events");
   const on = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data)));
-  source.addEventListener("open", () => linkState(true));
+  source.addEventListener("open", () => {
+    linkState(true);
+    forgetWhatRuns();
+  });
   source.addEventListener("error", () => {
     linkState(false);
     // A broken connection is taken up again by the browser; a refusal is for us to look at.
@@ -116,9 +119,19 @@ function listen() {
   on("growing", (message) => keepInView(() => grow(message)));
   on("gone", ({ id }) => { if (rows.get(id)?.classList.contains("growing")) drop(id); busy(); });
   on("status", ({ text }) => { byId("status").textContent = text && `The agent ${text}`; busy(); });
-  on("waiting", ({ ids }) => {
-    for (const [id, row] of rows) row.querySelector(".waiting").hidden = !ids.includes(id);
-  });
+  on("waiting", ({ ids }) => waiting(ids));
+}
+
+/** What ran when the last stream ended may be over; a new one tells what runs now. */
+function forgetWhatRuns() {
+  for (const [id, row] of rows) if (row.classList.contains("growing")) drop(id);
+  byId("status").textContent = "";
+  waiting([]);
+  busy();
+}
+
+function waiting(ids) {
+  for (const [id, row] of rows) row.querySelector(".waiting").hidden = !ids.includes(id);
 }
 
 function linkState(live) {
