@@ -1,22 +1,27 @@
 //! Who is let in: whoever carries the operator's token, as a bearer or in a cookie, and comes from our own page or from none.
 //!
-//! The cookie holds the token itself, so that a person is asked once: a value of our own would have to be kept, or be forgotten with
-//! each restart. Scripts can't read it, other sites can't make a browser send it, and it is sent to the API's paths alone. Browsers
-//! count every port of a host as the same site, so each request's origin is looked at too. A new token logs everybody out.
+//! The cookie holds a value that is derived from the token: the same after each restart, so that a person is asked once, and no bearer
+//! anywhere. Scripts can't read it, other sites can't make a browser send it, and it is sent to the API's paths alone. Browsers count
+//! every port of a host as the same site: another service there that is visited under the same path gets the cookie, and with it may
+//! use the chat, but not the operator's other requests; and each request's origin is looked at. A new token logs everybody out.
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 use super::Chat;
 use super::refusal::Refusal;
 use crate::secret::{ExposeSecret, SecretString, is_same};
 
 /// The cookie's name.
-const NAME: &str = "hitchline_token";
+const NAME: &str = "hitchline_chat";
+/// What the token signs for the cookie. Another sentence would log everybody out.
+const PURPOSE: &[u8] = b"hitchline: cookie of the web chat, 1";
 /// How long a browser keeps it, in seconds: a year.
 const KEPT_S: u32 = 365 * 24 * 60 * 60;
 
@@ -37,15 +42,28 @@ pub(super) async fn admit(State(chat): State<Chat>, request: Request, next: Next
 
 /// Asks for the token.
 pub(super) async fn identify(State(chat): State<Chat>, request: Request, next: Next) -> Response {
-    let carried = carried(request.headers());
-    if carried.is_some_and(|carried| chat.knows(&carried)) {
+    if carried(request.headers()).is_some_and(|pass| chat.admits(&pass)) {
         return next.run(request).await;
     }
     Refusal::new(StatusCode::UNAUTHORIZED, "log in, or send the token of http.token_file as `Authorization: Bearer …`")
         .into_response()
 }
 
+/// What a request shows.
+#[derive(Debug, PartialEq, Eq)]
+enum Pass<'a> {
+    Bearer(&'a str),
+    Cookie(&'a str),
+}
+
 impl Chat {
+    fn admits(&self, pass: &Pass) -> bool {
+        match pass {
+            Pass::Bearer(sent) => self.knows(sent),
+            Pass::Cookie(sent) => self.0.parts.token.as_ref().is_some_and(|token| is_same(&derived(token), sent)),
+        }
+    }
+
     /// Whether this is the operator's token.
     pub(super) fn knows(&self, sent: &str) -> bool {
         self.0.parts.token.as_ref().is_some_and(|token| is_same(token, sent))
@@ -57,9 +75,17 @@ impl Chat {
     }
 }
 
+/// The cookie's value.
+#[expect(clippy::expect_used, reason = "HMAC has no keys that it does not take")]
+fn derived(token: &SecretString) -> SecretString {
+    let key = token.expose_secret().as_bytes();
+    let mut signature = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    signature.update(PURPOSE);
+    format!("{:x}", Bytes::copy_from_slice(&signature.finalize().into_bytes())).into()
+}
+
 fn cookie(token: &SecretString, headers: &HeaderMap) -> String {
-    let value = utf8_percent_encode(token.expose_secret(), NON_ALPHANUMERIC);
-    with_attributes(&format!("{value}; Max-Age={KEPT_S}"), headers)
+    with_attributes(&format!("{}; Max-Age={KEPT_S}", derived(token).expose_secret()), headers)
 }
 
 /// Takes the cookie away.
@@ -74,15 +100,13 @@ fn with_attributes(value: &str, headers: &HeaderMap) -> String {
     format!("{NAME}={value}; Path=/api/chat; HttpOnly; SameSite=Strict{secure}")
 }
 
-/// The token that a request carries.
-fn carried(headers: &HeaderMap) -> Option<String> {
+fn carried(headers: &HeaderMap) -> Option<Pass<'_>> {
     if let Some(bearer) = text(headers, &AUTHORIZATION) {
-        return bearer.strip_prefix("Bearer ").map(ToOwned::to_owned);
+        return bearer.strip_prefix("Bearer ").map(Pass::Bearer);
     }
     let cookies = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == NAME)?;
-    percent_decode_str(value).decode_utf8().ok().map(Into::into)
+    pairs.find(|(name, _)| *name == NAME).map(|(_, value)| Pass::Cookie(value))
 }
 
 /// Whether a request was made by a page that is not ours: browsers say from where, other clients say nothing.
@@ -118,23 +142,31 @@ mod tests {
 
     // holds: W-5
     #[test]
-    fn the_cookie_brings_back_the_token_and_stays_with_us() {
+    fn the_cookie_is_derived_from_the_token_and_stays_with_us() {
         let token = SecretString::from("pä ss;=\"%");
         let plain = cookie(&token, &headers(&[("origin", "http://127.0.0.1:4680")]));
         let (pair, attributes) = plain.split_once("; ").unwrap();
         assert_eq!(attributes, "Max-Age=31536000; Path=/api/chat; HttpOnly; SameSite=Strict");
-        let sent = carried(&headers(&[("cookie", &format!("theme=dark; {pair}; other=1"))])).unwrap();
-        assert!(is_same(&token, &sent), "{sent}");
+        let back = headers(&[("cookie", &format!("theme=dark; {pair}; other=1"))]);
+        assert_eq!(carried(&back), Some(Pass::Cookie(derived(&token).expose_secret())));
         let https = headers(&[("origin", "https://chat.example")]);
         assert!(cookie(&token, &https).ends_with("; Secure"));
-        assert!(no_cookie(&https).starts_with("hitchline_token=; Max-Age=0; Path=/api/chat;"));
+        assert!(no_cookie(&https).starts_with("hitchline_chat=; Max-Age=0; Path=/api/chat;"));
+    }
+
+    #[test]
+    fn the_derived_value_is_an_hmac_of_the_token() {
+        // python3: hmac.new(b"operators-only", b"hitchline: cookie of the web chat, 1", "sha256").hexdigest()
+        let expected = "0d6255b4caba6bfb1b4e8484cabe81c014d9981298f291769f10ce280782b1fc";
+        assert_eq!(derived(&"operators-only".into()).expose_secret(), expected);
+        assert_ne!(derived(&"operators-onlY".into()).expose_secret(), expected);
     }
 
     #[test]
     fn a_bearer_counts_before_a_cookie() {
-        let both = headers(&[("authorization", "Bearer one"), ("cookie", "hitchline_token=two")]);
-        assert_eq!(carried(&both).as_deref(), Some("one"));
-        assert_eq!(carried(&headers(&[("authorization", "Basic x"), ("cookie", "hitchline_token=two")])), None);
+        let both = headers(&[("authorization", "Bearer one"), ("cookie", "hitchline_chat=two")]);
+        assert_eq!(carried(&both), Some(Pass::Bearer("one")));
+        assert_eq!(carried(&headers(&[("authorization", "Basic x"), ("cookie", "hitchline_chat=two")])), None);
         assert_eq!(carried(&headers(&[("cookie", "other=two")])), None);
     }
 }

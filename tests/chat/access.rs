@@ -28,7 +28,7 @@ fn a_person_logs_in_once_and_goes_on_with_a_cookie() {
         request(&daemon.address, line, &headers, body)
     };
     for path in PATHS {
-        for headers in [&[][..], &["Authorization: Bearer wrong"], &["Cookie: hitchline_token=wrong"]] {
+        for headers in [&[][..], &["Authorization: Bearer wrong"], &["Cookie: hitchline_chat=wrong"]] {
             let refused = call(path, headers, "{}");
             assert_eq!(refused.status, 401, "{path}: {refused:?}");
             assert!(refused.json()["error"].is_string() && refused.header("www-authenticate").is_some());
@@ -41,12 +41,19 @@ fn a_person_logs_in_once_and_goes_on_with_a_cookie() {
     for attribute in ["HttpOnly", "SameSite=Strict", "Path=/api/chat"] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
+    assert!(!cookie.contains(TOKEN), "another service on this host may get it: {cookie}");
     assert!(!cookie.contains("Secure"), "over plain HTTP a browser would drop it: {cookie}");
     let cookie = format!("Cookie: {}", cookie.split(';').next().unwrap());
     assert_eq!(call("POST /api/chat/session", &[&cookie], "").status, 201);
     let shown = call("GET /api/chat/session", &[&cookie], "");
     assert_eq!((shown.status, &shown.json()["session_connected"]), (200, &json!(true)));
     assert_eq!(shown.header("cache-control"), Some("no-store"));
+    let value = cookie.split_once('=').unwrap().1;
+    for path in ["GET /api/chat/session", "GET /sessions"] {
+        assert_eq!(call(path, &[&format!("Authorization: Bearer {value}")], "").status, 401, "it is no bearer: {path}");
+    }
+    let raw = format!("Cookie: hitchline_chat={TOKEN}");
+    assert_eq!(call("GET /api/chat/session", &[&raw], "").status, 401, "nor is the token a cookie");
     let left = call("POST /api/chat/logout", &[&cookie], "");
     assert!(left.status == 200 && left.header("set-cookie").unwrap().contains("Max-Age=0"), "{left:?}");
     assert!(!daemon.log().contains(TOKEN));

@@ -39,7 +39,7 @@ fn what_can_not_be_started_says_why() {
         assert!(refused["error"].as_str().unwrap().contains(why), "{wanted}: {refused}");
         assert!(!daemon.is_connected(), "{wanted}");
     }
-    assert!(daemon.log().contains("could not be brought up"), "{}", daemon.log());
+    daemon.wait_until("the log says so", |daemon| daemon.log().contains("could not be brought up"));
     daemon.create();
     let refused = daemon.told("/api/chat/session", &json!({}), 409);
     assert!(refused["error"].as_str().unwrap().contains("sessions.max_per_user"), "{refused}");
