@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, UnixListener};
@@ -11,9 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use super::{Access, Probes, router};
+use crate::clock::Clock;
 use crate::scope::{OnCrash, Scope};
 use crate::secret::SecretString;
 
+/// How long a request may go on after the listeners were closed.
+const LEAVE: Duration = Duration::from_millis(500);
 /// The control socket's name in the state directory.
 const CONTROL_SOCKET: &str = "ctl.sock";
 
@@ -89,16 +93,16 @@ impl Listeners {
     }
 
     /// Serves until `close`. Over TCP only the probes answer without the operator's token.
-    pub fn serve(self, probes: Probes, operator: Operator, scope: &Scope, close: &CancellationToken) {
+    pub fn serve(self, probes: Probes, operator: Operator, clock: &Clock, scope: &Scope, close: &CancellationToken) {
         let Control { listener, file } = self.control;
-        let served = serve(listener, router(probes.clone(), Access::Owner), close.clone());
+        let served = serve(listener, router(probes.clone(), Access::Owner), clock.clone(), close.clone());
         scope.spawn("control socket", OnCrash::Stop, async move {
             served.await;
             drop(file);
         });
         if let Some(Tcp { listener, .. }) = self.http.0 {
             let app = router(probes, Access::Token(operator.token)).merge(operator.routes);
-            scope.spawn("http", OnCrash::Stop, serve(listener, app, close.clone()));
+            scope.spawn("http", OnCrash::Stop, serve(listener, app, clock.clone(), close.clone()));
         }
     }
 }
@@ -139,12 +143,23 @@ impl Http {
     }
 }
 
-async fn serve<L>(listener: L, app: Router, close: CancellationToken)
+/// Whoever is in the middle of a request when it closes has a moment left.
+async fn serve<L>(listener: L, app: Router, clock: Clock, close: CancellationToken)
 where
     L: axum::serve::Listener,
     L::Addr: std::fmt::Debug,
 {
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(close.cancelled_owned()).await {
-        tracing::error!(%error, "A listener ended");
+    let served = axum::serve(listener, app).with_graceful_shutdown(close.clone().cancelled_owned());
+    let too_late = async {
+        close.cancelled().await;
+        clock.sleep(LEAVE).await;
+    };
+    tokio::select! {
+        served = served.into_future() => {
+            if let Err(error) = served {
+                tracing::error!(%error, "A listener ended");
+            }
+        }
+        () = too_late => tracing::debug!("A request was cut off by the stop"),
     }
 }

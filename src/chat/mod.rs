@@ -21,7 +21,8 @@ mod transcript;
 mod view;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::sync::{Semaphore, watch};
@@ -42,6 +43,10 @@ use transcript::Transcript;
 
 /// How many may watch at once; a further one is refused.
 const WATCHERS: usize = 32;
+/// How long a wrong token takes, so that nobody tries many.
+const WRONG_TOKEN: Duration = Duration::from_secs(1);
+/// How soon the log tells of a wrong token once more.
+const TOLD_WRONG_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the web chat works with.
 #[derive(Debug)]
@@ -69,6 +74,8 @@ struct Inner {
     desk: watch::Sender<Option<Desk>>,
     connected: watch::Sender<Option<SessionId>>,
     watchers: Arc<Semaphore>,
+    /// When the log last told of a wrong token.
+    told_wrong: Mutex<Option<Instant>>,
 }
 
 /// Where requests are dealt with.
@@ -89,7 +96,8 @@ impl Chat {
     pub fn new(parts: Parts) -> Self {
         let (desk, connected) = (watch::Sender::new(None), watch::Sender::new(None));
         let transcript = Transcript::new(parts.store.clone(), parts.clock.clone());
-        Self(Arc::new(Inner { parts, transcript, desk, connected, watchers: Arc::new(Semaphore::new(WATCHERS)) }))
+        let (watchers, told_wrong) = (Arc::new(Semaphore::new(WATCHERS)), Mutex::default());
+        Self(Arc::new(Inner { parts, transcript, desk, connected, watchers, told_wrong }))
     }
 
     /// The page and its API.
@@ -112,6 +120,25 @@ impl Chat {
         self.0.connected.send_replace(last.map(|record| record.id));
         self.0.desk.send_replace(Some(Desk { manager, deliver }));
         Ok(())
+    }
+
+    /// Somebody came with a wrong token: that is counted, told in the log now and then, and takes a while.
+    async fn wrong_token(&self) {
+        metrics::counter!("hitchline_chat_logins_refused_total").increment(1);
+        let clock = &self.0.parts.clock;
+        let now = clock.now();
+        let due = {
+            let mut told = self.0.told_wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = told.is_none_or(|last| now >= last + TOLD_WRONG_AGAIN);
+            *told = if due { Some(now) } else { *told };
+            due
+        };
+        if due {
+            tracing::warn!(
+                "Somebody tried to log in to the web chat with a wrong token; it is told every 10 s at the most"
+            );
+        }
+        clock.sleep(WRONG_TOKEN).await;
     }
 
     /// Takes nothing any more.

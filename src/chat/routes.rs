@@ -67,6 +67,7 @@ async fn log_in(
     Payload(Login { token }): Payload<Login>,
 ) -> Result<Response, Refusal> {
     if !chat.knows(&token) {
+        chat.wrong_token().await;
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "this is not the token of http.token_file"));
     }
     Ok((AppendHeaders(chat.cookie(&headers).map(|cookie| (SET_COOKIE, cookie))), Json(json!({}))).into_response())

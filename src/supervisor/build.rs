@@ -104,7 +104,7 @@ impl Foundation {
             close: close_listeners.clone(),
         });
         let operator = Operator { token: settings.http.token.clone(), routes: chat.routes() };
-        listeners.serve(probes, operator, &scope, &close_listeners);
+        listeners.serve(probes, operator, &clock, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
         housekeeping.store(&store, settings.store.min_free, &clock);
         housekeeping.counters(counters, clock.clone());

@@ -281,17 +281,22 @@ function keepInView(change) {
 
 // --- Writing ---
 
+// What was not taken for certain: sent again as it is, it counts once.
+let unsent = { text: "", id: "" };
+const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+
 byId("composer").addEventListener("submit", async (event) => {
   event.preventDefault();
   const box = byId("text");
   const text = box.value;
   if (!text.trim()) return;
   box.value = "";
-  const id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+  const id = text === unsent.text ? unsent.id : newId();
   const sent = await attempt(async () => {
     if (!session.session_connected) await start(text);
     await call("POST", "/messages", { text, id });
   });
+  unsent = sent ? { text: "", id: "" } : { text, id };
   if (!sent && !box.value) box.value = text;
   byId("scroll").scrollTop = byId("scroll").scrollHeight;
 });
