@@ -29,7 +29,12 @@ impl Inner {
 
     /// The channel as one conversation, where it is one.
     pub(super) fn whole_channel(&self, key: &ConversationKey) -> Option<ConversationKey> {
+        let wide = self.wide.set();
+        // Mostly there are none, and it is asked for each message.
+        if wide.is_empty() {
+            return None;
+        }
         let whole = ConversationKey::channel_wide(key.team.clone(), key.channel.clone());
-        self.wide.set().contains(&whole).then_some(whole)
+        wide.contains(&whole).then_some(whole)
     }
 }

@@ -23,14 +23,13 @@ use super::commands::Asked;
 use super::lines::{Delivered, Later};
 use super::live::{IfLost, Origin};
 use super::manager::Inner;
+use super::pool::CLEAN_UP;
 use super::reply::QUIET;
 use super::rules::{self, Decision};
 use super::slots::{Active, Live, Mapping, Running};
 use super::turn::{self, Controls, Finished, StopReason, Turn};
 use super::words;
 
-/// How long the backend of a session that failed or was ended may take to clean up.
-const END_TIMEOUT: Duration = Duration::from_secs(8);
 /// The pause between attempts to commit a turn's end.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
@@ -66,8 +65,7 @@ impl Inner {
             _ => None,
         };
         if let Some(Live { session, .. }) = running {
-            let deadline = self.parts.clock.now() + END_TIMEOUT;
-            self.see_off(key, deadline, session.release(deadline)).await;
+            self.release(key, &session, CLEAN_UP).await;
         }
         let open = self.parts.store.interrupted_turns().await.unwrap_or_default();
         match open.into_iter().find(|turn| turn.seq == seq) {
@@ -223,8 +221,7 @@ impl Inner {
         // The person is told first, the next message waits.
         if let Some(session) = dead {
             let _nobody_brings_it_up = self.gate(key).await;
-            let deadline = self.parts.clock.now() + END_TIMEOUT;
-            self.see_off(key, deadline, session.release(deadline)).await;
+            self.release(key, &session, CLEAN_UP).await;
         }
         delivered
     }

@@ -1,7 +1,6 @@
 //! The end of a session, for good: one way, whoever wants it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::backend::Session;
 use crate::domain::conversation::ConversationKey;
@@ -10,10 +9,8 @@ use crate::scope::OnCrash;
 use crate::store::StoreError;
 
 use super::manager::Inner;
+use super::pool::CLEAN_UP;
 use super::turn::StopReason;
-
-/// How long the backend of a session that was ended may take to clean up.
-const END: Duration = Duration::from_secs(8);
 
 impl Inner {
     /// Ends a mapping for good: the tombstone is written before the backend is told. What waits for it before the event `before` ends
@@ -47,7 +44,7 @@ impl Inner {
     pub(super) fn end_live(self: &Arc<Self>, key: ConversationKey, session: Arc<dyn Session>) {
         let inner = self.clone();
         self.parts.scope.spawn("session end", OnCrash::Log, async move {
-            let deadline = inner.parts.clock.now() + END;
+            let deadline = inner.parts.clock.now() + CLEAN_UP;
             inner.see_off(&key, deadline, session.end(deadline)).await;
         });
     }

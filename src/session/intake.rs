@@ -85,9 +85,10 @@ impl Inner {
     /// Whether a message in a thread is a stop of the turn that runs for its whole channel: that is answered in threads.
     fn stops_whole_channel(&self, slots: &Slots, thread: &ConversationKey, message: &Message) -> bool {
         let whole = message.thread.is_some().then(|| self.whole_channel(thread)).flatten();
-        let runs = |whole: &ConversationKey| slots.get(whole).is_some_and(|slot| slot.turn.is_some());
-        let reading = command::read(&message.text, Entry::InSession);
-        matches!(reading, Reading::Command(Command::Stop { .. })) && whole.as_ref().is_some_and(runs)
+        let runs = whole.is_some_and(|whole| slots.get(&whole).is_some_and(|slot| slot.turn.is_some()));
+        // Read last: nearly every message is in a channel where nothing of this kind runs.
+        let reading = || command::read(&message.text, Entry::InSession);
+        runs && matches!(reading(), Reading::Command(Command::Stop { .. }))
     }
 
     /// An edit, or a deletion, counts for what still waits.

@@ -13,12 +13,11 @@ use crate::domain::ids::SessionId;
 use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 
 use super::manager::Inner;
+use super::pool::CLEAN_UP;
 use super::slots::Live;
 
 /// How long a backend may take to clean up after a start that took too long.
 const START_GRACE: Duration = Duration::from_secs(5);
-/// How long what is left of a session may take to go.
-const RELEASE: Duration = Duration::from_secs(8);
 
 /// A session ready for a prompt.
 pub(super) struct Ready {
@@ -102,7 +101,10 @@ impl Inner {
         }
         let record = active.record;
         self.confirm(&record).await?;
-        let ready = self.start_in_time(&record, if_lost).await.map_err(NotReady::Failed)?;
+        let started = self.in_time(&record, |spec| self.start_or_restore(&record, spec, if_lost)).await;
+        let (session, origin) = started.map_err(NotReady::Failed)?;
+        let untold = origin.is_context_lost();
+        let ready = Ready { session, origin, untold };
         if !self.keep_live(&record, &ready) {
             self.end_live(record.conversation.clone(), ready.session);
             return Err(NotReady::Elsewhere);
@@ -125,17 +127,21 @@ impl Inner {
         Err(NotReady::Elsewhere)
     }
 
-    async fn start_in_time(&self, record: &SessionRecord, if_lost: IfLost) -> Result<Ready, BackendError> {
+    /// Starts a session for a mapping, or brings one back, in the time that its backend has for that.
+    pub(super) async fn in_time<T, F>(
+        &self,
+        record: &SessionRecord,
+        start: impl FnOnce(StartSpec) -> F,
+    ) -> Result<T, BackendError>
+    where
+        F: Future<Output = Result<T, BackendError>>,
+    {
         let timeout = self.parts.policy.create_timeout(&record.backend);
         let deadline = self.parts.clock.now() + timeout;
         let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline };
         // Backends keep to the deadline themselves, and then see to it that nothing is left.
-        let patience = deadline + START_GRACE;
-        let ready = self.parts.clock.timeout_at(patience, self.start_or_restore(record, spec, if_lost)).await;
-        let (session, origin) =
-            ready.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })??;
-        let untold = origin.is_context_lost();
-        Ok(Ready { session, origin, untold })
+        let started = self.parts.clock.timeout_at(deadline + START_GRACE, start(spec)).await;
+        started.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })?
     }
 
     /// Writes down that a session was brought up, and what its backend calls it, so that a crash does not lose that.
@@ -213,8 +219,7 @@ impl Inner {
         let _one_at_a_time = self.gate(&record.conversation).await;
         let live = self.slots().active_mut(record).and_then(|active| active.live.take());
         if let Some(Live { session, .. }) = live {
-            let deadline = self.parts.clock.now() + RELEASE;
-            self.see_off(&record.conversation, deadline, session.release(deadline)).await;
+            self.release(&record.conversation, &session, CLEAN_UP).await;
         }
     }
 }

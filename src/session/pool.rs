@@ -15,6 +15,8 @@ use crate::domain::conversation::ConversationKey;
 use super::manager::{Inner, Manager};
 use super::turn::StopReason;
 
+/// How long a backend may take to clean up after a session that was released or ended.
+pub(super) const CLEAN_UP: Duration = Duration::from_secs(8);
 /// How often it is said how far draining is.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -116,6 +118,12 @@ impl Inner {
             }
             rested.await;
         }
+    }
+
+    /// Releases a session that no slot holds any more, and waits for that.
+    pub(super) async fn release(&self, key: &ConversationKey, session: &Arc<dyn Session>, within: Duration) {
+        let deadline = self.parts.clock.now() + within;
+        self.see_off(key, deadline, session.release(deadline)).await;
     }
 
     /// Waits until `leaving`, the end or the release of a session that no slot holds any more, is done.

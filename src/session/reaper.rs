@@ -10,11 +10,10 @@ use crate::domain::conversation::ConversationKey;
 use crate::scope::OnCrash;
 
 use super::manager::Inner;
+use super::pool::CLEAN_UP;
 
 /// How often idle sessions are looked for.
 const EVERY: Duration = Duration::from_mins(1);
-/// How long the release of one may take.
-const RELEASE: Duration = Duration::from_secs(8);
 
 impl Inner {
     /// Begins to look for idle sessions, unless they never expire.
@@ -45,8 +44,7 @@ impl Inner {
         let Some(session) = self.slots().take_idle(&key, before) else { return };
         tracing::info!(conversation = %key, "A session is idle and is released; the next message brings it back");
         metrics::counter!("hitchline_sessions_expired_total").increment(1);
-        let deadline = self.parts.clock.now() + RELEASE;
-        self.see_off(&key, deadline, session.release(deadline)).await;
+        self.release(&key, &session, CLEAN_UP).await;
         drop(gate);
         self.slots().forget_if_empty(&key);
     }

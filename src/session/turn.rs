@@ -216,8 +216,7 @@ impl Turn {
     /// Releases the session by force; nobody brings it up meanwhile.
     async fn release(&self, session: &Arc<dyn Session>) {
         let _nobody_brings_it_up = self.inner.gate(&self.conversation).await;
-        let until = self.inner.parts.clock.now() + FORCED_RELEASE;
-        self.inner.see_off(&self.conversation, until, session.release(until)).await;
+        self.inner.release(&self.conversation, session, FORCED_RELEASE).await;
     }
 
     /// The end of a turn that was stopped before its session took it.

@@ -29,8 +29,7 @@ impl Inner {
         record: &SessionRecord,
         name: Option<String>,
     ) -> Result<Answer, Later> {
-        let later = |error| Later::because(asked.key, &error);
-        let overview = self.overview(record.clone()).await.map_err(later)?;
+        let overview = self.overview(record.clone()).await.map_err(|error| Later::because(asked.key, &error))?;
         let refused = if asked.key.is_channel_wide() || asked.key.is_web() {
             Some(words::BREAKOUT_THREADS_ONLY)
         } else if !asked.by.may_decide_for(&record.creator) {
@@ -54,14 +53,13 @@ impl Inner {
         record: &SessionRecord,
         name: Option<String>,
     ) -> Result<Answer, Later> {
-        let later = |error| Later::because(asked.key, &error);
-        let short = record.id.short();
         let channel = match self.make_channel(asked, record, name).await {
             Ok(channel) => channel,
             Err(error) => return Ok(Answer::open(words::no_channel(&error))),
         };
         let to = ConversationKey::channel_wide(asked.key.team.clone(), channel);
-        match self.relocate(record, &to).await.map_err(later)? {
+        let relocated = self.relocate(record, &to).await;
+        match relocated.map_err(|error| Later::because(asked.key, &error))? {
             Relocated::Done => {}
             // Between the look at it and now.
             Relocated::Busy | Relocated::Occupied => {
@@ -71,7 +69,7 @@ impl Inner {
         }
         let welcome = Body::Text(words::broken_out(record, asked.key));
         self.mention(post(&to, welcome)).await;
-        Ok(Answer::marked_change(words::gone_to(asked.at.markup(), &short, &to)))
+        Ok(Answer::marked_change(words::gone_to(asked.at.markup(), &record.id.short(), &to)))
     }
 
     /// Makes a private channel with whoever asked, under the first name that Slack takes.

@@ -1,22 +1,21 @@
 //! `connect`: a session goes on in another conversation. Its agent is asked first, and nothing changes when that refuses.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::answer::{Answer, Row, post};
 use super::discover::Known;
 use super::{Asked, words};
-use crate::backend::error::{BackendError, Phase};
-use crate::backend::{Listed, Session, StartSpec};
+use crate::backend::Listed;
 use crate::domain::access::Admitted;
 use crate::domain::ids::SessionId;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::{Body, ListButton};
-use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
+use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::session::lines::Later;
 use crate::session::live::IfLost;
 use crate::session::manager::Inner;
 use crate::session::policy::Start;
+use crate::session::pool::CLEAN_UP;
 use crate::session::relocation::Relocated;
 use crate::session::roster::Doing;
 use crate::session::slots::{Active, Live, Mapping};
@@ -25,10 +24,6 @@ use crate::session::slots::{Active, Live, Mapping};
 const SHORTEST: usize = 4;
 /// How many sessions that an id may mean are looked at.
 const CANDIDATES: usize = 45;
-/// How long an agent may take to clean up after it did not bring a session back in time.
-const GRACE: Duration = Duration::from_secs(5);
-/// How long the release of a session may take that is not to be kept.
-const RELEASE: Duration = Duration::from_secs(8);
 
 /// What an id means among our own sessions.
 #[derive(Debug, PartialEq, Eq)]
@@ -267,14 +262,18 @@ impl Inner {
         let title = listed.title.as_deref().unwrap_or_default();
         let new = self.new_record(asked.key, &start, asked.by.user(), title);
         let record = SessionRecord { backend_ref: Some(listed.backend_ref.clone()), ..new };
-        let session = match self.restore(&record, &listed.backend_ref).await {
+        let agent = match self.backend(&record.backend) {
+            Ok(agent) => agent,
+            Err(error) => return Ok(Answer::open(words::not_connected(&error))),
+        };
+        // Before anything is written.
+        let session = match self.in_time(&record, |spec| agent.restore(&listed.backend_ref, spec)).await {
             Ok(session) => session,
             Err(error) => return Ok(Answer::open(words::not_connected(&error))),
         };
         let created = self.parts.store.create_session(record.clone(), self.limit()).await;
         if !matches!(created, Ok(true)) {
-            let deadline = self.parts.clock.now() + RELEASE;
-            self.see_off(asked.key, deadline, session.release(deadline)).await;
+            self.release(asked.key, &session, CLEAN_UP).await;
         }
         if !created.map_err(|error| Later::because(asked.key, &error))? {
             return Ok(Answer::open(self.too_many_sessions()));
@@ -283,20 +282,6 @@ impl Inner {
         let told = words::connected(&record);
         self.slots().entry(asked.key).mapping = Mapping::Active(Box::new(Active { record, live }));
         Ok(Answer::change(&told))
-    }
-
-    /// Asks a session's agent to bring it back, before anything is written.
-    async fn restore(
-        &self,
-        record: &SessionRecord,
-        backend_ref: &BackendRef,
-    ) -> Result<Arc<dyn Session>, BackendError> {
-        let timeout = self.parts.policy.create_timeout(&record.backend);
-        let deadline = self.parts.clock.now() + timeout;
-        let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline };
-        let restored = self.backend(&record.backend)?.restore(backend_ref, spec);
-        let late = |_late| BackendError::Timeout { phase: Phase::Create, after: timeout };
-        self.parts.clock.timeout_at(deadline + GRACE, restored).await.map_err(late)?
     }
 }
 
