@@ -4,6 +4,8 @@ mod access;
 mod daemon;
 mod http;
 mod messages;
+#[path = "../tools/process.rs"]
+mod process;
 mod restarts;
 mod sessions;
 mod streams;

@@ -17,6 +17,8 @@ mod logs;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;
+#[path = "../tools/process.rs"]
+mod process;
 #[cfg(test)]
 #[path = "../tools/program.rs"]
 mod program;
