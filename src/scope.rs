@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,6 +62,19 @@ impl Scope {
                 scope.record_crash(name, on_crash, panic.as_ref());
             }
         }))
+    }
+
+    /// Does something to its end, also when whoever asked for it goes away meanwhile. Nothing when it crashes.
+    pub async fn to_its_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        self.spawn(name, OnCrash::Log, async move {
+            let _nobody_waits = done.send(work.await);
+        });
+        result.await.ok()
     }
 
     /// Waits until every task has ended. New tasks may still be spawned meanwhile and are waited for too.

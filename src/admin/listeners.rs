@@ -19,7 +19,7 @@ use crate::secret::SecretString;
 /// How long a request may go on after the listeners were closed.
 const LEAVE: Duration = Duration::from_millis(500);
 /// The control socket's name in the state directory.
-const CONTROL_SOCKET: &str = "ctl.sock";
+pub const CONTROL_SOCKET: &str = "ctl.sock";
 
 /// A surface that could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,7 @@ use crate::session::Manager;
 use crate::store::Store;
 use crate::telemetry::Counters;
 
-pub use listeners::{Http, ListenError, Listeners, Operator};
+pub use listeners::{CONTROL_SOCKET, Http, ListenError, Listeners, Operator};
 pub use sessions::{Ended, Pool, Status, View};
 
 /// What the probes need to know; the supervisor keeps it current.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Probes, reasons};
 use crate::domain::ids::SessionId;
-use crate::session::{Doing, Manager, Overview};
+use crate::session::{Manager, Overview};
 use crate::store::{SessionFilter, StoreError};
 
 /// How many sessions a list holds at most.
@@ -91,15 +91,9 @@ pub struct Ended {
 impl From<Overview> for View {
     fn from(overview: Overview) -> Self {
         let Overview { record, doing, waiting } = overview;
-        let state = match doing {
-            Doing::Working => "working",
-            Doing::Idle => "idle",
-            Doing::Asleep => "asleep",
-            Doing::Ended => "ended",
-        };
         Self {
             id: record.id.to_string(),
-            state: state.to_owned(),
+            state: doing.word().to_owned(),
             conversation: record.conversation.to_string(),
             agent: record.backend,
             agent_session: record.backend_ref.map(|name| name.0),

@@ -65,10 +65,13 @@ pub(super) async fn send(
     let name = id.map_or_else(|| Ok(uuid::Uuid::now_v7().simple().to_string()), valid_id)?;
     let desk = chat.desk()?;
     let record = chat.connected().await?.ok_or_else(|| Refusal::disconnected(DISCONNECTED))?;
-    let record = chat.bring_up(desk.clone(), record.id).await?;
+    let record = chat.bring_up(&desk, record.id).await?;
     let id = message_id(&record.conversation.thread, name);
     let (delivering, taken) = (chat.clone(), Some(id.clone()));
-    chat.to_its_end(async move { delivering.deliver_message(&desk, &record, &id, text).await }).await??;
+    let delivered = async move { delivering.deliver_message(&desk, &record, &id, text).await };
+    let delivered = chat.0.parts.scope.to_its_end("web chat request", delivered).await;
+    let broken = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke; the log says what");
+    delivered.ok_or_else(broken)??;
     Ok((StatusCode::ACCEPTED, Json(Taken { message_id: taken })))
 }
 

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use super::refusal::Refusal;
 use super::routes::Payload;
@@ -15,7 +14,6 @@ use crate::domain::command::NewArgs;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::SessionId;
 use crate::domain::session::{SessionRecord, SessionStatus};
-use crate::scope::OnCrash;
 
 /// Among how many sessions with the same beginning of their ids one of the page's is looked for.
 const NAMESAKES: usize = 20;
@@ -53,8 +51,7 @@ pub(super) async fn create(
         NewArgs { dir: given(wanted.dir), agent: given(wanted.agent), text: wanted.description.unwrap_or_default() };
     let desk = chat.desk()?;
     let key = ConversationKey::web(&uuid::Uuid::now_v7().simple().to_string());
-    let opening = async move { desk.manager.open(&key, &asked, &Gate::operator()).await };
-    let record = chat.to_its_end(opening).await??;
+    let record = desk.manager.open(&key, &asked, &Gate::operator()).await?;
     chat.connect(record.id);
     Ok((StatusCode::CREATED, Json(Connection::to(Some((&record).into())))))
 }
@@ -63,7 +60,7 @@ pub(super) async fn create(
 pub(super) async fn end(State(chat): State<Chat>) -> Result<Json<Connection>, Refusal> {
     let desk = chat.desk()?;
     if let Some(record) = chat.connected().await? {
-        chat.to_its_end(async move { desk.manager.end(record.id).await }).await??;
+        desk.manager.end(record.id).await?;
     }
     Ok(Json(Connection::to(None)))
 }
@@ -80,7 +77,7 @@ pub(super) async fn list(State(chat): State<Chat>) -> Result<Json<Sessions>, Ref
 pub(super) async fn resume(State(chat): State<Chat>, Path(id): Path<String>) -> Result<Json<Connection>, Refusal> {
     let desk = chat.desk()?;
     let id = chat.named(&id).await?;
-    let record = chat.bring_up(desk, id).await?;
+    let record = chat.bring_up(&desk, id).await?;
     chat.connect(record.id);
     Ok(Json(Connection::to(Some((&record).into()))))
 }
@@ -107,8 +104,8 @@ impl Chat {
     }
 
     /// Sees to it that a session runs, and that it has not been moved to Slack meanwhile.
-    pub(super) async fn bring_up(&self, desk: Desk, id: SessionId) -> Result<SessionRecord, Refusal> {
-        let record = self.to_its_end(async move { desk.manager.resume(id).await }).await??;
+    pub(super) async fn bring_up(&self, desk: &Desk, id: SessionId) -> Result<SessionRecord, Refusal> {
+        let record = desk.manager.resume(id).await?;
         let moved = || Refusal::disconnected("the session has been moved to Slack; start another one");
         Some(record).filter(|record| record.conversation.is_web()).ok_or_else(moved)
     }
@@ -123,19 +120,5 @@ impl Chat {
             return Err(not_found("more than one session is called so; give more of the id"));
         }
         Ok(found.id)
-    }
-
-    /// Does something to its end, also when whoever asked for it goes away meanwhile.
-    pub(super) async fn to_its_end<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let (done, outcome) = oneshot::channel();
-        self.0.parts.scope.spawn("web chat request", OnCrash::Log, async move {
-            // Nobody has to wait.
-            let _unheard = done.send(work.await);
-        });
-        let crashed = |_dropped| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke; the log says what");
-        outcome.await.map_err(crashed)
     }
 }

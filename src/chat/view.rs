@@ -7,7 +7,7 @@ use super::transcript::{Entry, Line};
 use crate::domain::ids::Ts;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, List, ListRow};
-use crate::session::{Doing, Overview};
+use crate::session::Overview;
 use crate::store::ChatAuthor;
 
 /// Whether a session is connected, and which.
@@ -65,19 +65,10 @@ impl Listed {
         Self {
             session: (&overview.record).into(),
             connected,
-            doing: doing(overview.doing),
+            doing: overview.doing.word(),
             waiting: overview.waiting,
             last_active_ms: overview.record.last_active_ms,
         }
-    }
-}
-
-fn doing(doing: Doing) -> &'static str {
-    match doing {
-        Doing::Ended => "ended",
-        Doing::Asleep => "asleep",
-        Doing::Idle => "idle",
-        Doing::Working => "working",
     }
 }
 

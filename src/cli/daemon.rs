@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 
 use super::{Exit, Failure};
+use crate::admin::CONTROL_SOCKET;
 use crate::http_client::Owner;
 use crate::settings::Environment;
 use crate::settings::sources::{self, Flags};
@@ -15,8 +16,6 @@ use crate::settings::sources::{self, Flags};
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Enough of an answer to say why.
 const LONGEST_REASON: usize = 1_000;
-/// The control socket's name in the state directory.
-const CONTROL_SOCKET: &str = "ctl.sock";
 
 /// A running daemon, as far as is known before it is asked.
 pub(super) struct Daemon {

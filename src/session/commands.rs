@@ -23,6 +23,7 @@ use crate::domain::session::SessionRecord;
 
 pub(super) use self::adopting::Adopting;
 use self::answer::Answer;
+pub(super) use self::lists::stop_button;
 pub(super) use self::press::Presses;
 use super::conversation::Work;
 use super::lines::{Delivered, Later};
@@ -144,7 +145,7 @@ impl Inner {
             return Ok(Answer::open(self.too_many_sessions()));
         }
         let told = words::created(&record.id.short(), &record.backend);
-        self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record, live: None }));
+        self.slots().entry(key).mapping = Mapping::asleep(record);
         Ok(Answer::change(told))
     }
 

@@ -171,8 +171,7 @@ impl Inner {
             Begun::OverLimit => return Ok(self.answer(&work.place(key), work.seq, &self.too_many_sessions()).await),
         }
         if let Some(record) = &intent.new_session {
-            self.slots().entry(key).mapping =
-                Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
+            self.slots().entry(key).mapping = Mapping::asleep((**record).clone());
         }
         Ok(self.run_turn(key, work, intent, text).await)
     }
@@ -187,7 +186,7 @@ impl Inner {
             }
         }
         let record = self.parts.store.session_in(key).await.map_err(|error| Later::because(key, &error))?;
-        let found = record.map_or(Mapping::None, |record| Mapping::Active(Box::new(Active { record, live: None })));
+        let found = record.map_or(Mapping::None, Mapping::asleep);
         let mut slots = self.slots();
         let slot = slots.entry(key);
         // Somebody else may have asked, and gone on, meanwhile.

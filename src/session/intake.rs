@@ -15,7 +15,7 @@ use super::config::WhenBusy;
 use super::conversation::Work;
 use super::manager::{Inner, Manager};
 use super::rules::{self, Decision};
-use super::slots::{Active, Mapping, Reserved, Slot, Slots};
+use super::slots::{Mapping, Reserved, Slot, Slots};
 use super::turn::StopReason;
 use super::words;
 
@@ -189,7 +189,7 @@ impl Inner {
             let slot = slots.entry(&key);
             let Some(reserved) = slot.take_claim() else { return };
             if let Some(record) = &intent.new_session {
-                slot.mapping = Mapping::Active(Box::new(Active { record: (**record).clone(), live: None }));
+                slot.mapping = Mapping::asleep((**record).clone());
             }
             reserved
         };

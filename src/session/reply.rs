@@ -15,11 +15,11 @@ use crate::clock::Clock;
 use crate::domain::agent::Prompt;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, TurnId, UserId};
-use crate::domain::inbound::Button;
-use crate::domain::outgoing::{Body, List, ListButton, ListRow, Op, Place};
+use crate::domain::outgoing::{Body, List, ListRow, Op, Place};
 use crate::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 use crate::outbox::Outbox;
 
+use super::commands::stop_button;
 use super::manager::Parts;
 use super::words;
 
@@ -204,8 +204,7 @@ impl Reply {
         let mut parts = self.render.parts(self.key.markup(), &self.draft.text[from..upto]);
         let text = if parts.is_empty() { "…".to_owned() } else { parts.swap_remove(0) };
         // A stream has Slack's own button.
-        let stop = ListButton { label: words::STOP.to_owned(), button: Button::Stop { turn: self.turn }, danger: true };
-        let row = ListRow { text: words::WRITING.to_owned(), button: Some(stop) };
+        let row = ListRow { text: words::WRITING.to_owned(), button: Some(stop_button(self.turn)) };
         Body::List(List { text, rows: vec![row] })
     }
 }

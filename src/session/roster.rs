@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use crate::backend::error::{BackendError, Kind};
 use crate::domain::access::Admitted;
 use crate::domain::command::NewArgs;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::SessionId;
+use crate::domain::ids::{SessionId, TurnId};
 use crate::domain::ports::Line;
 use crate::domain::session::{SessionRecord, SessionStatus};
-use crate::scope::OnCrash;
 use crate::store::{SessionFilter, StoreError};
 
 use super::live::{IfLost, NotReady};
 use super::manager::{Inner, Manager};
 use super::policy::StartRefused;
-use super::slots::{Active, Mapping};
+use super::slots::Mapping;
 use super::words;
 
 /// How often a session is looked for that moves meanwhile.
@@ -45,6 +42,18 @@ pub enum Doing {
     Idle,
     /// A turn runs.
     Working,
+}
+
+impl Doing {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Asleep => "asleep",
+            Self::Idle => "idle",
+            Self::Working => "working",
+        }
+    }
 }
 
 /// Why a session was not brought up.
@@ -80,20 +89,12 @@ impl OpenError {
 impl Manager {
     /// The active sessions, last used first.
     pub async fn sessions(&self, filter: SessionFilter) -> Result<Vec<Overview>, StoreError> {
-        let mut all = Vec::new();
-        for record in self.0.parts.store.sessions(filter).await? {
-            all.push(self.0.overview(record).await?);
-        }
-        Ok(all)
+        self.0.overviews(self.0.parts.store.sessions(filter).await?).await
     }
 
     /// The sessions, ended ones too, whose id begins like this; at most `limit`.
     pub async fn sessions_named(&self, prefix: &str, limit: usize) -> Result<Vec<Overview>, StoreError> {
-        let mut all = Vec::new();
-        for record in self.0.parts.store.session_by_prefix(prefix, limit).await? {
-            all.push(self.0.overview(record).await?);
-        }
-        Ok(all)
+        self.0.overviews(self.0.parts.store.session_by_prefix(prefix, limit).await?).await
     }
 
     /// How many mappings are active, whether or not something runs for them.
@@ -105,7 +106,12 @@ impl Manager {
     /// such session. Ending one that has ended is fine. It comes to its end even when nobody waits for that any more.
     pub async fn end(&self, id: SessionId) -> Result<Option<usize>, StoreError> {
         let inner = self.0.clone();
-        self.0.to_its_end(async move { inner.end_and_tell(id).await }).await.unwrap_or(Err(StoreError::Closed))
+        self.0
+            .parts
+            .scope
+            .to_its_end("roster", async move { inner.end_and_tell(id).await })
+            .await
+            .unwrap_or(Err(StoreError::Closed))
     }
 
     /// Starts a session in a conversation that has none, and brings it up. One that does not come up leaves nothing behind, also when
@@ -120,7 +126,7 @@ impl Manager {
         by: &Admitted,
     ) -> Result<SessionRecord, OpenError> {
         let (inner, key, asked, by) = (self.0.clone(), key.clone(), asked.clone(), by.clone());
-        let opened = self.0.to_its_end(async move { inner.open(&key, &asked, &by).await }).await;
+        let opened = self.0.parts.scope.to_its_end("roster", async move { inner.open(&key, &asked, &by).await }).await;
         opened.unwrap_or(Err(OpenError::Backend(BackendError::ShuttingDown)))
     }
 
@@ -130,21 +136,12 @@ impl Manager {
     /// [`OpenError`] says why it is not up. One that its backend calls ended, or does not know, has ended then.
     pub async fn resume(&self, id: SessionId) -> Result<SessionRecord, OpenError> {
         let inner = self.0.clone();
-        let resumed = self.0.to_its_end(async move { inner.resume(id).await }).await;
+        let resumed = self.0.parts.scope.to_its_end("roster", async move { inner.resume(id).await }).await;
         resumed.unwrap_or(Err(OpenError::Backend(BackendError::ShuttingDown)))
     }
 }
 
 impl Inner {
-    /// Does something whether or not whoever asked for it waits. Nothing when it crashes.
-    async fn to_its_end<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        let (done, result) = oneshot::channel();
-        self.parts.scope.spawn("roster", OnCrash::Log, async move {
-            let _nobody_waits = done.send(task.await);
-        });
-        result.await.ok()
-    }
-
     async fn end_and_tell(self: &Arc<Self>, id: SessionId) -> Result<Option<usize>, StoreError> {
         if self.parts.store.session(id).await?.is_none() {
             return Ok(None);
@@ -169,7 +166,7 @@ impl Inner {
         if !self.parts.store.create_session(record.clone(), self.limit()).await? {
             return Err(OpenError::TooMany(self.too_many_sessions()));
         }
-        self.slots().entry(key).mapping = Mapping::Active(Box::new(Active { record: record.clone(), live: None }));
+        self.slots().entry(key).mapping = Mapping::asleep(record.clone());
         match self.ready(&record, IfLost::StartAfresh).await {
             Ok(_ready) => Ok(record),
             Err(error) => {
@@ -211,30 +208,40 @@ impl Inner {
         let mut slots = self.slots();
         let slot = slots.entry(&record.conversation);
         if slot.is_mapped().is_none() {
-            slot.mapping = Mapping::Active(Box::new(Active { record: record.clone(), live: None }));
+            slot.mapping = Mapping::asleep(record.clone());
         }
+    }
+
+    /// How sessions stand.
+    pub(super) async fn overviews(&self, records: Vec<SessionRecord>) -> Result<Vec<Overview>, StoreError> {
+        let mut overviews = Vec::new();
+        for record in records {
+            overviews.push(self.overview(record).await?);
+        }
+        Ok(overviews)
     }
 
     /// How a session stands.
     pub(super) async fn overview(&self, record: SessionRecord) -> Result<Overview, StoreError> {
+        if record.status == SessionStatus::Ended {
+            return Ok(Overview { record, doing: Doing::Ended, waiting: 0 });
+        }
         let waiting = self.parts.store.waiting(&record.conversation, Line::Turn).await?;
-        let doing = self.doing(&record);
-        let waiting = if doing == Doing::Ended { 0 } else { waiting };
-        Ok(Overview { record, doing, waiting })
+        Ok(Overview { doing: self.doing(&record), record, waiting })
     }
 
+    /// What a session does that has not ended.
     fn doing(&self, record: &SessionRecord) -> Doing {
-        if record.status == SessionStatus::Ended {
-            return Doing::Ended;
-        }
         let slots = self.slots();
-        let slot = slots
-            .get(&record.conversation)
-            .filter(|slot| slot.active().is_some_and(|active| active.record.id == record.id));
-        match slot {
+        match slots.of(record) {
             Some(slot) if slot.turn.is_some() => Doing::Working,
             Some(slot) if slot.active().is_some_and(|active| active.live.is_some()) => Doing::Idle,
             _ => Doing::Asleep,
         }
+    }
+
+    /// The turn that runs in a session.
+    pub(super) fn turn_of(&self, record: &SessionRecord) -> Option<TurnId> {
+        self.slots().of(record)?.turn.as_ref().map(|running| running.turn)
     }
 }

@@ -88,6 +88,13 @@ pub(super) enum Mapping {
     Active(Box<Active>),
 }
 
+impl Mapping {
+    /// An active one for which nothing runs.
+    pub(super) fn asleep(record: SessionRecord) -> Self {
+        Self::Active(Box::new(Active { record, live: None }))
+    }
+}
+
 /// An active mapping and, when it is live, what the backend runs for it.
 #[derive(Debug, Clone)]
 pub(super) struct Active {
@@ -143,6 +150,12 @@ impl Slots {
 
     pub(super) fn entry(&mut self, key: &ConversationKey) -> &mut Slot {
         self.by_key.entry(key.clone()).or_default()
+    }
+
+    /// The slot in which the mapping `record` is known.
+    pub(super) fn of(&self, record: &SessionRecord) -> Option<&Slot> {
+        let slot = self.by_key.get(&record.conversation)?;
+        slot.active().filter(|active| active.record.id == record.id).map(|_| slot)
     }
 
     /// The mapping `record`, unless it was ended. Its conversation may have another one by then.

@@ -8,7 +8,6 @@ use super::{Asked, words};
 use crate::domain::ids::TurnId;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::ListButton;
-use crate::domain::session::SessionRecord;
 use crate::session::lines::Later;
 use crate::session::manager::Inner;
 use crate::session::roster::{Doing, Overview};
@@ -38,7 +37,7 @@ impl Inner {
     /// `work-status`: the sessions of whoever asks, those that work with a button.
     pub(super) async fn work_status(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Answer, Later> {
         let filter = SessionFilter { creator: Some(asked.by.user().clone()), ..SessionFilter::default() };
-        let overviews = self.overviews(asked, filter).await?;
+        let overviews = self.overviews_of(asked, filter).await?;
         let working = overviews.iter().filter(|overview| overview.doing == Doing::Working).count();
         let rows: Vec<Row> = overviews.iter().map(|overview| self.work_row(asked, overview)).collect();
         Ok(Answer::aside_list(words::work_title(rows.len(), working), rows))
@@ -54,16 +53,13 @@ impl Inner {
             let button = connectable.then(|| connect_button(&overview.record, asked));
             self.overview_row(asked, &overview, button)
         };
-        Ok(self.overviews(asked, filter).await?.into_iter().map(row).collect())
+        Ok(self.overviews_of(asked, filter).await?.into_iter().map(row).collect())
     }
 
-    async fn overviews(&self, asked: &Asked<'_>, filter: SessionFilter) -> Result<Vec<Overview>, Later> {
+    async fn overviews_of(&self, asked: &Asked<'_>, filter: SessionFilter) -> Result<Vec<Overview>, Later> {
         let later = |error| Later::because(asked.key, &error);
-        let mut overviews = Vec::new();
-        for record in self.parts.store.sessions(filter).await.map_err(later)? {
-            overviews.push(self.overview(record).await.map_err(later)?);
-        }
-        Ok(overviews)
+        let records = self.parts.store.sessions(filter).await.map_err(later)?;
+        self.overviews(records).await.map_err(later)
     }
 
     fn work_row(&self, asked: &Asked<'_>, overview: &Overview) -> Row {
@@ -78,17 +74,9 @@ impl Inner {
         let note = words::whereabouts(asked.at.markup(), &record.conversation, &record.creator);
         Row { text, note: Some(note), button }
     }
-
-    /// The turn that runs in a session.
-    pub(super) fn turn_of(&self, record: &SessionRecord) -> Option<TurnId> {
-        let slots = self.slots();
-        let slot = slots.get(&record.conversation)?;
-        let same = slot.active().is_some_and(|active| active.record.id == record.id);
-        slot.turn.as_ref().filter(|_| same).map(|running| running.turn)
-    }
 }
 
 /// The button that stops a turn.
-pub(super) fn stop_button(turn: TurnId) -> ListButton {
+pub(in crate::session) fn stop_button(turn: TurnId) -> ListButton {
     ListButton { label: words::STOP.to_owned(), button: Button::Stop { turn }, danger: true }
 }

@@ -90,12 +90,7 @@ pub(in crate::session) fn status(overview: &Overview, places: &[usize], chosen: 
 
 /// What a session does, in a few words.
 pub(in crate::session) fn doing(doing: Doing, waiting: usize) -> String {
-    let state = match doing {
-        Doing::Ended => "ended",
-        Doing::Asleep => "asleep",
-        Doing::Idle => "idle",
-        Doing::Working => "working",
-    };
+    let state = doing.word();
     if waiting == 0 { state.to_owned() } else { format!("{state}, {waiting} waiting") }
 }
 
