@@ -184,6 +184,11 @@ uuid_id!(
     new_v4
 );
 uuid_id!(
+    /// A note that offers to answer what was said while nobody listened.
+    OfferId,
+    new_v4
+);
+uuid_id!(
     /// Something owed to Slack; also the delivery key in the message's metadata. In order of time.
     OwedId,
     now_v7

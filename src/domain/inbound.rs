@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::conversation::{ConversationKey, Markup};
-use super::ids::{ApprovalId, BotId, ChannelId, SessionId, TeamId, Ts, TurnId, UserId};
+use super::ids::{ApprovalId, BotId, ChannelId, OfferId, SessionId, TeamId, Ts, TurnId, UserId};
 
 /// Something that a person did, and under which keys it counts as the same thing when it comes again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +202,32 @@ pub enum Button {
         /// The agent's id for the value.
         value: String,
     },
+    /// Decide what is to become of a turn that was cut off.
+    Interrupted {
+        /// Which turn.
+        turn: TurnId,
+        /// What.
+        choice: Choice,
+    },
+    /// Answer what was said while nobody listened, or leave it.
+    Offer {
+        /// The note that offers it.
+        offer: OfferId,
+        /// Whether to answer.
+        accept: bool,
+    },
+}
+
+/// What is to become of a turn that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// Its session is brought back and told to go on.
+    Resume,
+    /// Its prompt is sent again.
+    Retry,
+    /// Nothing.
+    Drop,
 }
 
 impl Button {
@@ -209,7 +235,11 @@ impl Button {
     pub fn thread(&self) -> Option<&Ts> {
         match self {
             Self::Connect { thread, .. } | Self::Adopt { thread, .. } => thread.as_ref(),
-            Self::Approval { .. } | Self::Stop { .. } | Self::Option { .. } => None,
+            Self::Approval { .. }
+            | Self::Stop { .. }
+            | Self::Option { .. }
+            | Self::Interrupted { .. }
+            | Self::Offer { .. } => None,
         }
     }
 }

@@ -40,6 +40,8 @@ fn kind(button: &Button) -> &'static str {
         Button::Adopt { .. } => "adopt",
         Button::Stop { .. } => "stop",
         Button::Option { .. } => "option",
+        Button::Interrupted { .. } => "interrupted",
+        Button::Offer { .. } => "offer",
     }
 }
 

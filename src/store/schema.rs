@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::OpenError;
 
 /// One script for each version: the first makes an empty database, each further one what is new. None is ever changed.
-const SCRIPTS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const SCRIPTS: [&str; 3] = [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// The version that this binary writes; a newer one is refused.
 pub(super) const VERSION: usize = SCRIPTS.len();
@@ -74,7 +74,7 @@ mod tests {
     fn a_step_that_fails_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let connection = made_with(1, dir.path());
-        // In the way of the last thing that the step makes.
+        // In the way of the last thing that a step makes.
         connection.execute_batch("CREATE TABLE chat_message_in (x)").unwrap();
         drop(connection);
         let path = dir.path().join(DATABASE);

@@ -92,7 +92,9 @@ impl Inner {
         match click.button {
             Button::Approval { id, option } => self.decide(key, click, by, id, option),
             Button::Stop { turn } => self.stop_from(inbound, click, &by, turn),
-            Button::Option { .. } => return self.move_to(&inbound.queue(), Line::Command, seq).await,
+            Button::Option { .. } | Button::Interrupted { .. } | Button::Offer { .. } => {
+                return self.move_to(&inbound.queue(), Line::Command, seq).await;
+            }
             Button::Connect { .. } | Button::Adopt { .. } => {
                 let key = inbound.queue();
                 // As `connect` itself: with the session the turns begin.
@@ -163,6 +165,9 @@ impl Inner {
                 let asked = Asked::replied(&record.conversation, seq, by, click.reply.clone());
                 let answer = self.set_option(&record, option, value).await?;
                 self.give(&asked, answer).await
+            }
+            Button::Interrupted { .. } | Button::Offer { .. } => {
+                self.give(&asked, Answer::aside(words::STALE_BUTTON)).await
             }
             Button::Approval { .. } | Button::Stop { .. } => self.done(key, seq).await,
         }

@@ -1,0 +1,75 @@
+-- The inbox once more, because its states can't be added to. What a message has been through, and its place in Slack's own time.
+CREATE TABLE inbox_3 (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    team        TEXT NOT NULL,
+    channel     TEXT NOT NULL,
+    thread      TEXT NOT NULL,      -- empty for a slash command, which stands in none
+    line        TEXT NOT NULL CHECK (line IN ('turn', 'command', 'at_once')),
+    state       TEXT NOT NULL CHECK (state IN
+                    ('queued', 'running', 'interrupted', 'offered', 'done', 'refused', 'expired', 'dead')),
+    version     INTEGER NOT NULL,   -- of the body's form
+    body        TEXT,               -- the inbound as JSON; emptied when nobody can ask for it any more
+    received_ms INTEGER NOT NULL,
+    author      TEXT NOT NULL DEFAULT '',
+    said_us     INTEGER NOT NULL DEFAULT 0, -- when it was said in Slack's time, in microseconds; the order in a line
+    attempts    INTEGER NOT NULL DEFAULT 0, -- how often its handling has begun
+    resumes     INTEGER NOT NULL DEFAULT 0 CHECK (resumes IN (0, 1)), -- its next turn goes on where an interrupted one was
+    offer       TEXT,               -- the note that offers to answer it, of what was said while nobody listened
+    reason      TEXT                -- why it was given up
+);
+INSERT INTO inbox_3 (seq, team, channel, thread, line, state, version, body, received_ms, author, said_us)
+    SELECT seq, team, channel, thread, line, state, version, body, received_ms,
+        coalesce(CASE WHEN json_valid(body) THEN json_extract(body, '$.author.user') END, ''), received_ms * 1000
+    FROM inbox;
+-- Numbers that were given once are never given again.
+DELETE FROM sqlite_sequence WHERE name = 'inbox_3';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'inbox_3', seq FROM sqlite_sequence WHERE name = 'inbox';
+DROP TABLE inbox;
+ALTER TABLE inbox_3 RENAME TO inbox;
+CREATE INDEX inbox_waiting ON inbox (team, channel, thread, line, said_us, seq) WHERE state = 'queued';
+CREATE INDEX inbox_queued ON inbox (line) WHERE state = 'queued';
+CREATE INDEX inbox_dead ON inbox (seq) WHERE state = 'dead';
+CREATE INDEX inbox_offered ON inbox (offer) WHERE state = 'offered';
+
+-- Whether the agent may have seen the prompt. Unknown of those that began before there was this column.
+ALTER TABLE turn ADD COLUMN reached INTEGER NOT NULL DEFAULT 1 CHECK (reached IN (0, 1));
+-- The message that grows while the agent speaks, and the row that asks what is to become of an interrupted turn.
+ALTER TABLE turn ADD COLUMN shown TEXT;
+ALTER TABLE turn ADD COLUMN card TEXT;
+
+-- Which event asked for it; when it may be tried again, and since when it has failed, in milliseconds since the Unix epoch.
+ALTER TABLE outbox ADD COLUMN seq INTEGER;
+ALTER TABLE outbox ADD COLUMN not_before_ms INTEGER;
+ALTER TABLE outbox ADD COLUMN failing_since_ms INTEGER;
+CREATE INDEX outbox_dead ON outbox (pos) WHERE state = 'dead';
+
+-- Questions that people can still see with their buttons, each with the row that posted it.
+CREATE TABLE approval (
+    id   TEXT PRIMARY KEY,
+    turn TEXT NOT NULL,
+    row  TEXT NOT NULL,
+    card TEXT NOT NULL              -- as JSON
+) WITHOUT ROWID;
+CREATE INDEX approval_of_turn ON approval (turn);
+
+-- Up to where a place has been read back from Slack: a channel (empty thread) or one of its threads.
+CREATE TABLE cursor (
+    team    TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    thread  TEXT NOT NULL,
+    ts      TEXT NOT NULL,
+    PRIMARY KEY (team, channel, thread)
+) WITHOUT ROWID;
+
+-- Moments that outlive the process, by name, in microseconds of Slack's time.
+CREATE TABLE moment (
+    name TEXT PRIMARY KEY,
+    us   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The starts of the daemon, and whether each came to an orderly end.
+CREATE TABLE boot (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    started_ms INTEGER NOT NULL,
+    clean      INTEGER NOT NULL DEFAULT 0 CHECK (clean IN (0, 1))
+);
