@@ -19,7 +19,10 @@ mod crashes;
 #[cfg(test)]
 mod crossings;
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod discover;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod endings;
