@@ -58,6 +58,8 @@ mod shutdown;
 #[cfg(test)]
 mod slack;
 #[cfg(test)]
+mod starts;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod world;
