@@ -111,7 +111,9 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Its disk is somewhere else, or a process's own.
-    #[error("store.dir: {path} is on {kind}, where a database's locks can't be relied on; name a directory on a disk of this machine")]
+    #[error(
+        "store.dir: {path} is on {kind}, where a database's locks can't be relied on; name a directory on a disk of this machine"
+    )]
     Remote {
         /// The directory.
         path: PathBuf,
@@ -127,7 +129,9 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     /// The `SQLite` that is built in has a known fault.
-    #[error("this binary was built with SQLite {found}, which can damage its log; build it with {OLDEST_SQLITE} or later")]
+    #[error(
+        "this binary was built with SQLite {found}, which can damage its log; build it with {OLDEST_SQLITE} or later"
+    )]
     Sqlite {
         /// Its version.
         found: &'static str,
@@ -234,11 +238,15 @@ fn ensure_sound_sqlite(number: i32, found: &'static str) -> Result<(), OpenError
 }
 
 /// The connections that write and read.
-fn open_files(dir: &Path, repair: Option<Repair>) -> Result<(rusqlite::Connection, Vec<rusqlite::Connection>), OpenError> {
+fn open_files(
+    dir: &Path,
+    repair: Option<Repair>,
+) -> Result<(rusqlite::Connection, Vec<rusqlite::Connection>), OpenError> {
     let path = dir.join(DATABASE);
     let open = || {
         let connection = opening::open(dir, repair)?;
-        let readers = reader::connect_all(&path).map_err(|source| OpenError::Database { path: path.clone(), source })?;
+        let readers =
+            reader::connect_all(&path).map_err(|source| OpenError::Database { path: path.clone(), source })?;
         Ok((connection, readers))
     };
     open().map_err(|error| match error {
