@@ -134,6 +134,31 @@ impl Running {
         self.process.ended(within)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Waits for its end; its exit code and its log.
+    pub(crate) fn ended(&mut self) -> (i32, String) {
+        self.process.ended(DEADLINE)
+    }
+
+    /// Whether it would take a message now, and why not, as its control socket below `dir` says.
+    pub(crate) fn readiness(&self, dir: &str) -> (bool, String) {
+        self.ask_control(dir, "/readyz")
+    }
+
+    /// Whether it answers a path of its control socket well, and what.
+    pub(crate) fn ask_control(&self, dir: &str, path: &str) -> (bool, String) {
+        let stream = std::os::unix::net::UnixStream::connect(format!("{dir}/state/ctl.sock"));
+        // It may not have got that far yet.
+        let Ok(mut stream) = stream else { return (false, String::new()) };
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: control\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        (answer.starts_with("HTTP/1.1 200"), answer)
+    }
+
     pub(crate) fn wait_for_log(&self, text: &str) {
         let seen = eventually(DEADLINE, || self.process.log().contains(text).then_some(()));
         assert!(seen.is_some(), "never logged: {text}");
@@ -433,6 +458,11 @@ fn unchunk(mut content: &str) -> String {
         content = &rest[size + 2..];
     }
     whole
+}
+
+/// Waits until a condition holds, for so long at the most.
+pub(crate) fn until_within(within: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    assert!(eventually(within, || condition().then_some(())).is_some(), "it did not happen in time: {what}");
 }
 
 /// Waits until a condition holds.

@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 #[path = "../tools/example_agent.rs"]
 mod example_agent;
 #[cfg(test)]
