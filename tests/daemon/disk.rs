@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::harness::{Running, Slack, until, until_within};
+use crate::harness::{Running, Slack, readiness, until, until_within};
 use crate::program::{not_run, program};
 
 const CHANNEL: &str = "C0GENERAL";
@@ -119,7 +119,7 @@ fn f_38_without_room_nothing_new_is_taken_until_there_is_some() {
 
     disk.fill(200 << 10);
     until("not ready, with its reason", || {
-        let (ready, reasons) = daemon.readiness(disk.path());
+        let (ready, reasons) = readiness(disk.path());
         !ready
             && reasons.contains("store.min_free (512KiB)")
             && reasons.contains(disk.path())
@@ -130,11 +130,11 @@ fn f_38_without_room_nothing_new_is_taken_until_there_is_some() {
     }
     daemon.wait_for_log("the connections to Slack are closed until they can");
     assert!(daemon.log().contains("so it is not acknowledged"), "{}", daemon.log());
-    let (_, reasons) = daemon.readiness(disk.path());
+    let (_, reasons) = readiness(disk.path());
     assert!(!reasons.contains("greeted"), "that there is no connection is no riddle: {reasons}");
 
     disk.empty();
-    until_within(Duration::from_secs(10), "ready again by itself", || daemon.readiness(disk.path()).0);
+    until_within(Duration::from_secs(10), "ready again by itself", || readiness(disk.path()).0);
     let after = say(&slack, "after");
     slack.wait_for_answer(CHANNEL, &after, "after");
     assert_eq!(daemon.stop(), 0);
@@ -170,7 +170,7 @@ fn a_start_without_room_waits_for_it() {
     daemon.wait_for_log("less than store.min_free (512KiB)");
     daemon.wait_for_log("the connections to Slack are closed until they can");
     disk.empty();
-    until("ready", || daemon.readiness(disk.path()).0);
+    until("ready", || readiness(disk.path()).0);
     let ts = say(&slack, "at last");
     slack.wait_for_answer(CHANNEL, &ts, "at last");
     assert_eq!(daemon.stop(), 0);
@@ -185,7 +185,7 @@ fn a_turn_waits_for_room_and_its_message_does_not() {
     daemon.wait_for_log("messages are stored but no turn begins");
     let ts = say(&slack, "patience");
     slack.wait_for_calls("reactions.add", 1);
-    assert!(daemon.readiness(disk.path()).0, "it takes messages");
+    assert!(readiness(disk.path()).0, "it takes messages");
     assert!(slack.replies(CHANNEL, &ts).is_empty());
     disk.empty();
     slack.wait_for_answer(CHANNEL, &ts, "patience");

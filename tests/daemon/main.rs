@@ -5,6 +5,8 @@ mod agent;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod disk;
