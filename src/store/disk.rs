@@ -139,7 +139,7 @@ impl Disk {
     }
 
     pub(super) fn is_read_only(&self) -> bool {
-        ask(&self.dir).is_ok_and(|found| found.read_only)
+        *self.room.borrow() == Room::ReadOnly || ask(&self.dir).is_ok_and(|found| found.read_only)
     }
 
     /// Counts an error of the disk; returns whether it is the first.
