@@ -161,6 +161,11 @@ impl Running {
         self.process.child.id()
     }
 
+    /// Closes the pipe in which it writes a log that nobody reads.
+    pub(crate) fn close_log(&mut self) {
+        drop(self.process.child.stderr.take());
+    }
+
     /// Waits for the end of one whose log nobody reads; its exit code.
     pub(crate) fn ended_unread(&mut self) -> i32 {
         let ended = eventually(DEADLINE, || self.process.child.try_wait().unwrap());
