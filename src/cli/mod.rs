@@ -33,7 +33,7 @@ pub enum Exit {
     Usage,
     /// Something broke that should not.
     Internal,
-    /// Another instance owns the state directory.
+    /// Another instance owns the state directory, or its disk is full: another time it may work.
     Occupied,
     /// The configuration or the store needs a person.
     Configuration,

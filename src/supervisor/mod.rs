@@ -8,8 +8,10 @@ mod notify;
 mod operator_token;
 mod policy;
 mod runs;
+mod safe_mode;
 mod shutdown;
 mod signals;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::{Handle, SignalsInfo};
 
 /// A signal that asks us to stop.
@@ -42,7 +42,7 @@ impl Signals {
     /// # Errors
     /// When the system gives us no signals.
     pub fn watch() -> std::io::Result<Self> {
-        let stream = signal_hook_tokio::Signals::new([SIGTERM, SIGINT])?;
+        let stream = signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let handle = stream.handle();
         Ok(Self { stream, handle })
     }
@@ -53,6 +53,8 @@ impl Signals {
             match self.stream.next().await {
                 Some(SIGINT) => return Signal::Interrupt,
                 Some(SIGTERM) => return Signal::Terminate,
+                // It would end us by default, in the middle of everything.
+                Some(SIGHUP) => tracing::warn!("SIGHUP changes nothing: a changed configuration needs a restart"),
                 Some(_) => {}
                 None => std::future::pending().await,
             }
