@@ -108,7 +108,7 @@ async fn a_channel_is_made_with_its_member_or_not_at_all() {
     let made = bench.surface.create_channel("fix-7", &["U0BOB".into()]).await.unwrap();
     let place = Place::from(&ConversationKey::channel_wide("T0SIM".into(), made.clone()));
     assert_eq!(place, Place { channel: made, thread: None });
-    bench.surface.post(&place, &Body::Text("hello".into()), OwedId::new()).await.unwrap();
+    bench.surface.post(&place, &Body::Text("hello".into()), &OwedId::new().into()).await.unwrap();
     let failed = async |name: &str, member: &str| {
         let error = bench.surface.create_channel(name, &[member.into()]).await.unwrap_err();
         assert_eq!(error.kind, WriteErrorKind::Permanent, "{error}");
@@ -131,7 +131,7 @@ async fn the_last_messages_before_one_are_read_back_in_their_order() {
     let bench = Bench::start().await;
     let root = bench.alice("@hitchline hi & <b>", None).await;
     let key = bench.thread(&root);
-    bench.surface.post(&Place::from(&key), &Body::Text("*hello*".into()), OwedId::new()).await.unwrap();
+    bench.surface.post(&Place::from(&key), &Body::Text("*hello*".into()), &OwedId::new().into()).await.unwrap();
     bench.surface.whisper(&Place::from(&key), &"U0ALICE".into(), &Body::Text("psst".into())).await.unwrap();
     bench.alice("one", Some(&root)).await;
     let last = bench.alice("two", Some(&root)).await;

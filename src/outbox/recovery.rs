@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Outbox;
-use super::courier::Stopping;
+use super::{Outbox, Stopping};
 use super::read_back::AT_ONCE;
 
 impl Outbox {
