@@ -30,7 +30,7 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration
 /// How many crashes of its delivery a row is given before it counts as one that can never be delivered.
 const CRASHES: u32 = 3;
 
-/// How often a post that may have arrived is repeated; each time may make a duplicate.
+/// How often a post that may have arrived is repeated without a look for it; each time may make a duplicate.
 const REPEATS: u32 = 2;
 
 /// How long a row's attempts may fail, one after the other.
@@ -38,8 +38,9 @@ const FAILING: Duration = Duration::from_hours(24);
 /// How much of that each process gives a row, however long it failed before: wall clocks jump.
 const OWN_SHARE: Duration = Duration::from_mins(10);
 
-/// The pause between two looks for a message that may have been posted.
-const LOOK_AGAIN: Duration = Duration::from_secs(3);
+/// The pause between two looks for a message that may have been posted: the first, and the longest. It grows with each post that was
+/// not answered, so that a Slack which lists its messages late and answers nothing is not flooded.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_mins(1));
 
 /// A pause that is longer than this outlasts a restart.
 const NOTED: Duration = Duration::from_secs(2);
@@ -119,7 +120,8 @@ impl<'a> Courier<'a> {
             backoff: Backoff::new(RETRY.0, RETRY.1),
             not_before: not_before_ms.map(|then| now + between(wall_ms, then).min(LONGEST)),
             failing_since: failing_since_ms.map(|_| now),
-            failed_before: failing_since_ms.map_or(Duration::ZERO, |then| between(then, wall_ms).min(FAILING - OWN_SHARE)),
+            failed_before: failing_since_ms
+                .map_or(Duration::ZERO, |then| between(then, wall_ms).min(FAILING - OWN_SHARE)),
             crashes: 0,
             lost: 0,
             inherited,
@@ -259,10 +261,11 @@ impl<'a> Courier<'a> {
         if !matches!(self.doubt, Doubt::Looked(_)) {
             return Next::Settled(Err(error.to_string()));
         }
-        if self.lost == 0 {
-            self.count_possible_duplicate("An earlier process may have posted a message, and nobody may look for it");
+        if self.lost > REPEATS {
+            let why = format!("none of {} attempts was answered, and nobody may look for it: {error}", self.lost);
+            return Next::Settled(Err(format!("it may have been posted already: {why}")));
         }
-        self.post_again()
+        self.post_again("A message may have been posted already, and nobody may look for it")
     }
 
     /// Slack does not take it for its form: it is tried as plain text, once.
@@ -279,28 +282,23 @@ impl<'a> Courier<'a> {
         match self.doubt {
             Doubt::Looked(0) => {
                 self.doubt = Doubt::Looked(1);
-                Next::Again(LOOK_AGAIN)
+                let doubled = LOOK_AGAIN.0.saturating_mul(1 << self.lost.saturating_sub(1).min(9));
+                Next::Again(doubled.min(LOOK_AGAIN.1))
             }
-            _ => self.post_again(),
+            // What only an earlier process may have posted, and is not there, was never posted.
+            _ if self.lost == 0 => {
+                self.doubt = Doubt::None;
+                Next::AtOnce
+            }
+            _ => self.post_again("A message was not answered and is not found"),
         }
     }
 
-    /// What is not there is posted; what this process has posted already, not more often than a few times.
-    fn post_again(&mut self) -> Next {
-        if self.lost > REPEATS {
-            let why = format!("none of {} attempts was answered, and it is not found", self.lost);
-            return Next::Settled(Err(format!("it may have been posted already: {why}")));
-        }
-        if self.lost > 0 {
-            self.count_possible_duplicate("A message was not answered and is not found");
-        }
-        self.doubt = Doubt::None;
-        Next::AtOnce
-    }
-
-    fn count_possible_duplicate(&self, why: &str) {
+    fn post_again(&mut self, why: &str) -> Next {
         tracing::warn!(owed.id = %self.id, conversation = %self.conversation, "{why}; it is posted, perhaps for the second time");
         metrics::counter!("hitchline_outbox_possible_duplicates_total").increment(1);
+        self.doubt = Doubt::None;
+        Next::AtOnce
     }
 
     /// By what the message is recognised that is posted next. Where a row goes in several, the last of them bears its own key.
@@ -330,8 +328,7 @@ impl<'a> Courier<'a> {
         }
         let kind = WriteErrorKind::Transient { uncertain: true };
         let error = WriteError { kind, call: "delivery", code: "crashed".to_owned() };
-        let may_be_posted =
-            matches!(self.doubt, Doubt::None) && matches!(op, Op::Post(_) | Op::Finish { .. });
+        let may_be_posted = matches!(self.doubt, Doubt::None) && matches!(op, Op::Post(_) | Op::Finish { .. });
         if may_be_posted { Attempt::Lost(error) } else { Attempt::Later(error) }
     }
 

@@ -20,6 +20,8 @@ struct Script {
     away: AtomicBool,
     /// What looking back finds, one time after the other; nothing afterwards.
     found: Mutex<VecDeque<Option<Ts>>>,
+    /// With what each message was posted.
+    labels: Mutex<Vec<Label>>,
     /// How many calls crash.
     crashes: AtomicUsize,
     /// Whether posts wait on their way.
@@ -62,8 +64,11 @@ fn text(body: &Body) -> &str {
 
 #[async_trait]
 impl SlackWrite for Script {
-    async fn post(&self, _: &Place, body: &Body, _: &Label) -> Result<Ts, WriteError> {
-        let posted = self.call(format!("post {}", text(body))).map(|()| Ts::from("5.5"));
+    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
+        self.labels.lock().unwrap().push(label.clone());
+        let whither = if to.thread.is_none() { format!(" to {}", to.channel) } else { String::new() };
+        let how = if matches!(body, Body::Plain(_)) { " plainly" } else { "" };
+        let posted = self.call(format!("post{whither}{how} {}", text(body))).map(|()| Ts::from("5.5"));
         let mut slow = self.slow.subscribe();
         let _through = slow.wait_for(|slow| !slow).await;
         posted
@@ -140,6 +145,38 @@ fn post(text: &str) -> Owed {
 }
 
 impl Fixture {
+    /// The next process, on the same store and before the same Slack.
+    async fn next(&self, suspect: bool) -> Self {
+        let (clock, hand) = Clock::manual(self.outbox.0.clock.wall_ms());
+        let scope = Scope::new();
+        let outbox = Outbox::new(self.store.clone(), self.slack.clone(), clock, scope.clone());
+        outbox.recover(suspect).await.unwrap();
+        Self {
+            outbox,
+            slack: self.slack.clone(),
+            store: self.store.clone(),
+            hand,
+            scope,
+            _dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Commits `rows` without sending them, as a process that is killed between the two.
+    async fn leave(&self, rows: Vec<Owed>) {
+        self.store.owe(rows, None, 0).await.unwrap();
+    }
+
+    /// Waits until Slack has been called so often.
+    async fn called(&self, times: usize) {
+        let reached = async {
+            while self.slack.count() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        let reached = tokio::time::timeout(Duration::from_secs(10), reached).await;
+        assert!(reached.is_ok(), "only {:?}", self.slack.calls());
+    }
+
     /// Commits and sends `rows`.
     async fn send(&self, rows: Vec<Owed>) -> impl Future<Output = Fate> + use<> {
         self.store.owe(rows.clone(), None, 0).await.unwrap();
@@ -428,7 +465,7 @@ async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_hold
 const LOST: WriteErrorKind = WriteErrorKind::Transient { uncertain: true };
 
 #[tokio::test]
-async fn a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
+async fn f_28_a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     let arrived = fixture(&[LOST]);
     arrived.slack.found.lock().unwrap().extend([None, Some("7.7".into())]);
     let row = post("a");
@@ -525,4 +562,6 @@ async fn a_flush_does_not_wait_for_a_token_to_become_valid() {
     assert_eq!(fixture.slack.count(), 1);
 }
 
+mod crash;
+mod refusals;
 mod spill;

@@ -142,7 +142,10 @@ impl Store {
     /// A row that is still owed, once more.
     pub async fn still_owed(&self, id: OwedId) -> Result<Option<Pending>, StoreError> {
         self.read(move |connection| {
-            connection.prepare_cached(&format!("{PENDING} AND id = ?1"))?.query_row([id.to_string()], pending).optional()
+            connection
+                .prepare_cached(&format!("{PENDING} AND id = ?1"))?
+                .query_row([id.to_string()], pending)
+                .optional()
         })
         .await
     }

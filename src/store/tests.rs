@@ -75,6 +75,27 @@ impl Store {
         assert_eq!(self.write(spoil).await.unwrap(), 1);
     }
 
+    /// An event that `author` made; returns its number.
+    pub(crate) async fn event_of(&self, author: &'static str) -> i64 {
+        let insert = move |connection: &Connection| {
+            connection.execute(
+                "INSERT INTO inbox (team, channel, thread, line, state, version, received_ms, author) \
+                 VALUES ('T1', 'C1', '1.0', 'turn', 'running', 1, 0, ?1)",
+                [author],
+            )?;
+            Ok(connection.last_insert_rowid())
+        };
+        self.write(insert).await.unwrap()
+    }
+
+    /// Makes a row pending again that was parked.
+    pub(crate) async fn revive(&self, id: OwedId) {
+        let revive = move |connection: &Connection| {
+            connection.execute("UPDATE outbox SET state = 'pending' WHERE id = ?1 AND state = 'dead'", [id.to_string()])
+        };
+        assert_eq!(self.write(revive).await.unwrap(), 1);
+    }
+
     /// State, error and content of a row, as they are on disk.
     pub(crate) async fn row(&self, id: OwedId) -> (String, Option<String>, String) {
         let sql = "SELECT state, error, op FROM outbox WHERE id = ?1";
@@ -220,7 +241,13 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
 async fn a_note_is_on_disk_soon_even_without_company_and_before_the_store_closes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let row = || Owed { id: OwedId::new(), conversation: key(), turn: None, answers: None, op: Op::Delete { ts: "1.1".into() } };
+    let row = || Owed {
+        id: OwedId::new(),
+        conversation: key(),
+        turn: None,
+        answers: None,
+        op: Op::Delete { ts: "1.1".into() },
+    };
     let (alone, last) = (row(), row());
     store.owe(vec![last.clone(), alone.clone()], None, 1_000).await.unwrap();
     store.delivered(alone.id, None).await.unwrap();
