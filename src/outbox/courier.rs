@@ -35,8 +35,8 @@ const REPEATS: u32 = 2;
 
 /// How long a row's attempts may fail, one after the other.
 const FAILING: Duration = Duration::from_hours(24);
-/// How much of that each process gives a row, however long it failed before: wall clocks jump.
-const OWN_SHARE: Duration = Duration::from_mins(10);
+/// How much of that may have passed before this process, which tries it for a while in any case: wall clocks jump.
+const FAILED_BEFORE: Duration = Duration::from_mins(24 * 60 - 10);
 
 /// The pause between two looks for a message that may have been posted: the first, and the longest. It grows with each post that was
 /// not answered, so that a Slack which lists its messages late and answers nothing is not flooded.
@@ -120,8 +120,7 @@ impl<'a> Courier<'a> {
             backoff: Backoff::new(RETRY.0, RETRY.1),
             not_before: not_before_ms.map(|then| now + between(wall_ms, then).min(LONGEST)),
             failing_since: failing_since_ms.map(|_| now),
-            failed_before: failing_since_ms
-                .map_or(Duration::ZERO, |then| between(then, wall_ms).min(FAILING - OWN_SHARE)),
+            failed_before: failing_since_ms.map_or(Duration::ZERO, |then| between(then, wall_ms).min(FAILED_BEFORE)),
             crashes: 0,
             lost: 0,
             inherited,

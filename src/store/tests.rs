@@ -238,6 +238,43 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_parked_row_knows_who_asked_for_it_also_before_its_turn_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let record = record();
+    let intent = intent(&record);
+    let keep = Keep { intent: Some(intent.clone()), ..Keep::default() };
+    let Accepted::Stored { seq, .. } = accept(&store, message("1.1", "E1"), keep).await else { panic!("not stored") };
+    let author =
+        move |connection: &Connection| connection.execute("UPDATE inbox SET author = 'U1' WHERE seq = ?1", [seq]);
+    assert_eq!(store.write(author).await.unwrap(), 1);
+    let row = |turn| Owed {
+        id: OwedId::new(),
+        conversation: key(),
+        turn,
+        answers: None,
+        op: Op::Post(Body::Text("hello".into())),
+    };
+    let (of_turn, of_event, of_nobody) = (row(Some(intent.turn)), row(None), row(None));
+    store.owe(vec![of_turn.clone(), of_nobody.clone()], None, 1_000).await.unwrap();
+    store.owe(vec![of_event.clone()], Some(seq), 1_000).await.unwrap();
+    let park = async |row: &Owed| {
+        let parked = Parked { why: "gone".into(), doubtful: false, notice: Some("not answered".into()) };
+        store.park(row.id, parked, 2_000).await.unwrap()
+    };
+    let direct = ConversationKey::channel_wide(key().team, "U1".into());
+    for asked_for in [&of_turn, &of_event] {
+        let notice = park(asked_for).await.expect("somebody asked for it");
+        assert_eq!(notice.conversation, direct);
+        let next = store.next_owed(direct.clone()).await.unwrap().unwrap();
+        assert_eq!(next.owed.unwrap(), notice);
+        assert_eq!(park(&notice).await, None, "of a notice that can't be delivered nobody is told");
+    }
+    assert_eq!(park(&of_nobody).await, None);
+    assert_eq!(store.last_owed().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_note_is_on_disk_soon_even_without_company_and_before_the_store_closes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
