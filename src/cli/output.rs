@@ -22,6 +22,11 @@ pub(super) fn announce(line: &str) {
     }
 }
 
+/// Tells a person how something goes that takes its time, on stderr: stdout is for its result.
+pub(super) fn progress(line: &str) {
+    let _closed_pipe = write_line(&mut io::stderr().lock(), "", line);
+}
+
 /// A reader that went away has read enough. Anything else has lost what was asked for.
 fn complete(written: io::Result<()>) -> Result<(), Failure> {
     match written {

@@ -204,7 +204,13 @@ impl Inner {
     /// Rows that say `markdown` in a conversation.
     pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
         let parts = self.parts.render.parts(key.markup(), markdown);
-        let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
+        let row = |text| Owed {
+            id: OwedId::new(),
+            conversation: key.clone(),
+            turn,
+            answers: None,
+            op: Op::Post(Body::Text(text)),
+        };
         parts.into_iter().map(row).collect()
     }
 

@@ -35,7 +35,7 @@ pub use disk::Room;
 pub use events::{Accept, Accepted};
 pub use notes::Note;
 pub use opening::Repair;
-pub use outbox::Pending;
+pub use outbox::{Noted, Parked, Pending, Trouble};
 pub use sessions::{Moved, SessionFilter};
 pub use transcript::{ChatAuthor, ChatMessage};
 pub use turns::{Begun, Interrupted, TurnEnd};

@@ -148,7 +148,7 @@ impl Foundation {
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
         housekeeping.refusals(outbox.refused(), self.readiness.clone());
         self.outbox = Some(outbox.clone());
-        outbox.recover().await?;
+        outbox.recover(true).await?;
         let run_id = runs::begin(&self.store, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));

@@ -23,9 +23,9 @@ use crate::http_client::BuildError;
 use crate::settings::{Settings, shutdown as timing};
 use crate::simulator::{self, StartError};
 use crate::store::OpenError;
-use signals::{Signal, Signals};
+use signals::Signal;
 
-pub use signals::Signal as StopSignal;
+pub use signals::{Signal as StopSignal, Signals};
 
 /// What a daemon is started with.
 pub struct Options {

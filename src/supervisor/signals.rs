@@ -25,20 +25,30 @@ impl fmt::Display for Signal {
 }
 
 /// Watches for them until it is dropped.
-pub(super) struct Signals {
+pub struct Signals {
     stream: SignalsInfo,
     handle: Handle,
 }
 
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals").finish_non_exhaustive()
+    }
+}
+
 impl Signals {
-    pub(super) fn watch() -> std::io::Result<Self> {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// When the system gives us no signals.
+    pub fn watch() -> std::io::Result<Self> {
         let stream = signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let handle = stream.handle();
         Ok(Self { stream, handle })
     }
 
     /// The next signal. Cancel safe.
-    pub(super) async fn next(&mut self) -> Signal {
+    pub async fn next(&mut self) -> Signal {
         loop {
             match self.stream.next().await {
                 Some(SIGINT) => return Signal::Interrupt,

@@ -21,6 +21,8 @@ mod logs;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;
+#[cfg(test)]
+mod posts;
 #[path = "../tools/process.rs"]
 mod process;
 #[cfg(test)]

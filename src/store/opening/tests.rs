@@ -231,7 +231,7 @@ async fn damage_that_is_met_while_running_is_repaired_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let id = OwedId::new();
-    let owed = Owed { id, conversation: key(), turn: None, op: Op::Post(Body::Text("hi".into())) };
+    let owed = Owed { id, conversation: key(), turn: None, answers: None, op: Op::Post(Body::Text("hi".into())) };
     store.owe(vec![owed], None, 1).await.unwrap();
     assert!(store.snapshot(0, 5_000).await.unwrap());
     store.close().await;
