@@ -333,7 +333,10 @@ impl Inner {
         };
         let dropped = loop {
             match self.parts.store.finish_turn(end.clone()).await {
-                Ok(dropped) => break dropped,
+                Ok(dropped) => {
+                    self.holds.turn_ended();
+                    break dropped;
+                }
                 Err(error) if self.is_over(key, &error).await => return None,
                 Err(_again) => {}
             }

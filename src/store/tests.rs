@@ -325,12 +325,26 @@ async fn what_is_reported_as_failed_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_second_instance_is_refused_and_a_newer_schema_too() {
+async fn f_44_a_second_instance_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     assert!(matches!(Store::open(dir.path()), Err(OpenError::Locked { .. })));
     store.close().await;
     drop(store);
+    assert!(Store::open(dir.path()).is_ok());
+}
+
+#[test]
+fn a_sqlite_with_a_known_fault_is_refused() {
+    assert!(matches!(ensure_sound_sqlite(3_051_002, "3.51.2"), Err(OpenError::Sqlite { found: "3.51.2" })));
+    assert!(ensure_sound_sqlite(3_051_003, "3.51.3").is_ok());
+    assert!(ensure_sound_sqlite(rusqlite::version_number(), rusqlite::version()).is_ok(), "what is built in");
+}
+
+#[tokio::test]
+async fn f_46_a_newer_schema_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).close().await;
     let connection = Connection::open(dir.path().join("hitchline.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);

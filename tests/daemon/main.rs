@@ -5,7 +5,11 @@ mod agent;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod disk;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]
 mod example_agent;

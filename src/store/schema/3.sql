@@ -74,5 +74,7 @@ CREATE TABLE moment (
 CREATE TABLE boot (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     started_ms INTEGER NOT NULL,
-    clean      INTEGER NOT NULL DEFAULT 0 CHECK (clean IN (0, 1))
+    clean      INTEGER NOT NULL DEFAULT 0 CHECK (clean IN (0, 1)),
+    held_s     INTEGER NOT NULL DEFAULT 0, -- for how long no turn began, because earlier runs had crashed, in seconds
+    probes     INTEGER NOT NULL DEFAULT 0  -- commits made only to see whether one works
 );
