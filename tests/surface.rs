@@ -9,7 +9,7 @@ use hitchline::domain::inbound::{Button, ReplyUrl};
 use hitchline::domain::outgoing::{Body, Label, List, ListButton, ListRow, Place};
 use hitchline::domain::ports::{Mark, Said, SlackRead, SlackWrite, Trace, WriteErrorKind};
 use hitchline::http_client::{self, HttpClient, Owner};
-use hitchline::simulator::{self, BOT_TOKEN, ClientMsgId, Simulator};
+use hitchline::simulator::{self, BOT_TOKEN, ClientMsgId, Personality, Simulator};
 use hitchline::slack::config::{Config, Pacing};
 use hitchline::slack::{Api, Surface};
 use serde_json::{Value, json};
@@ -188,7 +188,10 @@ async fn a_post_bears_a_client_id_until_slack_refuses_one() {
     for (mode, posts, messages) in
         [(ClientMsgId::Ignored, 2, 2), (ClientMsgId::Honoured, 2, 1), (ClientMsgId::Rejected, 3, 2)]
     {
-        let config = simulator::Config { client_msg_id: mode, ..simulator::Config::default() };
+        let config = simulator::Config {
+            personality: Personality { client_msg_id: mode, ..Personality::default() },
+            ..simulator::Config::default()
+        };
         let bench = Bench::start_with(config).await;
         let place = Place::from(&bench.thread(&bench.alice("root", None).await));
         let label = Label::from(OwedId::new());
