@@ -13,7 +13,9 @@ use futures_util::FutureExt;
 use super::attempt::Attempt;
 use super::gate::Pass;
 use super::lanes::Rest;
+use super::patience::{FAILING, Patience, not_before};
 use super::read_back::Hand;
+use super::settling::{Dead, Outcome};
 use super::verdict::{Verdict, verdict};
 use super::{Inner, Stopping, plain};
 use crate::backoff::Backoff;
@@ -22,7 +24,6 @@ use crate::domain::ids::{OwedId, Ts};
 use crate::domain::outgoing::{Body, Op};
 use crate::domain::ports::{WriteError, WriteErrorKind};
 use crate::scope::panic_text;
-use crate::store::Trouble;
 
 /// The delays between attempts on one row.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
@@ -33,38 +34,9 @@ const CRASHES: u32 = 3;
 /// How often a post that may have arrived is repeated without a look for it; each time may make a duplicate.
 const REPEATS: u32 = 2;
 
-/// How long a row's attempts may fail, one after the other.
-const FAILING: Duration = Duration::from_hours(24);
-/// How much of that may have passed before this process, which tries it for a while in any case: wall clocks jump.
-const FAILED_BEFORE: Duration = Duration::from_mins(24 * 60 - 10);
-
 /// The pause between two looks for a message that may have been posted: the first, and the longest. It grows with each post that was
 /// not answered, so that a Slack which lists its messages late and answers nothing is not flooded.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_mins(1));
-
-/// A pause that is longer than this outlasts a restart.
-const NOTED: Duration = Duration::from_secs(2);
-/// The longest pause that an earlier process may have left: as long as Slack may tell us to wait.
-const LONGEST: Duration = Duration::from_hours(1);
-
-/// How a row was settled.
-pub(super) enum Outcome {
-    /// It is in Slack, as this message where it made or changed one.
-    Sent(Option<Ts>),
-    /// It can't be delivered.
-    Dead(Dead),
-    /// The store has it no more.
-    Gone,
-}
-
-/// Why a row can't be delivered.
-pub(super) struct Dead {
-    pub(super) why: String,
-    /// Whether it may be in Slack although no answer said so.
-    pub(super) doubtful: bool,
-    /// Whether it was something to read, which somebody now misses.
-    pub(super) missed: bool,
-}
 
 /// Whether a row's post may be in Slack already.
 pub(super) enum Doubt {
@@ -91,10 +63,7 @@ pub(super) struct Courier<'a> {
     backoff: Backoff,
     /// An earlier process wants it to wait until then.
     not_before: Option<Instant>,
-    /// When the first of the attempts failed that have failed since; a token that is refused does not count.
-    failing_since: Option<Instant>,
-    /// How long they had failed by then in earlier processes.
-    failed_before: Duration,
+    patience: Patience,
     crashes: u32,
     /// How many posts were not answered.
     lost: u32,
@@ -109,18 +78,15 @@ pub(super) struct Courier<'a> {
 
 impl<'a> Courier<'a> {
     pub(super) fn new(inner: &'a Inner, conversation: &'a ConversationKey, hand: &Hand<'_>) -> Self {
-        let Trouble { not_before_ms, failing_since_ms, doubtful } = hand.trouble;
-        let (now, wall_ms) = (inner.clock.now(), inner.clock.wall_ms());
         // On the page a repeated post adds nothing.
-        let inherited = doubtful && !conversation.is_web();
+        let inherited = hand.trouble.doubtful && !conversation.is_web();
         Self {
             inner,
             conversation,
             id: hand.owed.id,
             backoff: Backoff::new(RETRY.0, RETRY.1),
-            not_before: not_before_ms.map(|then| now + between(wall_ms, then).min(LONGEST)),
-            failing_since: failing_since_ms.map(|_| now),
-            failed_before: failing_since_ms.map_or(Duration::ZERO, |then| between(then, wall_ms).min(FAILED_BEFORE)),
+            not_before: not_before(&hand.trouble, &inner.clock),
+            patience: Patience::after(&hand.trouble, &inner.clock),
             crashes: 0,
             lost: 0,
             inherited,
@@ -216,8 +182,7 @@ impl<'a> Courier<'a> {
             }
             Verdict::Refused => {
                 self.inner.gate.shut(&error.code);
-                self.failing_since = None;
-                self.failed_before = Duration::ZERO;
+                self.patience.begin_again();
                 return Next::AtOnce;
             }
             Verdict::After(delay) => delay,
@@ -241,18 +206,12 @@ impl<'a> Courier<'a> {
 
     /// A row that fails for now is tried again, but not for ever.
     fn later(&mut self, error: &WriteError, delay: Duration) -> Next {
-        if self.failed_for() < FAILING {
-            self.failing_since.get_or_insert(self.inner.clock.now());
+        if !self.patience.failed(self.inner.clock.now()) {
             self.report(error, delay);
             return Next::Again(delay);
         }
         let posted = if self.is_in_doubt() { "; it may have been posted already" } else { "" };
         Next::Settled(Err(format!("it has failed for {} hours: {error}{posted}", FAILING.as_secs() / 3_600)))
-    }
-
-    fn failed_for(&self) -> Duration {
-        let here = self.failing_since.map(|since| self.inner.clock.now().saturating_duration_since(since));
-        self.failed_before + here.unwrap_or_default()
     }
 
     /// A row that Slack refuses is settled; where it only lets nobody look, it is posted all the same.
@@ -344,25 +303,8 @@ impl<'a> Courier<'a> {
 
     /// Leaves word for the next process, when the pause until `next` is a long one. Nobody waits for it.
     async fn note(&self, next: Instant) -> Result<(), Stopping> {
-        let (now, wall_ms) = (self.inner.clock.now(), self.inner.clock.wall_ms());
-        let pause = next.saturating_duration_since(now);
-        if pause <= NOTED {
-            return Ok(());
-        }
-        let trouble = Trouble {
-            not_before_ms: Some(wall_ms.saturating_add(millis(pause))),
-            failing_since_ms: self.failing_since.map(|_| wall_ms.saturating_sub(millis(self.failed_for()))),
-            doubtful: self.is_in_doubt(),
-        };
+        let trouble = self.patience.trouble(next, self.is_in_doubt(), &self.inner.clock);
+        let Some(trouble) = trouble else { return Ok(()) };
         self.inner.store.put_off(self.id, trouble).await.map(drop).map_err(|_closed| Stopping)
     }
-}
-
-/// How long it is from one wall time to a later one, in milliseconds since the Unix epoch; nothing when it is not later.
-fn between(earlier_ms: i64, later_ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(later_ms.saturating_sub(earlier_ms)).unwrap_or(0))
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

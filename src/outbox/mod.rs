@@ -13,6 +13,7 @@ mod courier;
 mod gate;
 mod lanes;
 mod notices;
+mod patience;
 mod plain;
 mod read_back;
 mod recovery;

@@ -1,10 +1,28 @@
 //! The end of a row: what the store is told of it, and who else.
 
-use super::courier::{Dead, Outcome};
 use super::{Fate, Inner, Outbox, Stopping};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts};
 use crate::store::{Noted, Parked, StoreError};
+
+/// How a row was settled.
+pub(super) enum Outcome {
+    /// It is in Slack, as this message where it made or changed one.
+    Sent(Option<Ts>),
+    /// It can't be delivered.
+    Dead(Dead),
+    /// The store has it no more.
+    Gone,
+}
+
+/// Why a row can't be delivered.
+pub(super) struct Dead {
+    pub(super) why: String,
+    /// Whether it may be in Slack although no answer said so.
+    pub(super) doubtful: bool,
+    /// Whether it was something to read, which somebody now misses.
+    pub(super) missed: bool,
+}
 
 impl Outbox {
     /// Ends the first row of `conversation`. Returns when that is on disk: only the first row of a conversation may be in Slack without

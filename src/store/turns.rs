@@ -128,6 +128,8 @@ pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result
         insert(connection, &TurnId::new().to_string(), &session, seq, now_ms)?;
     }
     connection.execute("UPDATE inbox SET state = 'dead' WHERE line IN ('turn', 'command') AND state = 'queued'", [])?;
+    // Any of these may have been sent since, not only the first of its conversation.
+    connection.execute("UPDATE outbox SET doubtful = 1 WHERE state = 'pending'", [])?;
     transaction.commit()
 }
 

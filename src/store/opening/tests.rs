@@ -172,6 +172,29 @@ async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself
 
 // holds: S-6
 #[tokio::test]
+async fn whatever_was_owed_when_the_snapshot_was_taken_may_have_been_sent_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let row = || Owed {
+        id: OwedId::new(),
+        conversation: key(),
+        turn: None,
+        answers: None,
+        op: Op::Post(Body::Text("hi".into())),
+    };
+    let rows = vec![row(), row()];
+    store.owe(rows.clone(), None, 1).await.unwrap();
+    assert!(store.snapshot(0, 5_000).await.unwrap());
+    store.close().await;
+    fs::remove_file(dir.path().join(DATABASE)).unwrap();
+    let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
+    for row in rows {
+        assert!(store.still_owed(row.id).await.unwrap().unwrap().trouble.doubtful);
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_command_that_waited_when_the_snapshot_was_taken_is_not_run_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
