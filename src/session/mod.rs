@@ -5,6 +5,7 @@
 //! message means is decided in `rules`, what people read stands in `words`.
 
 mod approvals;
+mod attempts;
 mod channels;
 mod commands;
 pub mod config;
@@ -13,6 +14,7 @@ mod crashes;
 mod ending;
 mod history;
 mod intake;
+mod interrupted;
 mod limits;
 mod lines;
 mod live;

@@ -3,7 +3,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Store, StoreError, events};
+use super::{Store, StoreError, events, turns};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, TurnId};
 use crate::domain::outgoing::{Op, Owed};
@@ -157,6 +157,7 @@ pub(super) fn insert(connection: &Connection, owed: &[Owed], now_ms: i64) -> rus
             op,
             now_ms,
         ])?;
+        turns::follow(connection, row)?;
     }
     Ok(())
 }

@@ -50,6 +50,8 @@ mod tests {
     const ROWS: &str = "
         INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status)
             VALUES ('00000000000000000000000000000001', 'T', 'C', '1', 'echo', '/', 'one', 'U', 1, 2, 'active');
+        INSERT INTO inbox (seq, team, channel, thread, line, state, version, body, received_ms)
+            VALUES (1, 'T', 'C', '1', 'turn', 'running', 1, '{}', 1);
         INSERT INTO turn (id, session, seq, started_ms)
             VALUES ('00000000000000000000000000000002', '00000000000000000000000000000001', 1, 1);";
 
@@ -67,7 +69,7 @@ mod tests {
         let id = SessionId::parse("00000000000000000000000000000001").unwrap();
         let found = store.session(id).await.unwrap().unwrap();
         assert_eq!((found.description.as_str(), found.last_active_ms, found.options.len()), ("one", 2, 0));
-        assert_eq!(store.interrupted_turns().await.unwrap().len(), 1);
+        assert_eq!(store.cut_off_turns().await.unwrap().len(), 1);
     }
 
     #[test]

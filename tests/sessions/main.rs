@@ -29,6 +29,8 @@ mod endings;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod interrupted;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;
