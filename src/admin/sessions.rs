@@ -29,6 +29,9 @@ pub struct Status {
     pub failing: Vec<String>,
     /// How many connections to Slack have been greeted and live.
     pub sockets: usize,
+    /// How many dead letters there are.
+    #[serde(default)]
+    pub dead_letters: u32,
     /// The pool of sessions; nothing before there is one, and after it has been let go.
     pub pool: Option<Pool>,
 }
@@ -152,7 +155,8 @@ pub(super) async fn status(State(probes): State<Probes>) -> Result<Json<Status>,
         Ok(manager) => Some(pool(&manager).await?),
         Err(_none) => None,
     };
-    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, pool }))
+    let dead_letters = probes.store.count_dead_letters().await?;
+    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, dead_letters, pool }))
 }
 
 /// `GET /sessions`: the active ones, last used first.
@@ -176,7 +180,7 @@ pub(super) async fn end(State(probes): State<Probes>, Path(id): Path<String>) ->
     Ok(Json(Ended { id: id.to_string(), waiting }))
 }
 
-fn manager(probes: &Probes) -> Result<Manager, NoAnswer> {
+pub(super) fn manager(probes: &Probes) -> Result<Manager, NoAnswer> {
     probes.manager.borrow().clone().ok_or(NoAnswer::NoPool)
 }
 
@@ -204,6 +208,6 @@ async fn the_one(manager: &Manager, prefix: &str) -> Result<Overview, NoAnswer> 
     }
 }
 
-fn time(ms: i64) -> Timestamp {
+pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }

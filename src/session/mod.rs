@@ -11,6 +11,7 @@ mod commands;
 pub mod config;
 mod conversation;
 mod crashes;
+mod dead_letters;
 mod ending;
 mod history;
 mod intake;
