@@ -18,7 +18,7 @@ use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
 use crate::secret::{SecretString, is_same};
-use crate::session::Manager;
+use crate::session::{Hold, Manager};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -35,6 +35,8 @@ pub struct Readiness {
     pub trouble: Option<String>,
     /// Why Slack takes nothing that we write, while that lasts.
     pub refused: Option<String>,
+    /// Why nothing can be stored, while the connections to Slack are closed for it.
+    pub storage: Option<String>,
     /// Whether we are stopping.
     pub draining: bool,
 }
@@ -64,6 +66,8 @@ impl Probes {
         set("hitchline_sockets_live", readiness.sockets);
         set("hitchline_sessions_live", pool.map_or(0, |pool| pool.total));
         set("hitchline_conversations_busy", pool.map_or(0, |pool| pool.busy));
+        let held = self.manager.borrow().as_ref().is_some_and(|manager| *manager.held().borrow() != Hold::Nothing);
+        set("hitchline_safe_mode", usize::from(held));
         set("hitchline_draining", usize::from(readiness.draining));
         self.counters.render()
     }
@@ -125,7 +129,8 @@ async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {
 
 /// Why no message would be taken now; nothing when one would.
 async fn reasons(probes: &Probes) -> Vec<String> {
-    let stored = probes.store.probe().await.map_err(|error| error.to_string());
+    let stored = probes.store.probe().await.and_then(|()| probes.store.takes_events());
+    let stored = stored.map_err(|error| error.to_string());
     failing(&probes.readiness.borrow(), stored)
 }
 
@@ -135,12 +140,13 @@ fn failing(readiness: &Readiness, stored: Result<(), String>) -> Vec<String> {
     if readiness.draining {
         failing.push("stopping: no turn starts any more".to_owned());
     }
-    if readiness.sockets == 0 {
+    failing.extend(readiness.storage.clone());
+    if readiness.sockets == 0 && readiness.storage.is_none() {
         failing
             .push(readiness.trouble.clone().unwrap_or_else(|| "slack: no connection has been greeted yet".to_owned()));
     }
     failing.extend(readiness.refused.clone());
-    if let Err(error) = stored {
+    if let (Err(error), None) = (stored, &readiness.storage) {
         failing.push(format!("store: {error}"));
     }
     failing
@@ -168,7 +174,7 @@ mod tests {
         let well = Readiness { sockets: 1, ..Readiness::default() };
         assert!(failing(&well, Ok(())).is_empty());
         let (trouble, refused) = (Some("slack: link disabled".into()), Some("slack.bot_token: refused".into()));
-        let ill = Readiness { sockets: 0, trouble, refused, draining: true };
+        let ill = Readiness { sockets: 0, trouble, refused, storage: None, draining: true };
         let reasons = failing(&ill, Err("disk full".into()));
         let named = [
             "stopping: no turn starts any more",
@@ -177,6 +183,12 @@ mod tests {
             "store: disk full",
         ];
         assert_eq!(reasons, named);
+        let full = Readiness { storage: Some("store: disk full".into()), ..Readiness::default() };
+        assert_eq!(
+            failing(&full, Err("disk full".into())),
+            ["store: disk full"],
+            "once, and it says why no socket lives"
+        );
         assert_eq!(failing(&Readiness { refused: ill.refused, ..well }, Ok(())), ["slack.bot_token: refused"]);
     }
 }

@@ -13,8 +13,10 @@ impl Manager {
     /// Tries a dead letter once more, as if a person had asked for it now.
     pub async fn retry_dead_letter(&self, id: DeadId) -> Result<Retried, StoreError> {
         let retried = self.0.parts.store.retry_dead_letter(id).await?;
-        if let (Retried::Message(key, line), DeadId::Message(seq)) = (&retried, id) {
-            self.0.stored_in(key, *line, seq);
+        match (&retried, id) {
+            (Retried::Message(key, line), DeadId::Message(seq)) => self.0.stored_in(key, *line, seq),
+            (Retried::Outgoing(key), _) => self.0.parts.outbox.take_up(key.clone()),
+            _ => {}
         }
         Ok(retried)
     }

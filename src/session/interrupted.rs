@@ -90,7 +90,7 @@ impl Inner {
         let plan = plan(self.parts.policy.on_interrupt, &turn);
         let owed: Vec<Owed> = finals(self.told(&at, turn.turn, &plan), shown)
             .into_iter()
-            .map(|op| Owed { id: OwedId::new(), conversation: at.clone(), turn: Some(turn.turn), op })
+            .map(|op| Owed { id: OwedId::new(), conversation: at.clone(), turn: Some(turn.turn), answers: None, op })
             .collect();
         let aftermath = match plan {
             Plan::Ask => owed.first().map_or(Aftermath::Over, |card| Aftermath::Asks(card.id)),
@@ -145,7 +145,8 @@ impl Inner {
             tracing::info!(conversation = %open.conversation, approval.id = %open.card.id, "A question that was cut off is closed");
             let body = Body::Approval(ApprovalCard { state: state.clone(), ..open.card });
             let op = Op::Revise { of: open.row, body };
-            let revision = Owed { id: OwedId::new(), conversation: open.conversation, turn: Some(open.turn), op };
+            let revision =
+                Owed { id: OwedId::new(), conversation: open.conversation, turn: Some(open.turn), answers: None, op };
             drop(self.owe(vec![revision]).await?);
         }
         Ok(())

@@ -23,6 +23,7 @@ use crate::store::{Store, StoreError};
 use super::channels::WholeChannels;
 use super::commands::{Adopting, Presses};
 use super::crashes::Crashes;
+use super::holds::Holds;
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
@@ -100,6 +101,8 @@ pub(super) struct Inner {
     pub(super) rested: Notify,
     /// How many sessions are being let go that no slot knows any more.
     pub(super) leaving: AtomicUsize,
+    /// What holds turns back everywhere.
+    pub(super) holds: Holds,
 }
 
 impl fmt::Debug for Manager {
@@ -111,6 +114,7 @@ impl fmt::Debug for Manager {
 impl Manager {
     /// A manager with nothing in memory.
     pub fn new(parts: Parts) -> Self {
+        let holds = Holds::new(&parts.store);
         Self(Arc::new(Inner {
             parts,
             slots: Mutex::default(),
@@ -128,6 +132,7 @@ impl Manager {
             wide: WholeChannels::default(),
             rested: Notify::new(),
             leaving: AtomicUsize::new(0),
+            holds,
         }))
     }
 
@@ -195,7 +200,13 @@ impl Inner {
     /// Rows that say `markdown` in a conversation.
     pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
         let parts = self.parts.render.parts(key.markup(), markdown);
-        let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
+        let row = |text| Owed {
+            id: OwedId::new(),
+            conversation: key.clone(),
+            turn,
+            answers: None,
+            op: Op::Post(Body::Text(text)),
+        };
         parts.into_iter().map(row).collect()
     }
 }

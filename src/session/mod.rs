@@ -14,6 +14,7 @@ mod crashes;
 mod dead_letters;
 mod ending;
 mod history;
+mod holds;
 mod intake;
 mod interrupted;
 mod limits;
@@ -32,6 +33,7 @@ mod slots;
 mod turn;
 mod words;
 
+pub use holds::Hold;
 pub use manager::{Manager, Parts};
 pub use pool::Stats;
 pub use roster::{Doing, OpenError, Overview};

@@ -193,7 +193,7 @@ impl Reply {
             self.started = Trace::Key(id);
             return async move {
                 settled(&key).await;
-                let ts = slack.post(&Place::from(&key), &body, id).await?;
+                let ts = slack.post(&Place::from(&key), &body, &id.into()).await?;
                 note(&store, turn, &ts).await;
                 Ok(Some(ts))
             }

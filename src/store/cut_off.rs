@@ -155,7 +155,7 @@ impl Store {
             };
             connection.prepare_cached(sql)?.execute(params![end.turn.to_string(), card])?;
             settle_event(connection, end.seq, &end.aftermath)?;
-            outbox::insert(connection, &end.owed, end.now_ms)
+            outbox::insert(connection, &end.owed, Some(end.seq), end.now_ms)
         })
         .await
     }
@@ -178,7 +178,7 @@ impl Store {
             }
             settle_event(connection, *seq, aftermath)?;
             finish_event(connection, *press)?;
-            outbox::insert(connection, owed, *now_ms).map(|()| true)
+            outbox::insert(connection, owed, Some(*seq), *now_ms).map(|()| true)
         })
         .await
     }

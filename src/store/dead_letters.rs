@@ -94,7 +94,7 @@ impl Store {
             if connection.prepare_cached(sql)?.execute(params![seq, reason])? == 0 {
                 return Ok(false);
             }
-            outbox::insert(connection, &owed, now_ms).map(|()| true)
+            outbox::insert(connection, &owed, Some(seq), now_ms).map(|()| true)
         })
         .await
     }

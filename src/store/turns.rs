@@ -177,7 +177,7 @@ fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<usize> {
     conclude(connection, end.turn, end.outcome, end.now_ms)?;
     events::finish_event(connection, end.seq)?;
     sessions::touch(connection, end.session, end.now_ms)?;
-    outbox::insert(connection, &end.owed, end.now_ms)?;
+    outbox::insert(connection, &end.owed, Some(end.seq), end.now_ms)?;
     let Some(conversation) = &end.session_ended else { return Ok(0) };
     sessions::end(connection, end.session, end.now_ms)?;
     waiting::drop_waiting(connection, conversation, i64::MAX)

@@ -57,7 +57,8 @@ impl Inner {
             Markup::Markdown => asked.by.user().to_string(),
         };
         let op = Op::Revise { of: found.card, body: Body::Text(format!("{text} ({by})")) };
-        let revision = Owed { id: OwedId::new(), conversation: found.place.clone(), turn: Some(turn), op };
+        let revision =
+            Owed { id: OwedId::new(), conversation: found.place.clone(), turn: Some(turn), answers: None, op };
         let aftermath = match choice {
             Choice::Resume => Aftermath::Waits { resumes: true },
             Choice::Retry => Aftermath::Waits { resumes: false },

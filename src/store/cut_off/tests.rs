@@ -30,7 +30,7 @@ async fn begun(store: &Store, ts: &str, intent: Intent) -> i64 {
 }
 
 fn row(turn: TurnId, op: Op) -> Owed {
-    Owed { id: OwedId::new(), conversation: key(), turn: Some(turn), op }
+    Owed { id: OwedId::new(), conversation: key(), turn: Some(turn), answers: None, op }
 }
 
 fn post(turn: TurnId) -> Owed {

@@ -15,7 +15,7 @@ async fn stored(store: &Store, ts: &str, keep: Keep) -> i64 {
 
 fn told() -> Owed {
     let op = Op::Post(Body::Text("given up".into()));
-    Owed { id: OwedId::new(), conversation: key(), turn: None, op }
+    Owed { id: OwedId::new(), conversation: key(), turn: None, answers: None, op }
 }
 
 async fn buried(store: &Store, ts: &str, keep: Keep) -> i64 {
