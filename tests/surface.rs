@@ -188,8 +188,10 @@ async fn a_post_bears_a_client_id_until_slack_refuses_one() {
     for (mode, posts, messages) in
         [(ClientMsgId::Ignored, 2, 2), (ClientMsgId::Honoured, 2, 1), (ClientMsgId::Rejected, 3, 2)]
     {
-        let personality = Personality { client_msg_id: mode, ..Personality::default() };
-        let config = simulator::Config { personality, ..simulator::Config::default() };
+        let config = simulator::Config {
+            personality: Personality { client_msg_id: mode, ..Personality::default() },
+            ..simulator::Config::default()
+        };
         let bench = Bench::start_with(config).await;
         let place = Place::from(&bench.thread(&bench.alice("root", None).await));
         let label = Label::from(OwedId::new());

@@ -148,7 +148,7 @@ impl Foundation {
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
         housekeeping.refusals(outbox.refused(), self.readiness.clone());
         self.outbox = Some(outbox.clone());
-        outbox.recover(true).await?;
+        outbox.recover(!self.start.after_clean_end).await?;
         let run_id = runs::begin(&self.store, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
@@ -303,7 +303,6 @@ impl Foundation {
         tracing::info!("sockets closed");
         if let Some(outbox) = &self.outbox {
             let owed = outbox.flush(pace.outbox).await;
-            self.at_rest = owed == 0;
             tracing::info!(conversations_left = owed, "outbox flushed");
         }
         // From here on no call to Slack begins; those on their way may come back while sessions are released.
@@ -318,7 +317,9 @@ impl Foundation {
         }
         self.manager.send_replace(None);
         self.chat.close();
-        self.outbox = None;
+        if let Some(outbox) = self.outbox.take() {
+            self.at_rest = outbox.is_at_rest();
+        }
         if self.fresh_state.is_none() {
             let snapshot = self.store.snapshot(self.settings.store.min_free, self.clock.wall_ms());
             if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
