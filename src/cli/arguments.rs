@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::duration;
 use crate::settings::sources::Flags;
+use crate::store::DeadId;
 use crate::telemetry::{self, Format};
 
 /// How much of a session's id must be typed.
@@ -42,6 +43,8 @@ pub(super) enum Command {
     Status(Asking),
     /// List, show or end the running daemon's sessions
     Sessions(Sessions),
+    /// List, retry or drop what the running daemon has given up
+    Dlq(Dlq),
     /// Find out how a real workspace behaves where Slack's documentation is silent
     ///
     /// Posts into a thread of its own and deletes that afterwards. Asks for one press of a button. Stop the daemon before: Slack
@@ -224,6 +227,38 @@ fn session_id(text: &str) -> Result<String, &'static str> {
     } else {
         Err("write at least 4 characters of an id: digits, and the letters a to f")
     }
+}
+
+/// Arguments of `dlq`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Dlq {
+    #[command(subcommand)]
+    pub(super) what: DlqWhat,
+}
+
+/// What may be done with dead letters.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum DlqWhat {
+    /// What was given up, newest first, without what it says
+    List(Asking),
+    /// Try one once more, as if its author had asked again
+    Retry(OneDeadLetter),
+    /// Drop one for good
+    Drop(OneDeadLetter),
+}
+
+/// A dead letter of the running daemon.
+#[derive(Debug, Clone, Args)]
+pub(super) struct OneDeadLetter {
+    /// Its id, such as m12 or o34
+    #[arg(value_name = "ID", value_parser = dead_letter_id)]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+fn dead_letter_id(text: &str) -> Result<String, &'static str> {
+    DeadId::parse(text).map(|id| id.to_string()).ok_or("write an id as `dlq list` shows it: m or o, and a number")
 }
 
 /// Arguments of `probe`.
