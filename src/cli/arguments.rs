@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::duration;
 use crate::settings::sources::Flags;
+use crate::simulator::Personality;
 use crate::store::DeadId;
 use crate::telemetry::{self, Format};
 
@@ -90,6 +91,10 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address with a port, such as 127.0.0.1:0")
 }
 
+fn personality(text: &str) -> serde_json::Result<Personality> {
+    serde_json::from_str(text)
+}
+
 /// The values of `--log-format`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum LogFormat {
@@ -144,6 +149,9 @@ pub(super) struct Simulator {
     /// Where it listens; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, value_parser = address)]
     pub(super) listen: SocketAddr,
+    /// How it behaves where Slack's documentation is silent, such as `{"history_lag_ms":500}`; `GET /sim/personality` shows all
+    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true, value_parser = personality)]
+    pub(super) personality: Personality,
     #[command(flatten)]
     pub(super) log: Log,
 }
