@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Probes, reasons};
+use super::{Probes, Readiness, reasons};
 use crate::domain::ids::SessionId;
 use crate::session::{Manager, Overview};
 use crate::store::{SessionFilter, StoreError};
@@ -29,6 +29,9 @@ pub struct Status {
     pub failing: Vec<String>,
     /// How many connections to Slack have been greeted and live.
     pub sockets: usize,
+    /// Whether what was said while nobody listened is still being read back.
+    #[serde(default)]
+    pub catching_up: bool,
     /// The pool of sessions; nothing before there is one, and after it has been let go.
     pub pool: Option<Pool>,
 }
@@ -147,12 +150,12 @@ impl IntoResponse for NoAnswer {
 /// `GET /status`
 pub(super) async fn status(State(probes): State<Probes>) -> Result<Json<Status>, NoAnswer> {
     let failing = reasons(&probes).await;
-    let sockets = probes.readiness.borrow().sockets;
+    let Readiness { sockets, catching_up, .. } = probes.readiness.borrow().clone();
     let pool = match manager(&probes) {
         Ok(manager) => Some(pool(&manager).await?),
         Err(_none) => None,
     };
-    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, pool }))
+    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, catching_up, pool }))
 }
 
 /// `GET /sessions`: the active ones, last used first.

@@ -87,6 +87,18 @@ impl Ts {
         &self.0
     }
 
+    /// The same in microseconds since the Unix epoch; 0 when it is no time.
+    pub fn micros(&self) -> i64 {
+        let (seconds, micros) = self.parts();
+        i64::try_from(seconds.saturating_mul(1_000_000).saturating_add(micros)).unwrap_or(i64::MAX)
+    }
+
+    /// The time stamp of a moment, in microseconds since the Unix epoch.
+    pub fn from_micros(us: i64) -> Self {
+        let us = us.max(0);
+        Self(format!("{}.{:06}", us / 1_000_000, us % 1_000_000).into())
+    }
+
     fn parts(&self) -> (u64, u64) {
         let (seconds, micros) = self.0.split_once('.').unwrap_or((&self.0, "0"));
         (seconds.parse().unwrap_or(0), micros.parse().unwrap_or(0))
@@ -194,6 +206,24 @@ uuid_id!(
     now_v7
 );
 
+/// Under it the ids of offers are made. A random number of ours.
+const OFFERS: Uuid = Uuid::from_u128(0x3d0c_71f4_9a5e_4c1b_8f27_64b1_0ce9_52aa);
+
+impl OfferId {
+    /// The offer of a place, as text, for what was said there after a moment, in microseconds since the Unix epoch: the same each time it
+    /// is asked for.
+    pub fn of(place: &str, since_us: i64) -> Self {
+        Self(Uuid::new_v5(&OFFERS, format!("{place} {since_us}").as_bytes()))
+    }
+}
+
+impl From<OfferId> for OwedId {
+    /// What posts an offer's note has the offer's id, so that there is never a second one.
+    fn from(offer: OfferId) -> Self {
+        Self(offer.0)
+    }
+}
+
 impl SessionId {
     /// The first eight characters: what people see and type.
     pub fn short(&self) -> String {
@@ -211,6 +241,22 @@ mod tests {
     fn time_stamps_are_compared_as_numbers() {
         assert!(Ts::from("999.000001") < Ts::from("1000.000000"));
         assert!(Ts::from("1.000009") < Ts::from("1.000010"));
+    }
+
+    #[test]
+    fn time_stamps_are_moments_and_back() {
+        for (ts, us) in [("1700000000.000100", 1_700_000_000_000_100), ("0.000001", 1), ("0.000000", 0)] {
+            assert_eq!((Ts::from(ts).micros(), Ts::from_micros(us).as_str()), (us, ts));
+        }
+        assert_eq!((Ts::from("a1b2").micros(), Ts::from_micros(-1).micros()), (0, 0));
+    }
+
+    #[test]
+    fn an_offer_is_the_same_for_the_same_place_and_gap() {
+        assert_eq!(OfferId::of("T/C/", 5), OfferId::of("T/C/", 5));
+        assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/C/", 6));
+        assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/D/", 5));
+        assert_eq!(OwedId::from(OfferId::of("T/C/", 5)).to_string(), OfferId::of("T/C/", 5).to_string());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! acknowledged. What the session room makes of it is settled on the writer's side of the commit, so that a socket which goes away
 //! in the middle loses nothing.
 
+mod catch_up;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::clock::Clock;
 use crate::domain::inbound::Inbound;
 use crate::domain::ports::{Claim, Deliver, Intake, Keep, NotStored, Receipt, Settled};
 use crate::store::{Accept, Accepted, Store, StoreError};
+
+pub use catch_up::{CatchUp, Parts as CatchUpParts, Trigger};
 
 /// How long a commit may take before the acknowledgement is withheld: Slack gives up after 3 s and delivers again.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(2);

@@ -7,6 +7,7 @@ mod connect;
 mod discover;
 mod lists;
 mod notebook;
+mod offers;
 mod options;
 mod press;
 mod slash;
@@ -23,6 +24,7 @@ use crate::domain::session::SessionRecord;
 
 pub(super) use self::adopting::Adopting;
 use self::answer::Answer;
+pub(super) use self::answer::post;
 pub(super) use self::lists::stop_button;
 pub(super) use self::press::Presses;
 use super::conversation::Work;

@@ -5,6 +5,7 @@
 //! message means is decided in `rules`, what people read stands in `words`.
 
 mod approvals;
+mod belated;
 mod channels;
 mod commands;
 pub mod config;

@@ -2,6 +2,7 @@
 
 mod lists;
 mod moving;
+mod offers;
 mod options;
 mod pieces;
 mod standing;
@@ -18,6 +19,7 @@ use super::policy::StartRefused;
 
 pub(super) use lists::*;
 pub(super) use moving::*;
+pub(super) use offers::*;
 pub(super) use options::*;
 pub(super) use standing::*;
 

@@ -175,7 +175,7 @@ pub(super) fn finish_event(connection: &Connection, seq: i64) -> rusqlite::Resul
 }
 
 /// Whether all keys were new. A duplicate teaches its other keys, so that a third delivery under any of them is known too.
-fn insert_keys(connection: &Connection, keys: &[String], now_ms: i64) -> rusqlite::Result<bool> {
+pub(super) fn insert_keys(connection: &Connection, keys: &[String], now_ms: i64) -> rusqlite::Result<bool> {
     let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO dedup (key, seen_ms) VALUES (?1, ?2)")?;
     let mut all_new = true;
     for key in keys {
@@ -202,7 +202,7 @@ fn insert_event(
     Ok(connection.last_insert_rowid())
 }
 
-fn is_followed(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {
+pub(super) fn is_followed(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM session WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND status = 'active'")?
         .exists(params![key.team.as_str(), key.channel.as_str(), key.thread.as_str()])

@@ -4,10 +4,12 @@
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
 
 pub mod config;
+mod cursors;
 mod damage;
 mod events;
 mod lock;
 mod notes;
+mod offers;
 mod opening;
 mod outbox;
 mod purge;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 pub use events::{Accept, Accepted};
 pub use notes::Note;
+pub use offers::{Kept, Late, Lot, OfferEnd, OfferPress, Settlement};
 pub use opening::Repair;
 pub use outbox::Pending;
 pub use sessions::{Moved, SessionFilter};

@@ -166,9 +166,8 @@ impl Inner {
                 let answer = self.set_option(&record, option, value).await?;
                 self.give(&asked, answer).await
             }
-            Button::Interrupted { .. } | Button::Offer { .. } => {
-                self.give(&asked, Answer::aside(words::STALE_BUTTON)).await
-            }
+            Button::Offer { offer, accept } => self.settle_offer(&asked, inbound, *offer, *accept).await,
+            Button::Interrupted { .. } => self.give(&asked, Answer::aside(words::STALE_BUTTON)).await,
             Button::Approval { .. } | Button::Stop { .. } => self.done(key, seq).await,
         }
     }
