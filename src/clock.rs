@@ -156,7 +156,7 @@ fn slept() -> Duration {
     FIRST.get_or_init(|| Some((uptime()?, monotonic()))).and_then(ahead).unwrap_or_default()
 }
 
-/// The time since boot (proc_uptime(5)), in steps of 10 ms.
+/// The time since boot (`proc_uptime(5)`), in steps of 10 ms.
 fn uptime() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/uptime").ok()?;
     let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
@@ -196,7 +196,7 @@ mod tests {
         let system = Clock::system();
         let before = system.suspended();
         assert!(uptime().is_some_and(|uptime| !uptime.is_zero()), "this system tells");
-        assert!(system.suspended() - before < Duration::from_secs(1));
+        assert!(system.suspended().saturating_sub(before) < Duration::from_secs(1));
     }
 
     #[tokio::test]

@@ -160,7 +160,7 @@ impl Inner {
         let State::Reading { trigger, .. } = *self.state.borrow() else { return };
         pages.completeness = Completeness::Whole;
         let mut run = Run::new(&self.parts, pages, trigger);
-        let ended = run.to_its_end().await;
+        let ended = run.read_all().await;
         let outcome = match ended {
             Completeness::Whole => "complete",
             Completeness::Partial => "partial",

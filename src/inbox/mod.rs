@@ -43,6 +43,20 @@ impl Inbox {
         Self { store, intake, clock, queue_limit }
     }
 
+    /// Keeps `inbound`, however long the store takes. Cancel safe: it is not kept at all, or the commit is on its way.
+    async fn take(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
+        // The place comes before the claim: from the claim on nothing may be cancelled.
+        let slot = self.store.slot().await.map_err(|error| not_stored(&error))?;
+        let keep = match self.intake.claim(&inbound) {
+            Claim::Keep(keep) => keep,
+            Claim::Drop(reason) => {
+                metrics::counter!("hitchline_events_ignored_total", "reason" => reason).increment(1);
+                return Ok(Receipt::Ignored);
+            }
+        };
+        self.commit(slot, inbound, keep).await.map_err(|_closed| not_stored(&StoreError::Closed))?
+    }
+
     fn commit(
         &self,
         slot: crate::store::Slot,
@@ -65,25 +79,8 @@ impl Inbox {
 #[async_trait]
 impl Deliver for Inbox {
     async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
-        let deadline = self.clock.now() + COMMIT_DEADLINE;
         let late = |_elapsed| NotStored("the store did not commit in time".to_owned());
-        // The place comes before the claim: from the claim on nothing may be cancelled.
-        let slot = self
-            .clock
-            .timeout_at(deadline, self.store.slot())
-            .await
-            .map_err(late)?
-            .map_err(|error| not_stored(&error))?;
-        let keep = match self.intake.claim(&inbound) {
-            Claim::Keep(keep) => keep,
-            Claim::Drop(reason) => {
-                metrics::counter!("hitchline_events_ignored_total", "reason" => reason).increment(1);
-                return Ok(Receipt::Ignored);
-            }
-        };
-        let receipt = self.commit(slot, inbound, keep);
-        let receipt = self.clock.timeout_at(deadline, receipt).await.map_err(late)?;
-        receipt.map_err(|_closed| not_stored(&StoreError::Closed))?
+        self.clock.timeout(COMMIT_DEADLINE, self.take(inbound)).await.map_err(late)?
     }
 }
 

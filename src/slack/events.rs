@@ -29,7 +29,8 @@ pub enum Decoded {
     Inbound(Box<Inbound>),
     /// Not for us; acknowledged and counted under this reason.
     Ignored(&'static str),
-    /// Slack leaves deliveries out, because there were too many in an hour (docs.slack.dev/reference/events/app_rate_limited).
+    /// Slack leaves deliveries out, because there were too many in an hour
+    /// (`docs.slack.dev/reference/events/app_rate_limited`).
     LeftOut,
 }
 

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_page_says_whether_and_where_it_goes_on() {
         let read = |answer: Value| {
-            let page = page(&answer, "messages", |message| message.as_i64());
+            let page = page(&answer, "messages", Value::as_i64);
             (page.items, page.next, page.cut)
         };
         let cases = [

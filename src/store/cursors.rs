@@ -113,9 +113,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let place = ConversationKey::channel_wide("T".into(), "C".into());
-        let (moved, restored) = (place.clone(), |connection: &Connection| note_restored(connection));
+        let moved = place.clone();
         store.note_heard(3).await.unwrap();
-        store.write(restored).await.unwrap();
+        store.write(note_restored).await.unwrap();
         store.write(move |connection| move_cursor(connection, &moved, 1_700_000_000_000_001)).await.unwrap();
         assert_eq!(store.cursors().await.unwrap(), HashMap::from([(place, 1_700_000_000_000_001)]));
         assert!(store.is_restored().await.unwrap());
@@ -127,7 +127,7 @@ mod tests {
     async fn a_store_that_never_heard_anything_is_not_restored_to_something() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        store.write(|connection| note_restored(connection)).await.unwrap();
+        store.write(note_restored).await.unwrap();
         assert!(!store.is_restored().await.unwrap());
     }
 }

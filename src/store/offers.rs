@@ -182,7 +182,7 @@ fn keep_late(
         _ => Some(OfferId::of(&place_of(connection, &key)?.to_string(), since)),
     };
     let body = if kept == Kept::Offered { Some(to_json(&late.inbound)?) } else { None };
-    insert(connection, late, &key, state, body, offer, now_ms).map(|()| kept)
+    insert(connection, late, &key, state, body.as_deref(), offer, now_ms).map(|()| kept)
 }
 
 fn insert(
@@ -190,7 +190,7 @@ fn insert(
     late: &Late,
     key: &ConversationKey,
     state: &str,
-    body: Option<String>,
+    body: Option<&str>,
     offer: Option<OfferId>,
     now_ms: i64,
 ) -> rusqlite::Result<()> {

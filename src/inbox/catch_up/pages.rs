@@ -182,3 +182,6 @@ impl Pages {
         self.completeness = self.completeness.max(Completeness::Partial);
     }
 }
+
+#[cfg(test)]
+mod tests;

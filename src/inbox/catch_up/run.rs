@@ -10,7 +10,7 @@ use super::{Parts, RETRY, count};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
 use crate::domain::inbound::{Inbound, What};
-use crate::domain::ports::{Deliver, Receipt};
+use crate::domain::ports::Receipt;
 use crate::store::{Late, Lot, SessionFilter};
 
 /// How many messages one commit keeps: acknowledgements wait behind it.
@@ -38,7 +38,7 @@ impl<'a> Run<'a> {
     }
 
     /// Reads every place. What it could not read now is for another run.
-    pub(super) async fn to_its_end(&mut self) -> Completeness {
+    pub(super) async fn read_all(&mut self) -> Completeness {
         let parts = self.parts;
         let heard = until_stored(parts, || parts.store.heard()).await;
         if let Some(heard_us) = heard {
@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         // What it follows may be among those.
         self.keep_late().await;
         let parts = self.parts;
-        match until_stored(parts, || parts.inbox.deliver(inbound.clone())).await {
+        match until_stored(parts, || parts.inbox.take(inbound.clone())).await {
             Receipt::Stored => {
                 self.answered += 1;
                 count("answered");
