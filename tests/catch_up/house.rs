@@ -15,7 +15,7 @@ use super::daemon::Daemon;
 /// A time of day for clocks that stand still, in milliseconds.
 const START_MS: i64 = 1_800_000_000_000;
 /// How long anything that must happen may take on the machine's own clock.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// How much time passes between two looks.
 const STEP: Duration = Duration::from_millis(250);
 
