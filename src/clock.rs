@@ -5,6 +5,7 @@
 //! must not be mixed with real sockets (auto-advance fires their time-outs).
 
 use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,6 +26,8 @@ struct Manual {
     start: Instant,
     start_ms: i64,
     passed: watch::Receiver<Passed>,
+    /// By how much somebody has set the wall clock, in milliseconds.
+    set_by: Arc<AtomicI64>,
 }
 
 /// What a manual clock's hand has told it.
@@ -36,7 +39,7 @@ struct Passed {
 
 /// The hand of a manual clock; only whoever made the clock can turn it.
 #[derive(Debug)]
-pub struct Hand(watch::Sender<Passed>);
+pub struct Hand(watch::Sender<Passed>, Arc<AtomicI64>);
 
 impl Hand {
     /// Moves the clock forward and wakes whoever waited for the time that has now come.
@@ -47,6 +50,11 @@ impl Hand {
     /// Lets the machine sleep: wall time goes on, monotonic time does not, and nobody wakes.
     pub fn suspend(&self, time: Duration) {
         self.0.send_modify(|passed| passed.suspended += time);
+    }
+
+    /// Sets the wall clock forward or back, which wakes nobody.
+    pub fn set_wall_clock(&self, by_ms: i64) {
+        self.1.fetch_add(by_ms, Ordering::Relaxed);
     }
 }
 
@@ -64,8 +72,9 @@ impl Clock {
     /// A clock that stands still until its [`Hand`] is turned; its wall time starts at `start_ms`.
     pub fn manual(start_ms: i64) -> (Self, Hand) {
         let (hand, passed) = watch::channel(Passed::default());
-        let manual = Manual { start: monotonic(), start_ms, passed };
-        (Self(Source::Manual(Arc::new(manual))), Hand(hand))
+        let set_by = Arc::new(AtomicI64::new(0));
+        let manual = Manual { start: monotonic(), start_ms, passed, set_by: set_by.clone() };
+        (Self(Source::Manual(Arc::new(manual))), Hand(hand, set_by))
     }
 
     /// Monotonic time, for deadlines and durations.
@@ -82,7 +91,7 @@ impl Clock {
             Source::System => wall(),
             Source::Manual(manual) => {
                 let Passed { running, suspended } = *manual.passed.borrow();
-                manual.start_ms + millis(running + suspended)
+                manual.start_ms + manual.set_by.load(Ordering::Relaxed) + millis(running + suspended)
             }
         }
     }

@@ -1,9 +1,10 @@
-//! The operator's surface: probes, metrics and sessions on the HTTP listener, and the same on the control socket for our own commands.
+//! The operator's surface: probes, metrics, sessions and dead letters on the HTTP listener, and the same on the control socket for our own commands.
 //!
 //! `/livez` says only that our own loops turn: it does not ask Slack, the store or an agent, for a restart would mend none of them.
 //! `/readyz` says whether a message would be taken now, and if not, why.
 
 pub mod config;
+mod dead_letters;
 mod listeners;
 mod sessions;
 
@@ -13,14 +14,15 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
 use crate::secret::{SecretString, is_same};
-use crate::session::Manager;
+use crate::session::{Hold, Manager};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
+pub use dead_letters::{DeadLetter, Named};
 pub use listeners::{CONTROL_SOCKET, Http, ListenError, Listeners, Operator};
 pub use sessions::{Ended, Pool, Status, View};
 
@@ -33,6 +35,8 @@ pub struct Readiness {
     pub trouble: Option<String>,
     /// Why Slack takes nothing that we write, while that lasts.
     pub refused: Option<String>,
+    /// Why nothing can be stored, while the connections to Slack are closed for it.
+    pub storage: Option<String>,
     /// Whether we are stopping.
     pub draining: bool,
     /// Whether what was said while nobody listened is still being read back.
@@ -54,13 +58,19 @@ pub struct Probes {
 
 impl Probes {
     /// What has been counted, with what there is at this moment.
-    fn measure(&self) -> String {
+    async fn measure(&self) -> String {
+        // A store that fails has gauges of its own.
+        if let Ok(letters) = self.store.count_dead_letters().await {
+            set("hitchline_dead_letters", letters as usize);
+        }
         let pool = self.manager.borrow().as_ref().map(Manager::stats);
         let readiness = self.readiness.borrow();
         set("hitchline_sockets_live", readiness.sockets);
         set("hitchline_sessions_live", pool.map_or(0, |pool| pool.total));
         set("hitchline_conversations_busy", pool.map_or(0, |pool| pool.busy));
         set("hitchline_catching_up", usize::from(readiness.catching_up));
+        let held = self.manager.borrow().as_ref().is_some_and(|manager| *manager.held().borrow() != Hold::Nothing);
+        set("hitchline_safe_mode", usize::from(held));
         set("hitchline_draining", usize::from(readiness.draining));
         self.counters.render()
     }
@@ -89,10 +99,13 @@ impl Access {
 
 fn router(probes: Probes, access: Access) -> Router {
     let operators = Router::new()
-        .route("/metrics", get(async |State(probes): State<Probes>| probes.measure()))
+        .route("/metrics", get(async |State(probes): State<Probes>| probes.measure().await))
         .route("/status", get(sessions::status))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show).delete(sessions::end))
+        .route("/dlq", get(dead_letters::list))
+        .route("/dlq/{id}", delete(dead_letters::drop_one))
+        .route("/dlq/{id}/retry", post(dead_letters::retry))
         .route_layer(middleware::from_fn(move |request: Request, next: Next| {
             let allowed = access.allows(request.headers());
             async move { if allowed { next.run(request).await } else { unauthorized() } }
@@ -119,7 +132,8 @@ async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {
 
 /// Why no message would be taken now; nothing when one would.
 async fn reasons(probes: &Probes) -> Vec<String> {
-    let stored = probes.store.probe().await.map_err(|error| error.to_string());
+    let stored = probes.store.probe().await.and_then(|()| probes.store.takes_events());
+    let stored = stored.map_err(|error| error.to_string());
     failing(&probes.readiness.borrow(), stored)
 }
 
@@ -129,12 +143,13 @@ fn failing(readiness: &Readiness, stored: Result<(), String>) -> Vec<String> {
     if readiness.draining {
         failing.push("stopping: no turn starts any more".to_owned());
     }
-    if readiness.sockets == 0 {
+    failing.extend(readiness.storage.clone());
+    if readiness.sockets == 0 && readiness.storage.is_none() {
         failing
             .push(readiness.trouble.clone().unwrap_or_else(|| "slack: no connection has been greeted yet".to_owned()));
     }
     failing.extend(readiness.refused.clone());
-    if let Err(error) = stored {
+    if let (Err(error), None) = (stored, &readiness.storage) {
         failing.push(format!("store: {error}"));
     }
     failing
@@ -162,7 +177,7 @@ mod tests {
         let well = Readiness { sockets: 1, ..Readiness::default() };
         assert!(failing(&well, Ok(())).is_empty());
         let (trouble, refused) = (Some("slack: link disabled".into()), Some("slack.bot_token: refused".into()));
-        let ill = Readiness { sockets: 0, trouble, refused, draining: true, catching_up: true };
+        let ill = Readiness { sockets: 0, trouble, refused, storage: None, draining: true, catching_up: true };
         let reasons = failing(&ill, Err("disk full".into()));
         let named = [
             "stopping: no turn starts any more",
@@ -171,6 +186,12 @@ mod tests {
             "store: disk full",
         ];
         assert_eq!(reasons, named);
+        let full = Readiness { storage: Some("store: disk full".into()), ..Readiness::default() };
+        assert_eq!(
+            failing(&full, Err("disk full".into())),
+            ["store: disk full"],
+            "once, and it says why no socket lives"
+        );
         assert_eq!(failing(&Readiness { refused: ill.refused, ..well }, Ok(())), ["slack.bot_token: refused"]);
     }
 }

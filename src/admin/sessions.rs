@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Probes, Readiness, reasons};
 use crate::domain::ids::SessionId;
-use crate::session::{Manager, Overview};
+use crate::session::{Hold, Manager, Overview};
 use crate::store::{SessionFilter, StoreError};
 
 /// How many sessions a list holds at most.
@@ -32,6 +32,12 @@ pub struct Status {
     /// Whether what was said while nobody listened is still being read back.
     #[serde(default)]
     pub catching_up: bool,
+    /// Why turns are held back that could begin otherwise; nothing when none is.
+    #[serde(default)]
+    pub held: Vec<String>,
+    /// How many dead letters there are.
+    #[serde(default)]
+    pub dead_letters: u32,
     /// The pool of sessions; nothing before there is one, and after it has been let go.
     pub pool: Option<Pool>,
 }
@@ -155,7 +161,20 @@ pub(super) async fn status(State(probes): State<Probes>) -> Result<Json<Status>,
         Ok(manager) => Some(pool(&manager).await?),
         Err(_none) => None,
     };
-    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, catching_up, pool }))
+    let (held, dead_letters) = (held(&probes), probes.store.count_dead_letters().await?);
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Json(Status { version, failing, sockets, catching_up, held, dead_letters, pool }))
+}
+
+/// Why turns are held back.
+fn held(probes: &Probes) -> Vec<String> {
+    let hold = manager(probes).map_or(Hold::Nothing, |manager| *manager.held().borrow());
+    let safe_mode = match hold {
+        Hold::Nothing => None,
+        Hold::OneAtATime => Some("safe mode: the daemon crashed again and again; one conversation at a time is tried"),
+        Hold::Everything => Some("safe mode: the daemon crashed again and again; no turn begins for now"),
+    };
+    safe_mode.map(str::to_owned).into_iter().chain(probes.store.turns_wait_for_room()).collect()
 }
 
 /// `GET /sessions`: the active ones, last used first.
@@ -179,7 +198,7 @@ pub(super) async fn end(State(probes): State<Probes>, Path(id): Path<String>) ->
     Ok(Json(Ended { id: id.to_string(), waiting }))
 }
 
-fn manager(probes: &Probes) -> Result<Manager, NoAnswer> {
+pub(super) fn manager(probes: &Probes) -> Result<Manager, NoAnswer> {
     probes.manager.borrow().clone().ok_or(NoAnswer::NoPool)
 }
 
@@ -207,6 +226,6 @@ async fn the_one(manager: &Manager, prefix: &str) -> Result<Overview, NoAnswer> 
     }
 }
 
-fn time(ms: i64) -> Timestamp {
+pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -133,7 +133,7 @@ impl Content {
     fn of(body: &Body, plain: bool) -> Self {
         match body {
             Body::Text(text) if plain => Self::Text(Text { markdown: text.clone(), html: html::of_text(text) }),
-            Body::Text(text) => Self::Text(Text::of(text)),
+            Body::Text(text) | Body::Plain(text) => Self::Text(Text::of(text)),
             Body::Approval(card) => Self::Approval(Approval::of(card)),
             Body::List(List { text, rows }) => {
                 Self::List { text: Text::of(text), rows: rows.iter().map(Row::of).collect() }
@@ -186,7 +186,7 @@ impl Approval {
                 ("decided", None, Some(Decided { by: by.to_string(), label }))
             }
             ApprovalState::Expired => ("expired", None, None),
-            ApprovalState::Withdrawn => ("withdrawn", None, None),
+            ApprovalState::Withdrawn | ApprovalState::CutOff => ("withdrawn", None, None),
         };
         let button = |(option, (label, kind)): (usize, &(String, crate::domain::agent::OptionKind))| Press {
             label: label.clone(),

@@ -2,11 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::duration;
 use crate::settings::sources::Flags;
+use crate::simulator::Personality;
+use crate::store::DeadId;
 use crate::telemetry::{self, Format};
 
 /// How much of a session's id must be typed.
@@ -40,6 +44,14 @@ pub(super) enum Command {
     Status(Asking),
     /// List, show or end the running daemon's sessions
     Sessions(Sessions),
+    /// List, retry or drop what the running daemon has given up
+    Dlq(Dlq),
+    /// Find out how a real workspace behaves where Slack's documentation is silent
+    ///
+    /// Posts into a thread of its own and deletes that afterwards. Asks for one press of a button. Stop the daemon before: Slack
+    /// gives each event to any one of an app's connections, so that neither would hear everything. What others write meanwhile is
+    /// not acknowledged, and Slack keeps trying to deliver it.
+    Probe(Probe),
     /// Show the effective configuration, the commented default, or the JSON Schema
     Config(Config),
     /// Write completions for a shell to stdout
@@ -77,6 +89,10 @@ fn log_level(text: &str) -> Result<String, String> {
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address with a port, such as 127.0.0.1:0")
+}
+
+fn personality(text: &str) -> serde_json::Result<Personality> {
+    serde_json::from_str(text)
 }
 
 /// The values of `--log-format`.
@@ -133,6 +149,9 @@ pub(super) struct Simulator {
     /// Where it listens; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, value_parser = address)]
     pub(super) listen: SocketAddr,
+    /// How it behaves where Slack's documentation is silent, such as `{"history_lag_ms":500}`; `GET /sim/personality` shows all
+    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true, value_parser = personality)]
+    pub(super) personality: Personality,
     #[command(flatten)]
     pub(super) log: Log,
 }
@@ -216,6 +235,64 @@ fn session_id(text: &str) -> Result<String, &'static str> {
     } else {
         Err("write at least 4 characters of an id: digits, and the letters a to f")
     }
+}
+
+/// Arguments of `dlq`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Dlq {
+    #[command(subcommand)]
+    pub(super) what: DlqWhat,
+}
+
+/// What may be done with dead letters.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum DlqWhat {
+    /// What was given up, newest first, without what it says
+    List(Asking),
+    /// Try one once more, as if its author had asked again
+    Retry(OneDeadLetter),
+    /// Drop one for good
+    Drop(OneDeadLetter),
+}
+
+/// A dead letter of the running daemon.
+#[derive(Debug, Clone, Args)]
+pub(super) struct OneDeadLetter {
+    /// Its id, such as m12 or o34
+    #[arg(value_name = "ID", value_parser = dead_letter_id)]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+fn dead_letter_id(text: &str) -> Result<String, &'static str> {
+    DeadId::parse(text).map(|id| id.to_string()).ok_or("write an id as `dlq list` shows it: m or o, and a number")
+}
+
+/// Arguments of `probe`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Probe {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Id of the channel to post in (C…); the bot must be in it
+    #[arg(long, value_name = "ID")]
+    pub(super) channel: String,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Ask nobody to press a button
+    #[arg(long)]
+    pub(super) no_click: bool,
+    /// How long to watch for repetitions, and with that how long it takes; less misses the later ones
+    #[arg(long, value_name = "DURATION", default_value = "6m 10s", value_parser = watch)]
+    pub(super) watch: Duration,
+}
+
+/// What `probe --watch` takes: with less than a second nothing can be told, and nobody wants to wait longer than an hour.
+fn watch(text: &str) -> Result<Duration, &'static str> {
+    let known =
+        duration::parse(text).filter(|watch| (Duration::from_secs(1)..=Duration::from_hours(1)).contains(watch));
+    known.ok_or("write a duration from 1s to 1h, such as 6m")
 }
 
 /// Arguments of `config`.

@@ -87,10 +87,12 @@ impl Ts {
         &self.0
     }
 
-    /// The same in microseconds since the Unix epoch; 0 when it is no time.
-    pub fn micros(&self) -> i64 {
-        let (seconds, micros) = self.parts();
-        i64::try_from(seconds.saturating_mul(1_000_000).saturating_add(micros)).unwrap_or(i64::MAX)
+    /// The moment that it names in Slack's time, in microseconds since the Unix epoch; nothing for an id that is no time stamp, such as the
+    /// web chat's.
+    pub fn micros(&self) -> Option<i64> {
+        let (seconds, micros) = self.0.split_once('.')?;
+        let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<i64>().ok())?;
+        number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
     }
 
     /// The time stamp of a moment, in microseconds since the Unix epoch.
@@ -224,12 +226,32 @@ impl From<OfferId> for OwedId {
     }
 }
 
+impl OwedId {
+    /// The key of the message `n` that grows by edits in a turn, from 0. It follows from the turn alone, so that another process finds it.
+    pub fn of_draft(turn: TurnId, n: u32) -> Self {
+        Self(Uuid::new_v5(&turn.0, &n.to_be_bytes()))
+    }
+}
+
 impl SessionId {
     /// The first eight characters: what people see and type.
     pub fn short(&self) -> String {
         let mut id = self.to_string();
         id.truncate(8);
         id
+    }
+}
+
+impl OwedId {
+    /// The id as others write such ids: in five groups.
+    pub fn hyphenated(&self) -> String {
+        self.0.hyphenated().to_string()
+    }
+
+    /// The id of a part of what is owed, when it goes in several; the same each time.
+    #[must_use]
+    pub fn part(&self, number: usize) -> Self {
+        Self(Uuid::new_v5(&self.0, &number.to_be_bytes()))
     }
 }
 
@@ -244,11 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn time_stamps_are_moments_and_back() {
-        for (ts, us) in [("1700000000.000100", 1_700_000_000_000_100), ("0.000001", 1), ("0.000000", 0)] {
-            assert_eq!((Ts::from(ts).micros(), Ts::from_micros(us).as_str()), (us, ts));
+    fn moments_have_time_stamps() {
+        for (us, ts) in [(1_700_000_000_000_100, "1700000000.000100"), (1, "0.000001"), (-1, "0.000000")] {
+            assert_eq!(Ts::from_micros(us).as_str(), ts);
         }
-        assert_eq!((Ts::from("a1b2").micros(), Ts::from_micros(-1).micros()), (0, 0));
     }
 
     #[test]
@@ -257,6 +278,28 @@ mod tests {
         assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/C/", 6));
         assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/D/", 5));
         assert_eq!(OwedId::from(OfferId::of("T/C/", 5)).to_string(), OfferId::of("T/C/", 5).to_string());
+    }
+
+    #[test]
+    fn only_a_time_stamp_names_a_moment() {
+        for (ts, moment) in [
+            ("1700000000.000100", Some(1_700_000_000_000_100)),
+            ("web1.0190a", None),
+            ("1.", None),
+            (".1", None),
+            ("1.-5", None),
+            ("", None),
+            ("9223372036854775807.1", None),
+        ] {
+            assert_eq!(Ts::from(ts).micros(), moment, "{ts}");
+        }
+    }
+
+    #[test]
+    fn a_drafts_key_follows_from_its_turn() {
+        let turn = TurnId::new();
+        assert_eq!(OwedId::of_draft(turn, 0), OwedId::of_draft(turn, 0));
+        assert_ne!(OwedId::of_draft(turn, 0), OwedId::of_draft(turn, 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::conversation::{ConversationKey, Markup};
 use super::ids::{ChannelId, OfferId, OwedId, SessionId, TeamId, Ts, TurnId, UserId};
 use super::inbound::{ChannelKind, Inbound, ReplyUrl};
-use super::outgoing::{Body, Owed, Place};
+use super::outgoing::{Body, Label, Owed, Place};
 use super::session::SessionRecord;
 
 /// Takes what a socket received; `inbox` implements it, `slack` calls it.
@@ -92,6 +92,9 @@ pub struct Intent {
     pub session: SessionId,
     /// The mapping to write along, when the session is new.
     pub new_session: Option<Box<SessionRecord>>,
+    /// Whether the agent may see the prompt as soon as this is written, because its session is live. Otherwise that is noted in a commit
+    /// of its own, just before the agent does.
+    pub reached: bool,
     /// What the new session's creator may have; without it there is no limit. Means nothing without a new session.
     pub limit: Option<Limit>,
 }
@@ -115,12 +118,13 @@ impl Keep {
 impl Intent {
     /// A turn in a session that exists.
     pub fn follow(session: SessionId) -> Self {
-        Self { turn: TurnId::new(), session, new_session: None, limit: None }
+        Self { turn: TurnId::new(), session, new_session: None, reached: false, limit: None }
     }
 
     /// The turn with which a session begins.
     pub fn begin(record: SessionRecord) -> Self {
-        Self { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record)), limit: None }
+        let (session, new_session) = (record.id, Some(Box::new(record)));
+        Self { turn: TurnId::new(), session, new_session, reached: false, limit: None }
     }
 }
 
@@ -188,10 +192,12 @@ pub trait Render: Send + Sync {
 /// [`WriteErrorKind::Rate`].
 #[async_trait]
 pub trait SlackWrite: Send + Sync {
-    /// Posts a message and returns its time stamp. `key` travels in the message's metadata.
-    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError>;
+    /// Posts a message and returns its time stamp.
+    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError>;
     /// Replaces a message of ours.
     async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError>;
+    /// Gives a message of ours that grew its final form, and its label.
+    async fn finish(&self, channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError>;
     /// Deletes a message of ours; one that is gone already counts as deleted.
     async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
     /// Shows `body` to `user` alone. At most once: it is never the only carrier of a result.
@@ -233,14 +239,12 @@ pub trait SlackRead: Send + Sync {
     /// As a write's: [`WriteErrorKind::Permanent`] when the conversation is gone or closed to us.
     async fn thread(&self, conversation: &ConversationKey, before: &Ts, limit: usize) -> Result<Vec<Said>, WriteError>;
 
-    /// Whether a message of ours answers the message `ts`, by its own metadata. `conversation` is where the answer would stand: of a
+    /// Whether a message of ours answers the message `ts`, by its own [`Label`]. `conversation` is where the answer would stand: of a
     /// whole channel, the thread of the message.
     ///
     /// # Errors
-    /// As [`SlackRead::thread`].
-    async fn answered(&self, _conversation: &ConversationKey, _ts: &Ts) -> Result<bool, WriteError> {
-        Ok(false)
-    }
+    /// As [`SlackRead::thread`]; also [`WriteErrorKind::Permanent`] when there is too much to look through.
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError>;
 }
 
 /// Reads back what was said while nobody listened; `slack` implements it, the catch-up calls it.
@@ -334,6 +338,11 @@ pub struct WriteError {
 pub enum WriteErrorKind {
     /// It will never work: the channel is gone, or closed to us, or the content is refused.
     Permanent,
+    /// The content is refused for its form: as plain text it may be taken.
+    Unfit {
+        /// Whether it is too long, too.
+        too_long: bool,
+    },
     /// The message to be changed is gone or can't be changed any more: post anew.
     MessageGone,
     /// Streams don't work here, or this one has ended: use plain messages.

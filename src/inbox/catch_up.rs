@@ -181,7 +181,7 @@ impl Inner {
         if *self.state.borrow() == State::Whole {
             return None;
         }
-        let lot = match lateness(message.ts.micros(), self.parts.read.now_us(), 0) {
+        let lot = match lateness(message.ts.micros()?, self.parts.read.now_us(), 0) {
             Lateness::Fresh => return None,
             Lateness::Late => Lot::Offer,
             Lateness::Stale => Lot::Expire,
@@ -209,6 +209,7 @@ impl Parts {
     }
 
     async fn keep_late(&self, late: Vec<Late>) -> Result<Vec<Kept>, StoreError> {
+        self.store.takes_events()?;
         let kept = self.store.keep_late(late, self.queue_limit, self.clock.wall_ms()).await?;
         for kept in &kept {
             count(match kept {

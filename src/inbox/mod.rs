@@ -5,6 +5,7 @@
 //! in the middle loses nothing.
 
 mod catch_up;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::domain::ports::{Claim, Deliver, Intake, Keep, NotStored, Receipt, Set
 use crate::store::{Accept, Accepted, Store, StoreError};
 
 pub use catch_up::{CatchUp, Parts as CatchUpParts, Trigger};
+pub use refusals::Refusals;
 
 /// How long a commit may take before the acknowledgement is withheld: Slack gives up after 3 s and delivers again.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(2);
@@ -29,6 +31,7 @@ pub struct Inbox {
     intake: Arc<dyn Intake>,
     clock: Clock,
     queue_limit: usize,
+    refusals: Refusals,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -40,11 +43,12 @@ impl std::fmt::Debug for Inbox {
 impl Inbox {
     /// An inbox that asks `intake` what to keep; at most `queue_limit` messages wait in one conversation.
     pub fn new(store: Store, intake: Arc<dyn Intake>, clock: Clock, queue_limit: usize) -> Self {
-        Self { store, intake, clock, queue_limit }
+        Self { store, intake, clock, queue_limit, refusals: Refusals::default() }
     }
 
     /// Keeps `inbound`, however long the store takes. Cancel safe: it is not kept at all, or the commit is on its way.
     async fn take(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
+        self.store.takes_events().map_err(|error| not_stored(&error))?;
         // The place comes before the claim: from the claim on nothing may be cancelled.
         let slot = self.store.slot().await.map_err(|error| not_stored(&error))?;
         let keep = match self.intake.claim(&inbound) {
@@ -74,13 +78,21 @@ impl Inbox {
         });
         receipt
     }
+
+    /// How many deliveries in a row the store has refused.
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.clone()
+    }
 }
 
 #[async_trait]
 impl Deliver for Inbox {
     async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
         let late = |_elapsed| NotStored("the store did not commit in time".to_owned());
-        self.clock.timeout(COMMIT_DEADLINE, self.take(inbound)).await.map_err(late)?
+        let delivered =
+            self.clock.timeout(COMMIT_DEADLINE, self.take(inbound)).await.map_err(late).and_then(|taken| taken);
+        self.refusals.count(&delivered);
+        delivered
     }
 }
 

@@ -23,10 +23,10 @@ use crate::store::{Store, StoreError};
 use super::channels::WholeChannels;
 use super::commands::{Adopting, Presses};
 use super::crashes::Crashes;
+use super::holds::Holds;
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
-use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const ASIDES: usize = 64;
@@ -101,6 +101,8 @@ pub(super) struct Inner {
     pub(super) rested: Notify,
     /// How many sessions are being let go that no slot knows any more.
     pub(super) leaving: AtomicUsize,
+    /// What holds turns back everywhere.
+    pub(super) holds: Holds,
 }
 
 impl fmt::Debug for Manager {
@@ -112,6 +114,7 @@ impl fmt::Debug for Manager {
 impl Manager {
     /// A manager with nothing in memory.
     pub fn new(parts: Parts) -> Self {
+        let holds = Holds::new(&parts.store);
         Self(Arc::new(Inner {
             parts,
             slots: Mutex::default(),
@@ -129,16 +132,14 @@ impl Manager {
             wide: WholeChannels::default(),
             rested: Notify::new(),
             leaving: AtomicUsize::new(0),
+            holds,
         }))
     }
 
     /// Takes up what the last process left, and starts to fetch what doesn't fit into memory.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        for turn in self.0.parts.store.interrupted_turns().await? {
-            tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
-            self.0.close_interrupted(turn).await?;
-        }
         self.0.parts.store.drop_cut_off().await?;
+        self.0.take_up_cut_off().await?;
         for key in self.0.parts.store.channel_wide().await? {
             self.0.note_place(&key, true);
         }
@@ -199,24 +200,13 @@ impl Inner {
     /// Rows that say `markdown` in a conversation.
     pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
         let parts = self.parts.render.parts(key.markup(), markdown);
-        let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
-        parts.into_iter().map(row).collect()
-    }
-
-    /// Ends a turn that was cut off.
-    pub(super) async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
-        let told = if turn.session_lives { words::INTERRUPTED } else { words::INTERRUPTED_AND_ENDED };
-        let end = crate::store::TurnEnd {
-            turn: turn.turn,
-            seq: turn.seq,
-            session: turn.session,
-            outcome: "interrupted",
-            session_ended: None,
-            owed: self.say(&turn.conversation, Some(turn.turn), told),
-            now_ms: self.parts.clock.wall_ms(),
+        let row = |text| Owed {
+            id: OwedId::new(),
+            conversation: key.clone(),
+            turn,
+            answers: None,
+            op: Op::Post(Body::Text(text)),
         };
-        self.parts.store.finish_turn(end.clone()).await?;
-        let _nobody_waits = self.parts.outbox.send(end.owed);
-        Ok(())
+        parts.into_iter().map(row).collect()
     }
 }

@@ -5,15 +5,19 @@
 //! message means is decided in `rules`, what people read stands in `words`.
 
 mod approvals;
+mod attempts;
 mod belated;
 mod channels;
 mod commands;
 pub mod config;
 mod conversation;
 mod crashes;
+mod dead_letters;
 mod ending;
 mod history;
+mod holds;
 mod intake;
+mod interrupted;
 mod limits;
 mod lines;
 mod live;
@@ -30,6 +34,7 @@ mod slots;
 mod turn;
 mod words;
 
+pub use holds::Hold;
 pub use manager::{Manager, Parts};
 pub use pool::Stats;
 pub use roster::{Doing, OpenError, Overview};

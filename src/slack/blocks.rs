@@ -26,6 +26,7 @@ const BUTTONS: usize = 25;
 pub fn content(body: &Body) -> (String, Value) {
     match body {
         Body::Text(text) => (text.clone(), Value::Array(text_blocks(text))),
+        Body::Plain(text) => (text.clone(), Value::Array(Vec::new())),
         Body::Approval(card) => approval(card),
         Body::List(rows) => list::list(rows),
     }
@@ -74,7 +75,7 @@ fn headline(card: &ApprovalCard) -> &'static str {
         ApprovalState::Open { .. } => "The agent asks for permission",
         ApprovalState::Decided { .. } => "The agent asked for permission",
         ApprovalState::Expired => "The agent asked for permission and got no answer",
-        ApprovalState::Withdrawn => "The agent no longer asks for permission",
+        ApprovalState::Withdrawn | ApprovalState::CutOff => "The agent no longer asks for permission",
     }
 }
 
@@ -95,6 +96,7 @@ fn verdict(card: &ApprovalCard) -> String {
         }
         ApprovalState::Expired => "Nobody decided in time, so it was rejected.".to_owned(),
         ApprovalState::Withdrawn => "The turn ended before anybody decided.".to_owned(),
+        ApprovalState::CutOff => "Expired: Hitchline was restarted before anybody decided.".to_owned(),
     }
 }
 

@@ -42,7 +42,10 @@ impl Store {
     /// The places that an unfinished reading back has been through, each with the moment up to which.
     pub async fn cursors(&self) -> Result<HashMap<ConversationKey, i64>, StoreError> {
         self.read(|connection| {
-            let row = |row: &Row<'_>| Ok((outbox::conversation(row, 0)?, Ts::from(row.get::<_, String>(3)?).micros()));
+            let row = |row: &Row<'_>| {
+                let read_until = Ts::from(row.get::<_, String>(3)?).micros().unwrap_or(0);
+                Ok((outbox::conversation(row, 0)?, read_until))
+            };
             connection.prepare_cached("SELECT team, channel, thread, ts FROM cursor")?.query_map([], row)?.collect()
         })
         .await

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::events::{finish_event, insert_keys, is_followed, name};
+use super::events::{finish_event, insert_keys, is_followed, name, said_us};
 use super::waiting::{INBOUND_VERSION, to_json};
 use super::{Store, StoreError, cursors, outbox};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ChannelId, OfferId, OwedId, TeamId};
-use crate::domain::inbound::{Inbound, What};
+use crate::domain::inbound::Inbound;
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::{Away, Keep, Line};
 
@@ -86,7 +86,7 @@ pub enum OfferEnd {
 
 /// An offer that was settled.
 #[derive(Debug)]
-pub struct Settlement {
+pub struct OfferSettlement {
     /// The messages that wait from now on, in order, each with its conversation and line.
     pub queued: Vec<(i64, ConversationKey, Line)>,
     /// What the place is told.
@@ -120,7 +120,7 @@ impl Store {
                 return Ok(Vec::new());
             }
             let note = note(offer, away);
-            outbox::insert(connection, &note, now_ms)?;
+            outbox::insert(connection, &note, None, now_ms)?;
             Ok(note)
         })
         .await
@@ -153,7 +153,7 @@ impl Store {
         &self,
         press: OfferPress,
         tell: impl FnOnce(&ConversationKey, OfferEnd) -> Vec<Owed> + Send + 'static,
-    ) -> Result<Option<Settlement>, StoreError> {
+    ) -> Result<Option<OfferSettlement>, StoreError> {
         self.write(move |connection| settle(connection, &press, tell)).await
     }
 }
@@ -194,10 +194,6 @@ fn insert(
     offer: Option<OfferId>,
     now_ms: i64,
 ) -> rusqlite::Result<()> {
-    let said_us = match &late.inbound.what {
-        What::Message(message) => message.ts.micros(),
-        _ => now_ms * 1_000,
-    };
     let sql = "INSERT INTO inbox (team, channel, thread, line, state, version, body, received_ms, author, said_us, offer) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     connection.prepare_cached(sql)?.execute(params![
@@ -210,7 +206,7 @@ fn insert(
         body,
         now_ms,
         late.inbound.author.user.as_str(),
-        said_us,
+        said_us(&late.inbound, now_ms),
         offer.map(|offer| offer.to_string()),
     ])?;
     Ok(())
@@ -257,7 +253,7 @@ fn settle(
     connection: &Connection,
     press: &OfferPress,
     tell: impl FnOnce(&ConversationKey, OfferEnd) -> Vec<Owed>,
-) -> rusqlite::Result<Option<Settlement>> {
+) -> rusqlite::Result<Option<OfferSettlement>> {
     let Some(place) = noted_in(connection, press.offer)? else { return Ok(None) };
     let offered = offered(connection, press)?;
     if offered.is_empty() || (&place.team, &place.channel) != (&press.team, &press.channel) {
@@ -277,9 +273,9 @@ fn settle(
         (false, false) => OfferEnd::Left(offered.len()),
     };
     let told = tell(&place, end);
-    outbox::insert(connection, &told, press.now_ms)?;
+    outbox::insert(connection, &told, None, press.now_ms)?;
     let queued = offered.into_iter().filter(|_| accepted).map(|(seq, key, line, _)| (seq, key, line)).collect();
-    Ok(Some(Settlement { queued, told }))
+    Ok(Some(OfferSettlement { queued, told }))
 }
 
 /// What is still offered, in the order in which it was said: number, conversation, line, and when it was kept.

@@ -9,8 +9,10 @@ mod notify;
 mod operator_token;
 mod policy;
 mod runs;
+mod safe_mode;
 mod shutdown;
 mod signals;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,9 +24,9 @@ use crate::http_client::BuildError;
 use crate::settings::{Settings, shutdown as timing};
 use crate::simulator::{self, StartError};
 use crate::store::OpenError;
-use signals::{Signal, Signals};
+use signals::Signal;
 
-pub use signals::Signal as StopSignal;
+pub use signals::{Signal as StopSignal, Signals};
 
 /// What a daemon is started with.
 pub struct Options {
@@ -61,9 +63,9 @@ impl std::fmt::Debug for Options {
 ///
 /// # Errors
 /// When it can't start.
-pub async fn run_simulator(listen: SocketAddr, announce: fn(&str)) -> Result<(), RunError> {
+pub async fn run_simulator(config: simulator::Config, announce: fn(&str)) -> Result<(), RunError> {
     let mut signals = Signals::watch()?;
-    let simulator = simulator::start(simulator::Config { listen, ..simulator::Config::default() }).await?;
+    let simulator = simulator::start(config).await?;
     announce(&format!("simulator: {}", simulator.base_url()));
     announce("ready");
     let signal = signals.next().await;

@@ -7,7 +7,11 @@ mod catch_up;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod disk;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]
 mod example_agent;
@@ -15,10 +19,14 @@ mod example_agent;
 mod fresh_state;
 mod harness;
 #[cfg(test)]
+mod interrupted;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;
+#[cfg(test)]
+mod posts;
 #[path = "../tools/process.rs"]
 mod process;
 #[cfg(test)]

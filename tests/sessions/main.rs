@@ -29,6 +29,10 @@ mod endings;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod holds;
+#[cfg(test)]
+mod interrupted;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;

@@ -24,6 +24,20 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut process = Self::start_unread(arguments, environment);
+        let (written, err) = (process.log.clone(), BufReader::new(process.child.stderr.take().unwrap()));
+        process.reader = Some(std::thread::spawn(move || {
+            for line in err.lines().map_while(Result::ok) {
+                let mut log = written.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        }));
+        process
+    }
+
+    /// The same, of which nobody reads the log.
+    pub(crate) fn start_unread(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hitchline"))
             .args(arguments)
             .env_clear()
@@ -38,16 +52,7 @@ impl Process {
         let (send, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| send.send(line).is_ok()));
-        let log = Arc::new(Mutex::new(String::new()));
-        let (written, err) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
-        let reader = std::thread::spawn(move || {
-            for line in err.lines().map_while(Result::ok) {
-                let mut log = written.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        Self { child, lines, log, reader: Some(reader) }
+        Self { child, lines, log: Arc::default(), reader: None }
     }
 
     /// Waits for a line of stdout that begins so; returns the rest of it.

@@ -109,7 +109,7 @@ mod tests {
             (now - 1_000 * HOUR, None, now - 167 * HOUR),
         ];
         for (heard, cursor, expected) in cases {
-            assert_eq!(since(heard, cursor, now).micros(), expected, "{heard} {cursor:?}");
+            assert_eq!(since(heard, cursor, now), Ts::from_micros(expected), "{heard} {cursor:?}");
         }
     }
 }

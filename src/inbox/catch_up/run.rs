@@ -107,7 +107,8 @@ impl<'a> Run<'a> {
     /// Does with one message what its age says.
     async fn take(&mut self, inbound: Inbound) {
         let What::Message(message) = &inbound.what else { return };
-        let lateness = lateness(message.ts.micros(), self.began_us, self.answered);
+        let Some(said_us) = message.ts.micros() else { return };
+        let lateness = lateness(said_us, self.began_us, self.answered);
         let checked = self.restored && lateness != Lateness::Stale;
         let answered = if checked { self.was_answered(&inbound, &message.ts).await } else { Some(false) };
         match (lateness, answered) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::ids::{SessionId, Ts};
-use crate::domain::inbound::{Author, ChannelKind, Message};
+use crate::domain::inbound::{Author, ChannelKind, Message, What};
 use crate::domain::outgoing::{Body, Op};
 use crate::domain::session::{SessionRecord, SessionStatus};
 
@@ -68,7 +68,7 @@ async fn leave(store: &Store, place: &ConversationKey) -> Option<(OfferId, Away)
 }
 
 fn row(conversation: ConversationKey, op: Op) -> Owed {
-    Owed { id: OwedId::new(), conversation, turn: None, op }
+    Owed { id: OwedId::new(), conversation, turn: None, answers: None, op }
 }
 
 async fn press(store: &Store, offer: OfferId, accept: bool, now_ms: i64) -> Option<(OfferEnd, Vec<i64>)> {

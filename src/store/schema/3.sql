@@ -34,7 +34,7 @@ CREATE INDEX inbox_offered ON inbox (team, channel, thread) WHERE state = 'offer
 
 -- Whether the agent may have seen the prompt. Unknown of those that began before there was this column.
 ALTER TABLE turn ADD COLUMN reached INTEGER NOT NULL DEFAULT 1 CHECK (reached IN (0, 1));
--- The message that grows while the agent speaks, and the row that asks what is to become of an interrupted turn.
+-- The messages that grow while the agent speaks, with blanks in between, and the row that asks what is to become of an interrupted turn.
 ALTER TABLE turn ADD COLUMN shown TEXT;
 ALTER TABLE turn ADD COLUMN card TEXT;
 
@@ -42,6 +42,9 @@ ALTER TABLE turn ADD COLUMN card TEXT;
 ALTER TABLE outbox ADD COLUMN seq INTEGER;
 ALTER TABLE outbox ADD COLUMN not_before_ms INTEGER;
 ALTER TABLE outbox ADD COLUMN failing_since_ms INTEGER;
+-- The message that it answers, and whether it may be in Slack although no answer said so.
+ALTER TABLE outbox ADD COLUMN answers TEXT;
+ALTER TABLE outbox ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0 CHECK (doubtful IN (0, 1));
 CREATE INDEX outbox_dead ON outbox (pos) WHERE state = 'dead';
 
 -- Questions that people can still see with their buttons, each with the row that posted it.
@@ -72,5 +75,7 @@ CREATE TABLE moment (
 CREATE TABLE boot (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     started_ms INTEGER NOT NULL,
-    clean      INTEGER NOT NULL DEFAULT 0 CHECK (clean IN (0, 1))
+    clean      INTEGER NOT NULL DEFAULT 0 CHECK (clean IN (0, 1)),
+    held_s     INTEGER NOT NULL DEFAULT 0, -- for how long no turn began, because earlier runs had crashed, in seconds
+    probes     INTEGER NOT NULL DEFAULT 0  -- commits made only to see whether one works
 );
