@@ -5,8 +5,8 @@
 //! must not be mixed with real sockets (auto-advance fires their time-outs).
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -25,19 +25,31 @@ enum Source {
 struct Manual {
     start: Instant,
     start_ms: i64,
-    passed: watch::Receiver<Duration>,
+    passed: watch::Receiver<Passed>,
     /// By how much somebody has set the wall clock, in milliseconds.
     set_by: Arc<AtomicI64>,
 }
 
+/// What a manual clock's hand has told it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Passed {
+    running: Duration,
+    suspended: Duration,
+}
+
 /// The hand of a manual clock; only whoever made the clock can turn it.
 #[derive(Debug)]
-pub struct Hand(watch::Sender<Duration>, Arc<AtomicI64>);
+pub struct Hand(watch::Sender<Passed>, Arc<AtomicI64>);
 
 impl Hand {
     /// Moves the clock forward and wakes whoever waited for the time that has now come.
     pub fn advance(&self, by: Duration) {
-        self.0.send_modify(|passed| *passed += by);
+        self.0.send_modify(|passed| passed.running += by);
+    }
+
+    /// Lets the machine sleep: wall time goes on, monotonic time does not, and nobody wakes.
+    pub fn suspend(&self, time: Duration) {
+        self.0.send_modify(|passed| passed.suspended += time);
     }
 
     /// Sets the wall clock forward or back, which wakes nobody.
@@ -59,7 +71,7 @@ impl Clock {
 
     /// A clock that stands still until its [`Hand`] is turned; its wall time starts at `start_ms`.
     pub fn manual(start_ms: i64) -> (Self, Hand) {
-        let (hand, passed) = watch::channel(Duration::ZERO);
+        let (hand, passed) = watch::channel(Passed::default());
         let set_by = Arc::new(AtomicI64::new(0));
         let manual = Manual { start: monotonic(), start_ms, passed, set_by: set_by.clone() };
         (Self(Source::Manual(Arc::new(manual))), Hand(hand, set_by))
@@ -69,7 +81,7 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::System => monotonic(),
-            Source::Manual(manual) => manual.start + *manual.passed.borrow(),
+            Source::Manual(manual) => manual.start + manual.passed.borrow().running,
         }
     }
 
@@ -78,8 +90,17 @@ impl Clock {
         match &self.0 {
             Source::System => wall(),
             Source::Manual(manual) => {
-                manual.start_ms + manual.set_by.load(Ordering::Relaxed) + millis(*manual.passed.borrow())
+                let Passed { running, suspended } = *manual.passed.borrow();
+                manual.start_ms + manual.set_by.load(Ordering::Relaxed) + millis(running + suspended)
             }
+        }
+    }
+
+    /// How long the machine has slept, in all: only differences between two answers mean something. Zero where the system does not tell.
+    pub fn suspended(&self) -> Duration {
+        match &self.0 {
+            Source::System => slept(),
+            Source::Manual(manual) => manual.passed.borrow().suspended,
         }
     }
 
@@ -89,7 +110,7 @@ impl Clock {
             Source::System => tokio::time::sleep_until(deadline.into()).await,
             Source::Manual(manual) => {
                 let mut passed = manual.passed.clone();
-                let due = |by: &Duration| manual.start + *by >= deadline;
+                let due = |passed: &Passed| manual.start + passed.running >= deadline;
                 if passed.wait_for(due).await.is_err() {
                     // The hand is gone: that time will never come.
                     std::future::pending::<()>().await;
@@ -136,6 +157,21 @@ fn wall() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
+/// How far the time since boot, which counts sleep, has run ahead of monotonic time, which does not, since this was asked first.
+fn slept() -> Duration {
+    static FIRST: OnceLock<Option<(Duration, Instant)>> = OnceLock::new();
+    let ahead =
+        |(booted, at): (Duration, Instant)| Some(uptime()?.saturating_sub(booted).saturating_sub(monotonic() - at));
+    FIRST.get_or_init(|| Some((uptime()?, monotonic()))).and_then(ahead).unwrap_or_default()
+}
+
+/// The time since boot (`proc_uptime(5)`), in steps of 10 ms.
+fn uptime() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -152,6 +188,24 @@ mod tests {
         hand.advance(Duration::from_mins(1));
         assert_eq!(clock.now() - start, Duration::from_mins(1));
         assert_eq!(clock.wall_ms(), 61_000);
+    }
+
+    #[test]
+    fn a_machine_that_sleeps_ages_and_nobody_wakes() {
+        let (clock, hand) = Clock::manual(1_000);
+        let start = clock.now();
+        let sleep = clock.sleep(Duration::from_secs(1));
+        hand.suspend(Duration::from_mins(1));
+        assert_eq!((clock.now(), clock.wall_ms(), clock.suspended()), (start, 61_000, Duration::from_mins(1)));
+        assert!(futures_util::FutureExt::now_or_never(sleep).is_none());
+    }
+
+    #[test]
+    fn a_machine_that_is_awake_has_not_slept() {
+        let system = Clock::system();
+        let before = system.suspended();
+        assert!(uptime().is_some_and(|uptime| !uptime.is_zero()), "this system tells");
+        assert!(system.suspended().saturating_sub(before) < Duration::from_secs(1));
     }
 
     #[tokio::test]

@@ -39,6 +39,8 @@ pub struct Readiness {
     pub storage: Option<String>,
     /// Whether we are stopping.
     pub draining: bool,
+    /// Whether what was said while nobody listened is still being read back.
+    pub catching_up: bool,
 }
 
 /// What the routes answer from.
@@ -66,6 +68,7 @@ impl Probes {
         set("hitchline_sockets_live", readiness.sockets);
         set("hitchline_sessions_live", pool.map_or(0, |pool| pool.total));
         set("hitchline_conversations_busy", pool.map_or(0, |pool| pool.busy));
+        set("hitchline_catching_up", usize::from(readiness.catching_up));
         let held = self.manager.borrow().as_ref().is_some_and(|manager| *manager.held().borrow() != Hold::Nothing);
         set("hitchline_safe_mode", usize::from(held));
         set("hitchline_draining", usize::from(readiness.draining));
@@ -174,7 +177,7 @@ mod tests {
         let well = Readiness { sockets: 1, ..Readiness::default() };
         assert!(failing(&well, Ok(())).is_empty());
         let (trouble, refused) = (Some("slack: link disabled".into()), Some("slack.bot_token: refused".into()));
-        let ill = Readiness { sockets: 0, trouble, refused, storage: None, draining: true };
+        let ill = Readiness { sockets: 0, trouble, refused, storage: None, draining: true, catching_up: true };
         let reasons = failing(&ill, Err("disk full".into()));
         let named = [
             "stopping: no turn starts any more",

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Probes, reasons};
+use super::{Probes, Readiness, reasons};
 use crate::domain::ids::SessionId;
 use crate::session::{Hold, Manager, Overview};
 use crate::store::{SessionFilter, StoreError};
@@ -29,6 +29,9 @@ pub struct Status {
     pub failing: Vec<String>,
     /// How many connections to Slack have been greeted and live.
     pub sockets: usize,
+    /// Whether what was said while nobody listened is still being read back.
+    #[serde(default)]
+    pub catching_up: bool,
     /// Why turns are held back that could begin otherwise; nothing when none is.
     #[serde(default)]
     pub held: Vec<String>,
@@ -153,13 +156,14 @@ impl IntoResponse for NoAnswer {
 /// `GET /status`
 pub(super) async fn status(State(probes): State<Probes>) -> Result<Json<Status>, NoAnswer> {
     let failing = reasons(&probes).await;
-    let sockets = probes.readiness.borrow().sockets;
+    let Readiness { sockets, catching_up, .. } = probes.readiness.borrow().clone();
     let pool = match manager(&probes) {
         Ok(manager) => Some(pool(&manager).await?),
         Err(_none) => None,
     };
     let (held, dead_letters) = (held(&probes), probes.store.count_dead_letters().await?);
-    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, held, dead_letters, pool }))
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Json(Status { version, failing, sockets, catching_up, held, dead_letters, pool }))
 }
 
 /// Why turns are held back.

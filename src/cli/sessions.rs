@@ -64,6 +64,9 @@ fn describe_status(status: &Status) -> String {
     for reason in &status.failing {
         let _infallible = writeln!(text, "  {reason}");
     }
+    if status.catching_up {
+        text.push_str("catching up with what was said while nobody listened\n");
+    }
     for reason in &status.held {
         let _infallible = writeln!(text, "held back: {reason}");
     }
@@ -203,10 +206,19 @@ mod tests {
         let pool = Pool { mapped: 7, total: 3, active: 0, draining: 3, busy: 1, closed: true };
         let failing = vec!["stopping: no turn starts any more".to_owned()];
         let held = vec!["no room".to_owned()];
-        let status = Status { version: "1".to_owned(), failing, sockets: 1, held, dead_letters: 2, pool: Some(pool) };
+        let status = Status {
+            version: "1".to_owned(),
+            failing,
+            sockets: 1,
+            catching_up: true,
+            held,
+            dead_letters: 2,
+            pool: Some(pool),
+        };
         assert_eq!(
             describe_status(&status),
-            "hitchline 1: not ready, 1 connection(s) to Slack\n  stopping: no turn starts any more\nheld back: no room\n\
+            "hitchline 1: not ready, 1 connection(s) to Slack\n  stopping: no turn starts any more\n\
+             catching up with what was said while nobody listened\nheld back: no room\n\
              7 session(s), 3 of them running: 0 active, 3 draining; 1 at work; no turn starts any more\n\
              2 dead letter(s): `hitchline dlq list`\n"
         );

@@ -95,6 +95,12 @@ impl Ts {
         number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
     }
 
+    /// The time stamp of a moment, in microseconds since the Unix epoch.
+    pub fn from_micros(us: i64) -> Self {
+        let us = us.max(0);
+        Self(format!("{}.{:06}", us / 1_000_000, us % 1_000_000).into())
+    }
+
     fn parts(&self) -> (u64, u64) {
         let (seconds, micros) = self.0.split_once('.').unwrap_or((&self.0, "0"));
         (seconds.parse().unwrap_or(0), micros.parse().unwrap_or(0))
@@ -202,6 +208,24 @@ uuid_id!(
     now_v7
 );
 
+/// Under it the ids of offers are made. A random number of ours.
+const OFFERS: Uuid = Uuid::from_u128(0x3d0c_71f4_9a5e_4c1b_8f27_64b1_0ce9_52aa);
+
+impl OfferId {
+    /// The offer of a place, as text, for what was said there after a moment, in microseconds since the Unix epoch: the same each time it
+    /// is asked for.
+    pub fn of(place: &str, since_us: i64) -> Self {
+        Self(Uuid::new_v5(&OFFERS, format!("{place} {since_us}").as_bytes()))
+    }
+}
+
+impl From<OfferId> for OwedId {
+    /// What posts an offer's note has the offer's id, so that there is never a second one.
+    fn from(offer: OfferId) -> Self {
+        Self(offer.0)
+    }
+}
+
 impl OwedId {
     /// The key of the message `n` that grows by edits in a turn, from 0. It follows from the turn alone, so that another process finds it.
     pub fn of_draft(turn: TurnId, n: u32) -> Self {
@@ -239,6 +263,21 @@ mod tests {
     fn time_stamps_are_compared_as_numbers() {
         assert!(Ts::from("999.000001") < Ts::from("1000.000000"));
         assert!(Ts::from("1.000009") < Ts::from("1.000010"));
+    }
+
+    #[test]
+    fn moments_have_time_stamps() {
+        for (us, ts) in [(1_700_000_000_000_100, "1700000000.000100"), (1, "0.000001"), (-1, "0.000000")] {
+            assert_eq!(Ts::from_micros(us).as_str(), ts);
+        }
+    }
+
+    #[test]
+    fn an_offer_is_the_same_for_the_same_place_and_gap() {
+        assert_eq!(OfferId::of("T/C/", 5), OfferId::of("T/C/", 5));
+        assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/C/", 6));
+        assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/D/", 5));
+        assert_eq!(OwedId::from(OfferId::of("T/C/", 5)).to_string(), OfferId::of("T/C/", 5).to_string());
     }
 
     #[test]

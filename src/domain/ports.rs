@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::conversation::{ConversationKey, Markup};
-use super::ids::{ChannelId, OwedId, SessionId, Ts, TurnId, UserId};
-use super::inbound::{Inbound, ReplyUrl};
-use super::outgoing::{Body, Label, Place};
+use super::ids::{ChannelId, OfferId, OwedId, SessionId, TeamId, Ts, TurnId, UserId};
+use super::inbound::{ChannelKind, Inbound, ReplyUrl};
+use super::outgoing::{Body, Label, Owed, Place};
 use super::session::SessionRecord;
 
 /// Takes what a socket received; `inbox` implements it, `slack` calls it.
@@ -16,6 +16,9 @@ pub trait Deliver: Send + Sync {
     /// # Errors
     /// [`NotStored`] when it could not be committed in time: the acknowledgement is withheld, so that Slack delivers again.
     async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored>;
+
+    /// Takes note that Slack has left deliveries out, because there were too many in an hour: they are to be read back.
+    fn left_out(&self) {}
 }
 
 /// What became of a delivered inbound.
@@ -125,6 +128,30 @@ impl Intent {
     }
 }
 
+/// What the session room makes of what was said while nobody listened, where that is too old to be simply answered; the catch-up
+/// calls it.
+pub trait Belated: Send + Sync {
+    /// Says how to keep `inbound` for later. As [`Intake::claim`], but nothing is reserved, begun or told to anybody.
+    fn consider(&self, inbound: &Inbound) -> Claim;
+
+    /// The rows with which a place hears, once, of what came there meanwhile; the first has the offer's own id.
+    fn note(&self, place: &ConversationKey, offer: OfferId, away: Away) -> Vec<Owed>;
+
+    /// Takes over such rows, which are committed.
+    fn noted(&self, note: Vec<Owed>);
+}
+
+/// What came to a place while nobody listened, and was not answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Away {
+    /// How many messages can still be answered.
+    pub offered: usize,
+    /// The age of the oldest of these, in whole milliseconds of Slack's time.
+    pub oldest_ms: i64,
+    /// How many are left for good: too old, or too many.
+    pub expired: usize,
+}
+
 /// How a claim was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
@@ -218,6 +245,60 @@ pub trait SlackRead: Send + Sync {
     /// # Errors
     /// As [`SlackRead::thread`]; also [`WriteErrorKind::Permanent`] when there is too much to look through.
     async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError>;
+}
+
+/// Reads back what was said while nobody listened; `slack` implements it, the catch-up calls it.
+///
+/// Each call is one attempt and reads one page; its errors are as a write's.
+#[async_trait]
+pub trait ReadBack: Send + Sync {
+    /// Slack's own time, in microseconds since the Unix epoch, as its answers told it: up to a second too early, never too late.
+    fn now_us(&self) -> i64;
+    /// The channels and DMs that we are in. `cursor`: where the page begins, if it is not the first.
+    async fn channels(&self, cursor: Option<&str>) -> Result<ReadPage<Joined>, WriteError>;
+    /// What was said after the moment `since` in a thread; without one, in none: then from the newest to the oldest.
+    async fn said_since(
+        &self,
+        channel: &Joined,
+        thread: Option<&Ts>,
+        since: &Ts,
+        cursor: Option<&str>,
+    ) -> Result<ReadPage<Reading>, WriteError>;
+}
+
+/// A part of what is read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadPage<T> {
+    /// What stands there.
+    pub items: Vec<T>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+    /// Whether Slack said that there is more, but not where.
+    pub cut: bool,
+}
+
+/// A channel or DM that we are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Our workspace.
+    pub team: TeamId,
+    /// Its id.
+    pub channel: ChannelId,
+    /// What kind of place it is.
+    pub kind: ChannelKind,
+    /// Whether people of other workspaces are there.
+    pub shared: bool,
+}
+
+/// A message of a place that is read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Its time stamp.
+    pub ts: Ts,
+    /// What a person did by it, under the same keys as when it is delivered; nothing when it is not for us, as those of bots.
+    pub inbound: Option<Box<Inbound>>,
+    /// Of a thread's root: its latest reply.
+    pub latest_reply: Option<Ts>,
 }
 
 /// A message that was read back.

@@ -4,6 +4,7 @@
 //! acknowledged. What the session room makes of it is settled on the writer's side of the commit, so that a socket which goes away
 //! in the middle loses nothing.
 
+mod catch_up;
 mod refusals;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::domain::inbound::Inbound;
 use crate::domain::ports::{Claim, Deliver, Intake, Keep, NotStored, Receipt, Settled};
 use crate::store::{Accept, Accepted, Store, StoreError};
 
+pub use catch_up::{CatchUp, Parts as CatchUpParts, Trigger};
 pub use refusals::Refusals;
 
 /// How long a commit may take before the acknowledgement is withheld: Slack gives up after 3 s and delivers again.
@@ -44,6 +46,21 @@ impl Inbox {
         Self { store, intake, clock, queue_limit, refusals: Refusals::default() }
     }
 
+    /// Keeps `inbound`, however long the store takes. Cancel safe: it is not kept at all, or the commit is on its way.
+    async fn take(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
+        self.store.takes_events().map_err(|error| not_stored(&error))?;
+        // The place comes before the claim: from the claim on nothing may be cancelled.
+        let slot = self.store.slot().await.map_err(|error| not_stored(&error))?;
+        let keep = match self.intake.claim(&inbound) {
+            Claim::Keep(keep) => keep,
+            Claim::Drop(reason) => {
+                metrics::counter!("hitchline_events_ignored_total", "reason" => reason).increment(1);
+                return Ok(Receipt::Ignored);
+            }
+        };
+        self.commit(slot, inbound, keep).await.map_err(|_closed| not_stored(&StoreError::Closed))?
+    }
+
     fn commit(
         &self,
         slot: crate::store::Slot,
@@ -66,35 +83,14 @@ impl Inbox {
     pub fn refusals(&self) -> Refusals {
         self.refusals.clone()
     }
-
-    async fn store(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
-        let deadline = self.clock.now() + COMMIT_DEADLINE;
-        let late = |_elapsed| NotStored("the store did not commit in time".to_owned());
-        self.store.takes_events().map_err(|error| not_stored(&error))?;
-        // The place comes before the claim: from the claim on nothing may be cancelled.
-        let slot = self
-            .clock
-            .timeout_at(deadline, self.store.slot())
-            .await
-            .map_err(late)?
-            .map_err(|error| not_stored(&error))?;
-        let keep = match self.intake.claim(&inbound) {
-            Claim::Keep(keep) => keep,
-            Claim::Drop(reason) => {
-                metrics::counter!("hitchline_events_ignored_total", "reason" => reason).increment(1);
-                return Ok(Receipt::Ignored);
-            }
-        };
-        let receipt = self.commit(slot, inbound, keep);
-        let receipt = self.clock.timeout_at(deadline, receipt).await.map_err(late)?;
-        receipt.map_err(|_closed| not_stored(&StoreError::Closed))?
-    }
 }
 
 #[async_trait]
 impl Deliver for Inbox {
     async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
-        let delivered = self.store(inbound).await;
+        let late = |_elapsed| NotStored("the store did not commit in time".to_owned());
+        let delivered =
+            self.clock.timeout(COMMIT_DEADLINE, self.take(inbound)).await.map_err(late).and_then(|taken| taken);
         self.refusals.count(&delivered);
         delivered
     }

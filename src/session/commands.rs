@@ -8,6 +8,7 @@ mod discover;
 mod interrupted;
 mod lists;
 mod notebook;
+mod offers;
 mod options;
 mod press;
 mod slash;
@@ -24,6 +25,7 @@ use crate::domain::session::SessionRecord;
 
 pub(super) use self::adopting::Adopting;
 use self::answer::Answer;
+pub(super) use self::answer::post;
 pub(super) use self::lists::stop_button;
 pub(super) use self::press::Presses;
 use super::conversation::Work;

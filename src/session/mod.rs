@@ -6,6 +6,7 @@
 
 mod approvals;
 mod attempts;
+mod belated;
 mod channels;
 mod commands;
 pub mod config;

@@ -3,6 +3,7 @@
 mod interrupted;
 mod lists;
 mod moving;
+mod offers;
 mod options;
 mod pieces;
 mod standing;
@@ -20,6 +21,7 @@ use super::policy::StartRefused;
 pub(super) use interrupted::*;
 pub(super) use lists::*;
 pub(super) use moving::*;
+pub(super) use offers::*;
 pub(super) use options::*;
 pub(super) use standing::*;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{DATE, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use super::config::Config;
 use super::error::{ApiError, ApiErrorKind};
 use super::events::Identity;
 use super::pacer::Pacer;
+use super::time::SlackTime;
 use crate::clock::Clock;
 use crate::domain::ids::{BotId, TeamId, UserId};
 use crate::http_client::{HttpClient, cause};
@@ -27,6 +28,7 @@ pub struct Api {
     base: Url,
     token: SecretString,
     pacer: Pacer,
+    time: SlackTime,
     /// From its cancellation on no call begins.
     stop: CancellationToken,
 }
@@ -96,7 +98,13 @@ impl Api {
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
-        Self { http, base, token, pacer: Pacer::new(config.pacing, clock), stop }
+        let time = SlackTime::new(clock.clone());
+        Self { http, base, token, pacer: Pacer::new(config.pacing, clock), time, stop }
+    }
+
+    /// Slack's own time, in microseconds since the Unix epoch: up to a second too early, never too late.
+    pub(super) fn now_us(&self) -> i64 {
+        self.time.now_us()
     }
 
     /// Asks who we are.
@@ -131,7 +139,7 @@ impl Api {
         turn.unwrap_or_else(|| Err(ApiError::lost(method, false, "not sent, because Hitchline is stopping")))?;
         let request =
             self.http.post(method_url(&self.base, method)).bearer_auth(self.token.expose_secret()).timeout(TIMEOUT);
-        let result = send(method, with_args(request, encoding, &args)).await;
+        let result = send(method, with_args(request, encoding, &args), Some(&self.time)).await;
         metrics::counter!("hitchline_slack_api_requests_total", "method" => method, "outcome" => outcome(&result))
             .increment(1);
         if let Err(ApiError { kind: ApiErrorKind::Rate(wait), .. }) = &result {
@@ -185,7 +193,7 @@ fn may_respond(base: &Url, url: &Url) -> bool {
 pub(super) async fn open(http: &HttpClient, base: &Url, app_token: &SecretString) -> Result<Url, ApiError> {
     const METHOD: &str = "apps.connections.open";
     let request = http.post(method_url(base, METHOD)).bearer_auth(app_token.expose_secret()).timeout(TIMEOUT);
-    let answer = send(METHOD, with_args(request, Encoding::Form, &Value::Null)).await?;
+    let answer = send(METHOD, with_args(request, Encoding::Form, &Value::Null), None).await?;
     let address = answer["url"].as_str().and_then(|url| Url::parse(url).ok());
     address.ok_or_else(|| ApiError::lost(METHOD, false, "the answer names no address"))
 }
@@ -212,8 +220,13 @@ fn with_args(request: RequestBuilder, encoding: Encoding, args: &Value) -> Reque
     }
 }
 
-async fn send(method: &'static str, request: RequestBuilder) -> Result<Value, ApiError> {
+/// Sends a request; its answer tells the `time`.
+async fn send(method: &'static str, request: RequestBuilder, time: Option<&SlackTime>) -> Result<Value, ApiError> {
     let response = request.send().await.map_err(|error| unsent(method, error))?;
+    let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+    if let (Some(time), Some(date)) = (time, date) {
+        time.told(date);
+    }
     let (status, retry_after) = (response.status(), retry_after(&response));
     if status == StatusCode::TOO_MANY_REQUESTS {
         return Err(ApiError::from_code(method, "ratelimited", retry_after));

@@ -2,13 +2,14 @@
 
 mod changes;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::button;
 use super::text::plain;
 use super::wire::{Envelope, Kind};
 use crate::domain::ids::{BotId, TeamId, Ts, UserId};
 use crate::domain::inbound::{Author, ChannelKind, Click, Inbound, Message, ReplyUrl, Slash, What};
+use crate::domain::ports::Joined;
 
 /// Who we are in the workspace, as Slack tells at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum Decoded {
     Inbound(Box<Inbound>),
     /// Not for us; acknowledged and counted under this reason.
     Ignored(&'static str),
+    /// Slack leaves deliveries out, because there were too many in an hour
+    /// (`docs.slack.dev/reference/events/app_rate_limited`).
+    LeftOut,
 }
 
 use Decoded::Ignored;
@@ -44,7 +48,26 @@ pub fn decode(envelope: &Envelope, me: &Identity) -> Decoded {
     }
 }
 
+/// Reads a message that was asked for, as if it had just been delivered. What it says is its newest form.
+pub(super) fn read_back(message: &Value, place: &Joined, me: &Identity) -> Decoded {
+    let mut event = message.clone();
+    event["channel"] = place.channel.as_str().into();
+    if let Some(event) = event.as_object_mut() {
+        event.remove("edited");
+    }
+    let payload = json!({"is_ext_shared_channel": place.shared});
+    let mut decoded = self::message(&payload, &event, me);
+    if let Decoded::Inbound(inbound) = &mut decoded {
+        inbound.channel_kind = place.kind;
+    }
+    decoded
+}
+
 fn event(payload: &Value, me: &Identity) -> Decoded {
+    // It has no event inside.
+    if text(payload, "type") == "app_rate_limited" {
+        return Decoded::LeftOut;
+    }
     let event = &payload["event"];
     match text(event, "type") {
         "message" => match text(event, "subtype") {

@@ -12,12 +12,16 @@ pub const SCOPES: &[(&str, &str)] = &[
     ("app_mentions:read", "app_mention"),
     ("assistant:write", "agent_view: Slack grants it to every app that says it is an agent"),
     ("channels:history", "message.channels, conversations.replies and conversations.history"),
+    ("channels:read", "users.conversations: what is read back after a gap"),
     ("chat:write", "chat.*, streams and assistant.threads.setStatus"),
     ("commands", "the slash command"),
     ("groups:history", "message.groups, conversations.replies and conversations.history"),
+    ("groups:read", "users.conversations"),
     ("groups:write", "conversations.create, invite and archive: a channel of its own for a session"),
     ("im:history", "message.im, conversations.replies and conversations.history"),
+    ("im:read", "users.conversations"),
     ("mpim:history", "message.mpim, conversations.replies and conversations.history"),
+    ("mpim:read", "users.conversations"),
     ("reactions:write", "reactions.add and remove: the mark on a message that waits"),
 ];
 

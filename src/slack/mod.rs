@@ -11,9 +11,11 @@ mod link;
 pub mod manifest;
 pub mod markdown;
 mod pacer;
+mod read_back;
 pub mod sockets;
 mod surface;
 pub mod text;
+mod time;
 mod trial;
 pub mod wire;
 

@@ -53,6 +53,8 @@ pub struct SocketParts {
     pub deliver: Arc<dyn Deliver>,
     /// The connections of all links of this process; one tally for all of them.
     pub tally: Tally,
+    /// Told when connections that look alive may be dead, because the machine slept: they are replaced at once.
+    pub woken: watch::Receiver<()>,
     /// Time.
     pub clock: Clock,
     /// The seed of the back-off's jitter.
@@ -120,6 +122,7 @@ struct Socket {
 pub async fn run(parts: SocketParts, status: watch::Sender<LinkStatus>, close: CancellationToken) {
     let link = Link::new(parts.clock.now(), parts.seed);
     let reports = mpsc::channel(REPORTS);
+    let mut woken = parts.woken.clone();
     let mut socket = Socket { parts, link, status, reports, handles: BTreeMap::new(), tasks: JoinSet::new() };
     loop {
         let timer = socket.link.next_timer();
@@ -129,6 +132,7 @@ pub async fn run(parts: SocketParts, status: watch::Sender<LinkStatus>, close: C
             () = close.cancelled() => break,
             Some(report) = socket.reports.1.recv() => socket.on_report(report),
             Some(Err(crash)) = socket.tasks.join_next() => socket.on_crash(&crash),
+            Ok(()) = woken.changed() => socket.on_woken(),
             () = sleep_until(&clock, timer) => socket.on_timer(),
         }
     }
@@ -149,6 +153,14 @@ impl Socket {
             let _nothing_to_do = self.link.on(Input::Heard(*conn, handle.heard()), now);
         }
         self.tell(Input::Timer);
+    }
+
+    /// Every connection is replaced as if the server had asked for it.
+    fn on_woken(&mut self) {
+        let greeted = self.handles.iter().filter(|(_, handle)| handle.greeting.is_some());
+        for conn in greeted.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            self.tell(Input::Disconnect(conn, Reason::Refresh));
+        }
     }
 
     fn on_report(&mut self, Report { conn, news }: Report) {

@@ -168,7 +168,7 @@ pub(super) fn finish_event(connection: &Connection, seq: i64) -> rusqlite::Resul
 }
 
 /// Whether all keys were new. A duplicate teaches its other keys, so that a third delivery under any of them is known too.
-fn insert_keys(connection: &Connection, keys: &[String], now_ms: i64) -> rusqlite::Result<bool> {
+pub(super) fn insert_keys(connection: &Connection, keys: &[String], now_ms: i64) -> rusqlite::Result<bool> {
     let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO dedup (key, seen_ms) VALUES (?1, ?2)")?;
     let mut all_new = true;
     for key in keys {
@@ -210,7 +210,7 @@ fn insert_event(
 }
 
 /// When something was said in Slack's time, in microseconds. What bears no time stamp was said when it came.
-fn said_us(inbound: &Inbound, now_ms: i64) -> i64 {
+pub(super) fn said_us(inbound: &Inbound, now_ms: i64) -> i64 {
     let ts = match &inbound.what {
         What::Message(message) => message.ts.micros(),
         _ => None,
@@ -218,7 +218,7 @@ fn said_us(inbound: &Inbound, now_ms: i64) -> i64 {
     ts.unwrap_or_else(|| now_ms.saturating_mul(1_000))
 }
 
-fn is_followed(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {
+pub(super) fn is_followed(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM session WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND status = 'active'")?
         .exists(params![key.team.as_str(), key.channel.as_str(), key.thread.as_str()])

@@ -15,7 +15,7 @@ use rusqlite::config::DbConfig;
 
 use super::damage::{self, Trouble};
 use super::snapshots::{self, Snapshot};
-use super::{COMPANIONS, DATABASE, OpenError, lock, schema, turns};
+use super::{COMPANIONS, DATABASE, OpenError, cursors, lock, schema, turns};
 
 /// The size of a page, in bytes. Our rows are short and lie on many pages, all of which go into the log whole.
 const PAGE_SIZE: u32 = 1_024;
@@ -161,6 +161,7 @@ fn prepared(dir: &Path, snapshot: &Snapshot, now_ms: i64) -> Result<PathBuf, Ope
     let connection = Connection::open(&path).map_err(database)?;
     schema::migrate(&connection, &path)?;
     turns::distrust(&connection, now_ms).map_err(database)?;
+    cursors::note_restored(&connection).map_err(database)?;
     connection.close().map_err(|(_connection, source)| database(source))?;
     fs::File::open(&path).and_then(|file| file.sync_all()).map_err(not_writable(dir))?;
     Ok(path)

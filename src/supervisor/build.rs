@@ -15,7 +15,7 @@ use crate::chat::{self, Chat, Surfaces};
 use crate::clock::Clock;
 use crate::domain::access::Gate;
 use crate::http_client;
-use crate::inbox::Inbox;
+use crate::inbox::{CatchUp, CatchUpParts, Inbox, Refusals};
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::secret::SecretString;
@@ -27,6 +27,7 @@ use crate::store::{self, OpenError, Repair, Store, StoreError};
 use crate::telemetry::Counters;
 
 use super::fresh_state::FreshState;
+use super::gaps;
 use super::housekeeping::Housekeeping;
 use super::link;
 use super::policy;
@@ -143,6 +144,7 @@ impl Foundation {
         let api = Api::new(self.http.lend(), &self.settings.slack, base.clone(), bot_token, self.clock.clone(), stop);
         let api = Arc::new(api);
         let me = self.first_contact(&api, &base).await?;
+        let reader = Arc::new(Surface::new(api.clone(), &me));
         let surface = Arc::new(self.chat.beside(Surface::new(api, &me)));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
@@ -157,10 +159,34 @@ impl Foundation {
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
         let intake = Arc::new(manager.clone());
-        let inbox = Arc::new(Inbox::new(self.store.clone(), intake, self.clock.clone(), queue_limit));
-        self.chat.open(manager, inbox.clone()).await?;
-        self.open_sockets(&me, &base, &app_token, &inbox);
+        let inbox = Inbox::new(self.store.clone(), intake, self.clock.clone(), queue_limit);
+        self.chat.open(manager.clone(), Arc::new(inbox.clone())).await?;
+        let refusals = inbox.refusals();
+        let catch_up = CatchUp::new(CatchUpParts {
+            inbox,
+            store: self.store.clone(),
+            read: reader.clone(),
+            answers: reader,
+            belated: Arc::new(manager),
+            clock: self.clock.clone(),
+            queue_limit,
+        });
+        let wake = self.open_sockets(&me, &base, &app_token, &catch_up, refusals);
+        self.watch_gaps(catch_up, wake);
         Ok(())
+    }
+
+    /// Reads back what is missed, and watches whether anything is.
+    fn watch_gaps(&self, catch_up: CatchUp, wake: watch::Sender<()>) {
+        let watch = gaps::Watch {
+            catch_up: catch_up.clone(),
+            links: self.sockets.iter().map(|(seen, _)| seen.clone()).collect(),
+            wake,
+            readiness: self.readiness.clone(),
+            clock: self.clock.clone(),
+        };
+        self.scope.spawn("gaps", OnCrash::Stop, watch.run(self.close_sockets.clone()));
+        self.scope.spawn("catch-up", OnCrash::Log, catch_up.run(self.scope.finish().clone()));
     }
 
     /// Holds turns back when the runs before this one have crashed again and again.
@@ -226,8 +252,16 @@ impl Foundation {
         self.settings.backends.iter().map(build).collect()
     }
 
-    fn open_sockets(&mut self, me: &AuthTest, base: &Url, app_token: &SecretString, inbox: &Arc<Inbox>) {
+    fn open_sockets(
+        &mut self,
+        me: &AuthTest,
+        base: &Url,
+        app_token: &SecretString,
+        catch_up: &CatchUp,
+        refusals: Refusals,
+    ) -> watch::Sender<()> {
         let tally = Tally::default();
+        let (wake, woken) = watch::channel(());
         let open = watch::Sender::new(Storage::is_open_at_start(&self.store));
         for _ in 0..self.settings.slack.sockets {
             let (status, seen) = watch::channel(LinkStatus::default());
@@ -236,8 +270,9 @@ impl Foundation {
                 api_url: base.clone(),
                 app_token: app_token.clone(),
                 identity: me.identity(),
-                deliver: inbox.clone(),
+                deliver: Arc::new(catch_up.clone()),
                 tally: tally.clone(),
+                woken: woken.clone(),
                 clock: self.clock.clone(),
                 seed: fastrand::u64(..),
             };
@@ -246,12 +281,13 @@ impl Foundation {
         }
         let storage = Storage {
             store: self.store.clone(),
-            refusals: inbox.refusals(),
+            refusals,
             readiness: self.readiness.clone(),
             open,
             clock: self.clock.clone(),
         };
         Housekeeping { scope: &self.scope, close: &self.close_listeners }.storage(storage);
+        wake
     }
 
     /// Watches the daemon until there is a reason to stop.

@@ -2,6 +2,7 @@
 
 mod build;
 mod fresh_state;
+mod gaps;
 mod housekeeping;
 mod link;
 mod notify;

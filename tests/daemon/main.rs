@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod catch_up;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod crashes;

@@ -41,6 +41,19 @@ async fn replaced(fault: &str, close_ms: i64) {
     bench.end().await;
 }
 
+#[tokio::test]
+async fn a_machine_that_slept_replaces_a_connection_that_looks_alive() {
+    let bench = Bench::live().await;
+    bench.pass(Duration::from_mins(1)).await;
+    let woke = bench.now_ms();
+    bench.subject.wake.send_replace(());
+    let new = bench.another(1).await;
+    assert!(new["opened_ms"].as_i64().unwrap() <= woke + 500, "at once: {new}");
+    bench.sockets(1).await;
+    assert!(bench.subject.is_live());
+    bench.end().await;
+}
+
 // holds: T-1, T-5
 #[tokio::test]
 async fn what_comes_on_the_old_connection_is_acknowledged_there() {

@@ -30,6 +30,8 @@ pub(crate) fn clock() -> (Clock, Hand) {
 pub(crate) struct Subject {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) status: watch::Receiver<LinkStatus>,
+    /// Says that the machine has slept.
+    pub(crate) wake: watch::Sender<()>,
     tally: Tally,
     close: CancellationToken,
     task: JoinSet<()>,
@@ -61,6 +63,7 @@ impl Subject {
         logs::collect();
         let http = Owner::build(&Config::default(), true).unwrap();
         let (status, seen) = watch::channel(LinkStatus::default());
+        let (wake, woken) = watch::channel(());
         let close = CancellationToken::new();
         let parts = SocketParts {
             http: http.lend(),
@@ -69,12 +72,13 @@ impl Subject {
             identity: Identity { team: "T0SIM".into(), user: "U0BOT".into(), bot: Some("B0BOT".into()) },
             deliver,
             tally: tally.clone(),
+            woken,
             clock,
             seed: 7,
         };
         let mut task = JoinSet::new();
         task.spawn(sockets::run(parts, status, close.clone()));
-        Self { inbox, status: seen, tally, close, task, http }
+        Self { inbox, status: seen, wake, tally, close, task, http }
     }
 
     pub(crate) fn is_live(&self) -> bool {

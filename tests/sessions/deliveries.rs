@@ -36,7 +36,7 @@ fn delivery(event_id: &str, team: &str, event: &Value) -> Option<Inbound> {
     let me = Identity { team: HOME.into(), user: "UBOT".into(), bot: Some("BBOT".into()) };
     match decode(&envelope, &me) {
         Decoded::Inbound(inbound) => Some(*inbound),
-        Decoded::Ignored(_) => None,
+        Decoded::Ignored(_) | Decoded::LeftOut => None,
     }
 }
 

@@ -136,7 +136,7 @@ impl Inner {
     }
 
     /// Markdown of which there is never more than one part.
-    fn one_part(&self, markup: Markup, markdown: &str) -> String {
+    pub(in crate::session) fn one_part(&self, markup: Markup, markdown: &str) -> String {
         self.parts.render.parts(markup, markdown).into_iter().next().unwrap_or_default()
     }
 
@@ -202,6 +202,6 @@ impl Inner {
 }
 
 /// A row that posts `body` into a conversation, and belongs to no turn.
-pub(super) fn post(key: &ConversationKey, body: Body) -> Owed {
+pub(in crate::session) fn post(key: &ConversationKey, body: Body) -> Owed {
     Owed { id: OwedId::new(), conversation: key.clone(), turn: None, answers: None, op: Op::Post(body) }
 }

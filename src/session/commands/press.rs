@@ -161,7 +161,7 @@ impl Inner {
                 self.give(&asked, answer).await
             }
             Button::Interrupted { turn, choice } => self.decide_interrupted(&asked, *turn, *choice).await,
-            Button::Offer { .. } => self.give(&asked, Answer::aside(words::STALE_BUTTON)).await,
+            Button::Offer { offer, accept } => self.settle_offer(&asked, inbound, *offer, *accept).await,
             Button::Approval { .. } | Button::Stop { .. } => self.done(key, seq).await,
         }
     }

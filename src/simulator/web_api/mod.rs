@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
@@ -93,7 +93,18 @@ pub(super) async fn call(
         After::Pause(pause) => core.clock.sleep(pause).await,
         After::Cut => match line.cut().await {},
     }
-    respond(status, body)
+    let mut response = respond(status, body);
+    if let Some(date) = date(core.clock.wall_ms()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+/// The time of an answer, by the clock of this server.
+fn date(wall_ms: i64) -> Option<HeaderValue> {
+    let now = jiff::Timestamp::from_millisecond(wall_ms).ok()?;
+    let text = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()?;
+    HeaderValue::from_str(&text).ok()
 }
 
 fn outcome(core: &Core, method: &str, headers: &HeaderMap, args: &Args) -> Outcome {

@@ -60,8 +60,38 @@ fn what_nobody_meant_for_us_is_passed_over() {
     for (extra, reason) in cases {
         assert_eq!(event(&message(&extra)), Ignored(reason), "{extra}");
     }
-    let no_event = Envelope { id: "e".into(), kind: Kind::Event, payload: json!({"type": "app_rate_limited"}) };
-    assert_eq!(decode(&no_event, &me()), Ignored("event_type"));
+    let no_event = |kind: &str| Envelope { id: "e".into(), kind: Kind::Event, payload: json!({"type": kind}) };
+    assert_eq!(decode(&no_event("something_new"), &me()), Ignored("event_type"));
+    assert_eq!(decode(&no_event("app_rate_limited"), &me()), Decoded::LeftOut);
+}
+
+#[test]
+fn what_is_read_back_is_what_was_delivered_under_the_same_keys() {
+    let place = |kind, shared| Joined { team: "T1".into(), channel: "C1".into(), kind, shared };
+    let delivered = message(&json!({}));
+    let mut stands_there = delivered.clone();
+    for missing in ["channel", "channel_type"] {
+        stands_there.as_object_mut().unwrap().remove(missing);
+    }
+    let mut expected = inbound(event(&delivered));
+    let read = |message: &Value, place: &Joined| read_back(message, place, &me());
+    let channel = place(ChannelKind::Channel, false);
+    let there = inbound(read(&stands_there, &channel));
+    assert!(there.keys.iter().all(|key| expected.keys.contains(key)) && there.keys.len() == 2, "{:?}", there.keys);
+    expected.keys.clone_from(&there.keys);
+    assert_eq!(there, expected);
+    stands_there["edited"] = json!({"ts": "3.0", "user": "U1"});
+    stands_there["text"] = json!("<@UBOT> better");
+    let edited = inbound(read(&stands_there, &place(ChannelKind::Direct, false)));
+    let What::Message(said) = edited.what else { panic!("not a message") };
+    assert_eq!((said.text.as_str(), edited.channel_kind), ("better", ChannelKind::Direct));
+    stands_there["team"] = Value::Null;
+    assert!(inbound(read(&stands_there, &place(ChannelKind::Channel, true))).author.team.is_some(), "a stranger's");
+    for (extra, reason) in
+        [(json!({"user": "UBOT"}), "own"), (json!({"subtype": "tombstone", "hidden": true}), "subtype")]
+    {
+        assert_eq!(read(&message(&extra), &channel), Ignored(reason), "{extra}");
+    }
 }
 
 // holds: T-3

@@ -181,6 +181,14 @@ impl Connection {
                     metrics::counter!("hitchline_events_ignored_total", "reason" => reason).increment(1);
                     socket.send(ack(&envelope.id)).await
                 }
+                Decoded::LeftOut => {
+                    tracing::error!(
+                        "Slack left events out: there were more than 30,000 in an hour. They are read back; take this app out of \
+                         channels where it is not needed"
+                    );
+                    self.parts.deliver.left_out();
+                    socket.send(ack(&envelope.id)).await
+                }
             },
             Frame::Odd(id, what) => {
                 tracing::warn!(connection = self.conn, what, bytes = text.len(), "An odd frame was passed over");

@@ -29,7 +29,8 @@ ALTER TABLE inbox_3 RENAME TO inbox;
 CREATE INDEX inbox_waiting ON inbox (team, channel, thread, line, said_us, seq) WHERE state = 'queued';
 CREATE INDEX inbox_queued ON inbox (line) WHERE state = 'queued';
 CREATE INDEX inbox_dead ON inbox (seq) WHERE state = 'dead';
-CREATE INDEX inbox_offered ON inbox (offer) WHERE state = 'offered';
+CREATE INDEX inbox_offer ON inbox (offer) WHERE offer IS NOT NULL;
+CREATE INDEX inbox_offered ON inbox (team, channel, thread) WHERE state = 'offered';
 
 -- Whether the agent may have seen the prompt. Unknown of those that began before there was this column.
 ALTER TABLE turn ADD COLUMN reached INTEGER NOT NULL DEFAULT 1 CHECK (reached IN (0, 1));

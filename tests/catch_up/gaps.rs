@@ -1,0 +1,110 @@
+//! What leads to a reading back, and how it ends.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::house::{ALICE, DM, GENERAL, House};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn what_was_said_while_nobody_was_there_is_answered_after_the_start() {
+    let mut house = House::listening().await;
+    let session = house.thread(GENERAL, "first").await;
+    house.heard().await;
+    house.kill();
+    let mention = house.say(ALICE, GENERAL, None, "@hitchline second").await;
+    house.say(ALICE, GENERAL, Some(&mention), "third").await;
+    house.say(ALICE, GENERAL, Some(&session), "fourth").await;
+    let direct = house.say(ALICE, DM, None, "fifth").await;
+    let chat = house.say(ALICE, GENERAL, None, "not for us").await;
+    house.say(ALICE, GENERAL, Some(&chat), "nor this").await;
+    house.hand.advance(MINUTE);
+    house.start_and_catch_up().await;
+    for (channel, thread, text) in [
+        (GENERAL, &mention, "second"),
+        (GENERAL, &mention, "third"),
+        (GENERAL, &session, "fourth"),
+        (DM, &direct, "fifth"),
+    ] {
+        house.until_answered(channel, thread, text).await;
+    }
+    assert!(house.said(GENERAL, None).await.is_empty(), "nobody is told anything at the top level");
+    assert_eq!(house.texts(GENERAL, Some(&mention)).await, ["second", "third"]);
+    assert!(house.said(GENERAL, Some(&chat)).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_first_start_of_all_reads_nothing_back() {
+    let mut house = House::new(&[]).await;
+    house.say(ALICE, GENERAL, None, "@hitchline before").await;
+    house.start();
+    house.heard().await;
+    assert_eq!(house.calls("users.conversations").await + house.calls("conversations.history").await, 0);
+}
+
+#[tokio::test]
+async fn f_01_a_reset_that_lasts_leads_to_a_reading_back() {
+    let house = House::listening().await;
+    // Long enough to have earned a replacement at once.
+    house.pass(Duration::from_secs(40)).await;
+    house.fault(json!({"fault": "cut"})).await;
+    house.until("a connection", async |house| house.connections().await == 1).await;
+    house.pass(Duration::from_secs(10)).await;
+    assert_eq!(house.calls("users.conversations").await, 0, "a moment without a connection is no gap");
+    house.fault(json!({"fault": "ws_refused", "times": 5})).await;
+    house.fault(json!({"fault": "cut"})).await;
+    house.at_once("no connection", async |house| house.connections().await == 0).await;
+    let missed = house.say(ALICE, DM, None, "missed").await;
+    house.until_answered(DM, &missed, "missed").await;
+    assert!(house.calls("conversations.history").await > 0, "it was read back, for it does not come again");
+    assert_eq!(house.texts(DM, Some(&missed)).await, ["missed"]);
+}
+
+#[tokio::test]
+async fn f_23_events_that_slack_left_out_are_read_back() {
+    let house = House::listening().await;
+    house.fault(json!({"fault": "drop_event", "times": 1})).await;
+    let dropped = house.say(ALICE, DM, None, "one too many").await;
+    house.pass(Duration::from_secs(90)).await;
+    assert_eq!(house.calls("conversations.history").await, 0);
+    house
+        .inject(&json!({"frame": {"envelope_id": "e-1", "type": "events_api", "payload": {
+            "type": "app_rate_limited", "team_id": "T0SIM", "minute_rate_limited": house.now_ms() / 1_000, "api_app_id": "A0"
+        }}}))
+        .await;
+    house.pass(Duration::from_secs(50)).await;
+    assert_eq!(house.calls("conversations.history").await, 0, "more may be left out in this minute");
+    house.until_answered(DM, &dropped, "one too many").await;
+}
+
+#[tokio::test]
+async fn f_36_a_machine_that_slept_reconnects_and_reads_back() {
+    let house = House::listening().await;
+    house.pass(Duration::from_secs(40)).await;
+    // To the daemon its connection looks alive, and nothing comes on it any more.
+    house.fault(json!({"fault": "silence"})).await;
+    house.hand.suspend(Duration::from_hours(1));
+    let missed = house.say(ALICE, DM, None, "good morning").await;
+    let answered = async |house: &House| house.texts(DM, Some(&missed)).await == ["good morning"];
+    house.within(Duration::from_secs(30), "an answer", answered).await;
+    assert!(house.calls("conversations.history").await > 0);
+}
+
+#[tokio::test]
+async fn places_that_can_t_be_read_are_no_obstacle_to_others() {
+    let mut house = House::listening().await;
+    house.heard().await;
+    house.kill();
+    let mention = house.say(ALICE, GENERAL, None, "@hitchline hello").await;
+    house.fault(json!({"fault": "api_error", "error": "fatal_error", "method": "conversations.history", "channel": DM, "times": 3})).await;
+    house.fault(json!({"fault": "api_error", "error": "missing_scope", "method": "conversations.history", "channel": "D0BOB"})).await;
+    house
+        .fault(
+            json!({"fault": "http_429", "retry_after": 30, "method": "conversations.history", "channel": "C0RANDOM"}),
+        )
+        .await;
+    house.start_and_catch_up().await;
+    house.until_answered(GENERAL, &mention, "hello").await;
+}

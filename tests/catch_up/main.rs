@@ -1,0 +1,12 @@
+//! What was said while nobody listened: whole daemons in process, on a clock turned by hand, beside the simulator.
+
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod gaps;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod offers;
+#[cfg(test)]
+mod policy;
