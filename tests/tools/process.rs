@@ -24,8 +24,12 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hitchline"))
-            .args(arguments)
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_hitchline")).args(arguments), environment)
+    }
+
+    /// The same for a command of any program.
+    pub(crate) fn spawn(command: &mut Command, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(std::env::var("PATH").map(|path| ("PATH", path)))
             .env("HOME", std::env::temp_dir())
