@@ -21,7 +21,7 @@ use crate::store::{Begun, StoreError, TurnEnd};
 
 use super::commands::Asked;
 use super::lines::{Delivered, Later};
-use super::live::{IfLost, Origin};
+use super::live::{IfLost, NotReady, Origin, Ready};
 use super::manager::Inner;
 use super::pool::CLEAN_UP;
 use super::reply::QUIET;
@@ -237,7 +237,7 @@ impl Inner {
             biased;
             // A start that is dropped half-way leaves nothing behind.
             why = turn::stopped(&mut controls.stop) => Err(turn.not_begun(why)),
-            ready = self.ready(record, if_lost) => ready.map_err(|error| turn.not_started(error.into())),
+            ready = self.ready_in_peace(record, if_lost) => ready.map_err(|error| turn.not_started(error.into())),
             never = self.show_start(&turn.key) => match never {},
         };
         match ready {
@@ -247,6 +247,15 @@ impl Inner {
             }
             Err(finished) => Attempt { finished, was_running: false },
         }
+    }
+
+    /// A live session for the mapping; after too many crashes, only once they are some time ago.
+    async fn ready_in_peace(self: &Arc<Self>, record: &SessionRecord, if_lost: IfLost) -> Result<Ready, NotReady> {
+        if let Some(until) = self.crashes.hold_until(&record.conversation) {
+            tracing::warn!(conversation = %record.conversation, session.id = %record.id, "An agent died again and again; its next start waits");
+            self.parts.clock.sleep_until(until).await;
+        }
+        self.ready(record, if_lost).await
     }
 
     /// Notes that a turn runs, from which moment on it can be stopped; unless its session has been ended.
@@ -284,6 +293,9 @@ impl Inner {
                 conversation = %key, session.id = %record.id, turn.outcome = finished.outcome, %error,
                 "A turn failed"
             );
+        }
+        if matches!(finished.error, Some(BackendError::Crashed { .. })) {
+            self.crashes.note(key, self.parts.clock.now());
         }
         let gone = finished.session_ended();
         if gone {

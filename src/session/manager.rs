@@ -22,6 +22,7 @@ use crate::store::{Store, StoreError};
 
 use super::channels::WholeChannels;
 use super::commands::{Adopting, Presses};
+use super::crashes::Crashes;
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
@@ -80,6 +81,8 @@ pub(super) struct Inner {
     pub(super) marks: Arc<Semaphore>,
     /// The newest message that an earlier process left waiting.
     pub(super) left_until: AtomicI64,
+    /// The agents that died lately.
+    pub(super) crashes: Crashes,
     /// What was pressed lately.
     pub(super) presses: Presses,
     /// Bounds the slash commands that ask agents.
@@ -116,6 +119,7 @@ impl Manager {
             commands: Queue::commands(),
             marks: Arc::new(Semaphore::new(MARKS)),
             left_until: AtomicI64::new(0),
+            crashes: Crashes::default(),
             presses: Presses::default(),
             slow: Arc::new(Semaphore::new(SLOW)),
             asides: Arc::new(Semaphore::new(ASIDES)),

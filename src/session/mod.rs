@@ -9,6 +9,7 @@ mod channels;
 mod commands;
 pub mod config;
 mod conversation;
+mod crashes;
 mod ending;
 mod history;
 mod intake;

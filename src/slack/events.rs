@@ -78,6 +78,10 @@ fn message(payload: &Value, event: &Value, me: &Identity) -> Decoded {
     if user.is_empty() || ts.is_empty() || channel.is_empty() {
         return Ignored("incomplete");
     }
+    // Slack has been seen to deliver a message again without its text. Were it kept, its whole form would be a duplicate of it.
+    if text(event, "text").is_empty() && files(event) == 0 {
+        return Ignored("empty");
+    }
     let mut keys = vec![format!("message:{channel}:{ts}")];
     keys.extend(key("event", text(payload, "event_id")));
     keys.extend(key(&format!("gesture:{user}"), text(event, "client_msg_id")));
@@ -99,8 +103,12 @@ fn said(message: &Value, me: &Identity) -> Message {
         thread: thread.map(Ts::from),
         mention: plain.mention || text(message, "type") == "app_mention",
         text: plain.text,
-        files: message["files"].as_array().map_or(0, Vec::len),
+        files: files(message),
     }
+}
+
+fn files(message: &Value) -> usize {
+    message["files"].as_array().map_or(0, Vec::len)
 }
 
 fn stopped(payload: &Value, event: &Value, me: &Identity) -> Decoded {

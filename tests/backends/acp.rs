@@ -188,7 +188,7 @@ async fn another_version_is_refused() {
 
 // holds: S-11
 #[tokio::test]
-async fn an_agent_that_does_not_answer_in_time_is_gone_before_that_is_said() {
+async fn f_63_an_agent_that_does_not_answer_in_time_is_gone_before_that_is_said() {
     for method in ["initialize", "session/new"] {
         let (clock, hand) = Clock::manual(0);
         let Some(peer) = Peer::fake_at(clock, &["--children", "--silent", method]) else { return };

@@ -6,33 +6,33 @@
 //! |  # | asked                                   | held by                                                                           |
 //! |---:|-----------------------------------------|-----------------------------------------------------------------------------------|
 //! |  1 | unique ids, 20 starts at once           | `sessions_that_start_at_once_are_independent`                                     |
-//! |  2 | a start that hangs leaves nothing       | `acp::an_agent_that_does_not_answer_in_time…`, `acp::a_start_that_is_dropped…`    |
+//! |  2 | a start that hangs leaves nothing       | `acp::f_63_…`, `acp::a_start_that_is_dropped…`                                    |
 //! |  3 | a prompt is answered and ends once      | `a_turn_says_something_and_ends_once`                                             |
-//! |  4 | order; unknown updates are ignored      | `acp::events_keep_their_order_and_meaning`, `faults::nonsense_on_the_output…`     |
+//! |  4 | order; unknown updates are ignored      | `acp::events_keep_their_order_and_meaning`, `faults::f_54_…`                      |
 //! |  5 | a second prompt is busy                 | `a_second_prompt_is_busy`                                                         |
-//! |  6 | sessions don't mix                      | `sessions_do_not_mix`, `faults::nonsense_on_the_output…`                          |
+//! |  6 | sessions don't mix                      | `sessions_do_not_mix`, `faults::f_54_…`                                           |
 //! |  7 | a cancel, twice, idle, and a turn after | `a_cancelled_turn_ends_as_cancelled`                                              |
-//! |  8 | a cancel that is ignored                | `faults::a_turn_that_ignores_its_cancellation…`                                   |
+//! |  8 | a cancel that is ignored                | `faults::f_51_…`                                                                  |
 //! |  9 | decisions, by kind, once; ids as sent   | `a_decision_is_applied_once`, `a_rejection_reaches_the_agent`,                    |
 //! |    |                                         | `a_cancelled_turn_no_longer_waits`, `acp::a_request_…`; expiry: `sessions`        |
 //! | 10 | unknown requests are answered           | `acp::a_request_that_we_do_not_know_is_answered`                                  |
 //! | 11 | ended: idempotent, no I/O, not listed   | `an_ended_session_is_gone`, `acp::nothing_is_sent_after_an_end`,                  |
 //! |    |                                         | `a_list_has_what_is_open…`; over a restart of the daemon: `sessions`              |
 //! | 12 | an end during a turn, by its deadline   | `an_end_ends_its_turn`, `faults::an_end_keeps_its_deadline…`                      |
-//! | 13 | no process is left                      | `faults::a_stubborn_agent…`, `faults::children_die_with…`, `faults::…is_dropped…` |
-//! | 14 | crashes, also between turns             | `faults::a_crash_…`                                                               |
-//! | 15 | restored without repeating              | `acp::a_session_is_brought_back…`, `a_released_session…`; what is lost: `sessions`|
+//! | 13 | no process is left                      | `faults::f_51_…`, `faults::children_die_with…`, `faults::…is_dropped…`            |
+//! | 14 | crashes, also between turns             | `faults::f_49_…`, `faults::a_crash_…`                                             |
+//! | 15 | restored without repeating              | `acp::a_session_is_brought_back…`, `a_released_session…`; what is lost: `sessions` |
 //! | 16 | who says "unknown session", and how     | `a_name_of_somebody_else_is_unknown`, unit `acp::classify`; HTTP: no such backend |
 //! | 17 | failures that keep the session          | `acp::an_error_of_a_prompt…`, unit `acp::classify`; HTTP: no such backend         |
 //! | 18 | no second POST                          | no backend speaks HTTP yet                                                        |
 //! | 19 | sign-in is not permanent, and no secret | `acp::a_missing_sign_in…`, unit `acp::classify`, `acp::process`                   |
 //! | 20 | silence and endless turns               | `sessions`; the `silent` peer passes all of this without a word during a turn     |
-//! | 21 | garbage, long and half lines, stderr    | `faults::nonsense…`, `…a_long_line…`, `…half_a_line…`, `…a_flood…`                 |
-//! | 22 | a reader that stalls                    | `faults::a_reader_that_stalls…`, `acp::updates_between_turns…`, unit `acp::gate`  |
+//! | 21 | garbage, long and half lines, stderr    | `faults::f_54_…`, `…a_long_line…`, `…a_flood…`                                    |
+//! | 22 | a reader that stalls                    | `faults::f_53_…`, `acp::updates_between_turns…`, unit `acp::gate`                 |
 //! | 23 | a shutdown, twice; nothing starts after | `a_stopped_backend_does_nothing`; draining: `sessions`                            |
 //! | 24 | another version                         | `acp::another_version_is_refused`                                                 |
 //! | 25 | any order of all that                   | `interleavings`                                                                   |
-//! |  + | options, commands                       | `an_option_…`, `acp::what_…`, `acp::an_option_…`, unit `acp::offers`               |
+//! |  + | options, commands                       | `an_option_…`, `acp::what_…`, `acp::an_option_…`, unit `acp::offers`              |
 //! |  + | the list                                | `a_list_has_…`, `acp::a_list_is_…`, `acp::an_agent_that_has_no_list…`             |
 
 use std::collections::HashSet;

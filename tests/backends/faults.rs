@@ -11,7 +11,7 @@ use hitchline::domain::agent::{AgentEvent, OptionKind};
 use super::peer::{MEMORY, Peer, asked, choose, hear, prompt, runs, soon, turn, until};
 
 #[tokio::test]
-async fn a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_brought_back() {
+async fn f_49_a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_brought_back() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
     let heard = turn(&session, "crash", OptionKind::AllowOnce).await;
@@ -40,7 +40,7 @@ async fn a_crash_while_a_decision_is_waited_for_ends_the_waiting() {
 }
 
 #[tokio::test]
-async fn a_crash_between_turns_is_noticed_and_the_session_can_be_brought_back() {
+async fn f_49_a_crash_between_turns_is_noticed_and_the_session_can_be_brought_back() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
     assert_eq!(turn(&session, "crash-after", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
@@ -69,7 +69,7 @@ async fn an_end_keeps_its_deadline_whatever_the_turn_does() {
 }
 
 #[tokio::test]
-async fn a_turn_that_ignores_its_cancellation_is_ended_by_force() {
+async fn f_51_a_turn_that_ignores_its_cancellation_is_ended_by_force() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
     let mut stream = session.prompt(prompt("deaf")).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_session_whose_turn_was_ended_by_force_can_be_brought_back() {
 }
 
 #[tokio::test]
-async fn a_stubborn_agent_is_killed_with_its_children_by_the_deadline() {
+async fn f_51_a_stubborn_agent_is_killed_with_its_children_by_the_deadline() {
     let Some(peer) = Peer::fake_with(&["--stubborn"]) else { return };
     let session = peer.start().await;
     let children = turn(&session, "children", OptionKind::AllowOnce).await.text;
@@ -147,12 +147,22 @@ async fn a_session_that_is_dropped_leaves_no_process() {
 }
 
 #[tokio::test]
-async fn nonsense_on_the_output_is_skipped() {
+async fn f_54_nonsense_on_the_output_is_skipped() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
     let heard = turn(&session, "garbage", OptionKind::AllowOnce).await;
     assert_eq!((heard.text.as_str(), heard.outcome), ("still here", Outcome::Completed));
     assert_eq!(heard.events.len(), 1);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_54_a_prompt_that_is_answered_twice_has_ended_once() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    for text in ["answer-twice", "hello", "answer-twice", "hello"] {
+        assert_eq!(turn(&session, text, OptionKind::AllowOnce).await.outcome, Outcome::Completed, "{text}");
+    }
     peer.finish(&session).await;
 }
 
@@ -170,7 +180,7 @@ async fn a_long_line_passes_and_one_that_is_too_long_ends_the_agent() {
 }
 
 #[tokio::test]
-async fn half_a_line_at_the_end_is_a_crash() {
+async fn f_54_half_a_line_at_the_end_is_a_crash() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
     let heard = turn(&session, "half", OptionKind::AllowOnce).await;
@@ -188,7 +198,7 @@ async fn a_flood_on_stderr_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_holds_the_agent_back_and_its_request_still_comes_through() {
+async fn f_53_a_reader_that_stalls_holds_the_agent_back_and_its_request_still_comes_through() {
     // Without optimisation, a million takes a minute and shows nothing more.
     const CHUNKS: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
     let _alone = MEMORY.lock().await;

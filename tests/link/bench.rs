@@ -1,5 +1,6 @@
 //! A link on the simulator, both on one clock, and a test's eyes and hands.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hitchline::clock::{Clock, Hand};
@@ -34,6 +35,11 @@ impl Bench {
 
     /// A link and its server; what is in `faults` awaits the first connection.
     pub(crate) async fn with(faults: &[Value]) -> Self {
+        Self::reached_by(faults, |simulator| format!("http://{simulator}")).await
+    }
+
+    /// The same, where the link reaches the server by another address than its own.
+    pub(crate) async fn reached_by(faults: &[Value], address: impl FnOnce(SocketAddr) -> String) -> Self {
         let (clock, hand) = clock();
         let redelivery = vec![REDELIVERY.0; REDELIVERY.1];
         let config = Config { redelivery, clock: clock.clone(), ..Config::default() };
@@ -44,7 +50,7 @@ impl Bench {
         for fault in faults {
             post(&http, &base, "faults", fault).await;
         }
-        let subject = Subject::start(&base, clock.clone());
+        let subject = Subject::start(&address(simulator.address()), clock.clone());
         Self { subject, simulator, clock, hand, http, _eyes: eyes }
     }
 

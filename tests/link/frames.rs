@@ -20,7 +20,7 @@ async fn connected() -> (Server, Socket, Subject) {
 
 // holds: T-7
 #[tokio::test]
-async fn odd_frames_are_passed_over_and_acknowledged_when_they_have_an_id() {
+async fn f_13_odd_frames_are_passed_over_and_acknowledged_when_they_have_an_id() {
     let (_server, mut socket, subject) = connected().await;
     for odd in ["", "UNAUTHENTICATED: cache_error", "{", "null", "[]", "{\"type\": 7}", "{\"type\": \"events_api\"}"] {
         socket.text(odd).await;

@@ -3,7 +3,6 @@
 //! Time is turned by hand, so that minutes of silence and back-off pass in milliseconds; the network is real.
 
 #[cfg(test)]
-#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod chaos;
@@ -17,7 +16,14 @@ mod inbox;
 #[path = "../tools/logs.rs"]
 mod logs;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod overlap;
+#[cfg(test)]
+#[path = "../tools/program.rs"]
+mod program;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod reconnects;
 #[cfg(test)]

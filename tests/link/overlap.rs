@@ -10,23 +10,35 @@ use crate::subject::{Subject, clock};
 
 // holds: T-5
 #[tokio::test]
-async fn the_replacement_is_greeted_before_the_old_one_goes() {
-    for fault in ["refresh", "warning"] {
-        let bench = Bench::live().await;
-        bench.pass(Duration::from_mins(1)).await;
-        let asked = bench.now_ms();
-        bench.fault(json!({"fault": fault, "close_ms": 10_000})).await;
-        bench.another(1).await;
-        bench.sockets(1).await;
-        let connections = bench.connections().await;
-        let [old, new] = connections.as_slice() else { panic!("{connections:?}") };
-        let ms = |of: &serde_json::Value, what: &str| of[what].as_i64().unwrap();
-        assert!(ms(new, "opened_ms") <= asked + 500, "at once: {new}");
-        assert!(ms(new, "hello_ms") < ms(old, "closed_ms"), "{old} {new}");
-        assert!(ms(old, "closed_ms") >= asked + 10_000, "the server ended it, not we: {old}");
-        assert!(bench.subject.is_live());
-        bench.end().await;
-    }
+async fn f_04_a_refresh_opens_the_replacement_before_the_old_one_goes() {
+    replaced("refresh", 10_000).await;
+}
+
+// holds: T-5
+#[tokio::test]
+async fn f_05_a_warning_of_one_second_is_time_enough_for_a_replacement() {
+    replaced("warning", 1_000).await;
+}
+
+/// The server will close the connection after so long, and says so. What is said meanwhile is heard.
+async fn replaced(fault: &str, close_ms: i64) {
+    let bench = Bench::live().await;
+    bench.pass(Duration::from_mins(1)).await;
+    let asked = bench.now_ms();
+    bench.fault(json!({"fault": fault, "close_ms": close_ms})).await;
+    bench.say("in between").await;
+    bench.another(1).await;
+    bench.sockets(1).await;
+    let connections = bench.connections().await;
+    let [old, new] = connections.as_slice() else { panic!("{connections:?}") };
+    let ms = |of: &serde_json::Value, what: &str| of[what].as_i64().unwrap();
+    assert!(ms(new, "opened_ms") <= asked + 500, "at once: {new}");
+    assert!(ms(new, "hello_ms") < ms(old, "closed_ms"), "{old} {new}");
+    assert!(ms(old, "closed_ms") >= asked + close_ms, "the server ended it, not we: {old}");
+    assert!(bench.subject.is_live());
+    bench.acked(1).await;
+    assert_eq!(bench.subject.inbox.times("in between"), 1);
+    bench.end().await;
 }
 
 // holds: T-1, T-5
@@ -59,7 +71,7 @@ async fn what_comes_on_the_old_connection_is_acknowledged_there() {
 
 // holds: T-4
 #[tokio::test]
-async fn silence_without_traffic_is_noticed_and_replaced_beside_the_silent_one() {
+async fn f_02_silence_without_traffic_is_noticed_and_replaced_beside_the_silent_one() {
     let bench = Bench::live().await;
     bench.pass(Duration::from_mins(1)).await;
     let silent = bench.now_ms();
@@ -87,7 +99,7 @@ async fn a_quiet_workspace_causes_no_reconnects() {
 
 // holds: T-6
 #[tokio::test]
-async fn too_many_connections_end_ours_before_a_new_one_is_tried() {
+async fn f_06_too_many_connections_end_ours_before_a_new_one_is_tried() {
     let bench = Bench::live().await;
     bench.pass(Duration::from_mins(1)).await;
     let asked = bench.now_ms();
@@ -101,7 +113,7 @@ async fn too_many_connections_end_ours_before_a_new_one_is_tried() {
 
 // holds: T-4
 #[tokio::test]
-async fn a_connection_without_a_greeting_is_given_up() {
+async fn f_03_a_connection_without_a_greeting_is_given_up() {
     let bench = Bench::with(&[json!({"fault": "no_hello"})]).await;
     let new = bench.another(1).await;
     bench.sockets(1).await;

@@ -28,7 +28,7 @@ fn is_halted(state: &LinkState) -> bool {
 
 // holds: T-5
 #[tokio::test]
-async fn a_link_that_is_switched_off_says_what_to_do_and_looks_again_slowly() {
+async fn f_07_a_link_that_is_switched_off_says_what_to_do_and_looks_again_slowly() {
     let mut bench = Bench::live().await;
     bench.fault(json!({"fault": "link_disabled"})).await;
     let status = bench.subject.becomes(is_halted).await;
@@ -77,7 +77,7 @@ async fn slacks_own_word_about_waiting_is_kept() {
 
 // holds: T-6
 #[tokio::test]
-async fn a_server_that_is_broken_is_tried_until_it_is_well() {
+async fn f_08_a_server_that_is_broken_is_tried_until_it_is_well() {
     let bench = Bench::with(&[
         json!({"fault": "http_500", "method": OPEN}),
         json!({"fault": "lost_reply", "method": OPEN}),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitchline::clock::{Clock, Hand};
+use hitchline::domain::ports::Deliver;
 use hitchline::http_client::{Config, Owner};
 use hitchline::simulator::APP_TOKEN;
 use hitchline::slack::events::Identity;
@@ -46,17 +47,27 @@ impl Subject {
         Self::counted(base, clock, self.tally.clone())
     }
 
+    /// Starts a link that delivers into `deliver`.
+    pub(crate) fn into(base: &str, clock: Clock, deliver: Arc<dyn Deliver>) -> Self {
+        Self::built(base, clock, Tally::default(), Arc::new(Inbox::new()), deliver)
+    }
+
     fn counted(base: &str, clock: Clock, tally: Tally) -> Self {
+        let inbox = Arc::new(Inbox::new());
+        Self::built(base, clock, tally, inbox.clone(), inbox)
+    }
+
+    fn built(base: &str, clock: Clock, tally: Tally, inbox: Arc<Inbox>, deliver: Arc<dyn Deliver>) -> Self {
         logs::collect();
         let http = Owner::build(&Config::default(), true).unwrap();
         let (status, seen) = watch::channel(LinkStatus::default());
-        let (inbox, close) = (Arc::new(Inbox::new()), CancellationToken::new());
+        let close = CancellationToken::new();
         let parts = SocketParts {
             http: http.lend(),
             api_url: format!("{base}/api/").parse().unwrap(),
             app_token: APP_TOKEN.into(),
             identity: Identity { team: "T0SIM".into(), user: "U0BOT".into(), bot: Some("B0BOT".into()) },
-            deliver: inbox.clone(),
+            deliver,
             tally: tally.clone(),
             clock,
             seed: 7,

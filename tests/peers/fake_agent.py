@@ -268,6 +268,9 @@ def run_turn(id, session, text, cancelled):
         send(id=id, error=end)
     else:
         send(id=id, result={"stopReason": end})
+    if text == "answer-twice":
+        send(id=id, result={"stopReason": "refusal"})
+        send(id=id, error={"code": -32603, "message": "and once more"})
     if text == "crash-after":
         os._exit(5)
     if text == "announce-after":

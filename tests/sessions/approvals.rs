@@ -98,7 +98,7 @@ async fn a_press_that_comes_twice_side_by_side_counts_once() {
 }
 
 #[tokio::test]
-async fn silence_is_a_rejection_and_later_presses_are_stale() {
+async fn f_55_silence_is_a_rejection_and_later_presses_are_stale() {
     let asked = Asked::new().await;
     asked.world.hand.advance(APPROVAL);
     asked.until_state_is(ApprovalState::Expired).await;

@@ -19,7 +19,10 @@ mod crashes;
 #[cfg(test)]
 mod crossings;
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod discover;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod endings;
@@ -54,6 +57,8 @@ mod replies;
 mod shutdown;
 #[cfg(test)]
 mod slack;
+#[cfg(test)]
+mod starts;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

@@ -16,7 +16,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 // holds: S-5
 #[tokio::test]
-async fn a_silent_turn_is_cancelled_and_its_session_stays() {
+async fn f_50_a_silent_turn_is_cancelled_and_its_session_stays() {
     let world = World::new().await;
     let thread = world.mention("U1", "hello").await;
     let session = world.prompted("hello").await;

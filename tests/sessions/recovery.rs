@@ -42,7 +42,7 @@ async fn a_turn_that_was_cut_off_is_told_and_what_waited_is_answered() {
 
 // holds: S-10
 #[tokio::test]
-async fn a_session_that_is_lost_is_replaced_and_says_so() {
+async fn f_57_a_session_that_is_lost_is_replaced_and_says_so() {
     for lost in [BackendError::Unknown, BackendError::Unsupported("restoring")] {
         let before = World::new().await;
         let thread = before.mention("U1", "hello").await;

@@ -52,6 +52,8 @@ fn what_nobody_meant_for_us_is_passed_over() {
         (json!({"subtype": "bot_message", "bot_id": "BBOT", "user": null}), "own"),
         (json!({"subtype": "bot_message", "bot_id": "B2", "user": "UBOT"}), "own"),
         (json!({"edited": {"ts": "3.0"}}), "edit"),
+        (json!({"text": ""}), "empty"),
+        (json!({"type": "app_mention", "text": ""}), "empty"),
         (json!({"user": null}), "incomplete"),
         (json!({"type": "reaction_added"}), "event_type"),
     ];
