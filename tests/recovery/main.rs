@@ -16,9 +16,16 @@ mod kills;
 #[cfg(test)]
 mod marks;
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 mod people;
+#[cfg(test)]
+mod power;
 #[path = "../tools/process.rs"]
 mod process;
+#[cfg(test)]
+#[path = "../tools/program.rs"]
+mod program;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
@@ -27,3 +34,5 @@ mod size;
 mod slack;
 #[cfg(test)]
 mod subject;
+#[cfg(test)]
+mod trace;

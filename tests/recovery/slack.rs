@@ -1,11 +1,13 @@
 //! The simulator as a process of its own, which outlives the daemons that are killed, and what it remembers.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::history::{Delivered, Place, Shown};
 use super::http::request;
 use super::marks;
-use super::process::Process;
+use super::process::{DEADLINE, Process, eventually};
 
 /// Where people are.
 const CHANNELS: [&str; 4] = ["C0GENERAL", "C0RANDOM", "D0ALICE", "D0BOB"];
@@ -81,6 +83,18 @@ impl Slack {
         all["envelopes"].as_array().unwrap().iter().filter_map(delivered).collect()
     }
 
+    /// Waits until every event has been acknowledged; returns the events by their envelopes.
+    pub(crate) fn wait_for_acks(&self) -> HashMap<String, String> {
+        let acked = eventually(DEADLINE, || {
+            let all = self.get("/sim/envelopes");
+            let all = all["envelopes"].as_array().unwrap();
+            let events = all.iter().filter(|record| record["type"] == "events_api");
+            let acked: Option<HashMap<String, String>> = events.map(acked).collect();
+            acked
+        });
+        acked.expect("every event is acknowledged")
+    }
+
     fn messages(&self) -> Vec<Value> {
         let mut all: Vec<Value> = CHANNELS.iter().flat_map(|channel| self.messages_in(channel)).collect();
         all.retain(|message| {
@@ -147,6 +161,12 @@ fn buttons_of(message: &Value) -> Vec<Button> {
         })
     };
     blocks.flat_map(elements).filter_map(button).collect()
+}
+
+/// The envelope and its event, if it was acknowledged.
+fn acked(record: &Value) -> Option<(String, String)> {
+    record["acked_ms"].as_i64()?;
+    Some((text(record, "envelope_id")?.to_owned(), text(record, "event_id")?.to_owned()))
 }
 
 fn delivered(record: &Value) -> Option<Delivered> {

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::agent;
 use super::process::{DEADLINE, Process, eventually};
+use super::trace;
 
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,13 @@ impl Subject {
     pub(crate) fn start(&self) -> Life {
         let config = self.config();
         Life { process: Process::start(&["run", "--config", config.to_str().unwrap()], &[]) }
+    }
+
+    /// The same under a tracer, which writes into `log`; without the tool the running test is noted as not run.
+    pub(crate) fn start_traced(&self, log: &Path) -> Option<Life> {
+        let binary = Path::new(env!("CARGO_BIN_EXE_hitchline"));
+        let mut command = trace::traced(log, binary)?;
+        Some(Life { process: Process::spawn(command.args(["run", "--config"]).arg(self.config()), &[]) })
     }
 
     /// What is on the disk of a daemon that is dead, opened as a copy: whoever looks must not recover it in the daemon's place.
@@ -143,6 +151,11 @@ impl Image {
                          + (SELECT count(*) FROM outbox WHERE state = 'pending')
                          + (SELECT count(*) FROM turn WHERE outcome IS NULL)";
         self.database.query_row(busy, [], |row| row.get::<_, u32>(0)).unwrap() == 0
+    }
+
+    /// The ids of all turns.
+    pub(crate) fn turns(&self) -> Vec<String> {
+        self.strings("SELECT id FROM turn").unwrap()
     }
 
     /// Time stamps of messages that were given up for good.
