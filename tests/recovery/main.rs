@@ -20,6 +20,8 @@ mod order;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod points;
+#[cfg(test)]
 mod power;
 #[path = "../tools/process.rs"]
 mod process;

@@ -54,6 +54,12 @@ impl Run {
         }
     }
 
+    /// Whether all that was asked is answered, as it seems, in full, and nothing is owed.
+    pub(crate) fn is_answered(&self) -> bool {
+        let store = self.subject.store();
+        self.all_arrived(&store) && store.is_at_rest()
+    }
+
     /// Whether everything that people wrote has come in.
     fn all_arrived(&self, store: &Image) -> bool {
         let keys: BTreeSet<String> = store.keys().into_iter().collect();

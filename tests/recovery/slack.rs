@@ -47,6 +47,12 @@ impl Slack {
         said["ts"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
     }
 
+    /// Settles some of what is unknown of Slack.
+    pub(crate) fn behave(&self, personality: &Value) {
+        let now = self.post("/sim/personality", personality);
+        assert!(now.get("error").is_none(), "{now}");
+    }
+
     /// Lets something go wrong.
     pub(crate) fn fault(&self, fault: &Value) {
         let set = self.post("/sim/faults", fault);

@@ -72,6 +72,23 @@ impl Subject {
         Some(Life { process: Process::spawn(command.args(["run", "--config"]).arg(self.config()), &[]) })
     }
 
+    /// The same under a tracer that kills it at the `nth` call of this name that one of its threads makes.
+    pub(crate) fn start_doomed(&self, call: &str, nth: usize) -> Option<Life> {
+        let doom = [format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={nth}")];
+        let mut command = trace::strace(&["-e", &doom[0], "-e", &doom[1], "-o", "/dev/null"])?;
+        command.arg(env!("CARGO_BIN_EXE_hitchline")).args(["run", "--config"]).arg(self.config());
+        // One thread does what else any of two might do, so that their calls can be counted.
+        Some(Life { process: Process::spawn(&mut command, &[("TOKIO_WORKER_THREADS", "1")]) })
+    }
+
+    /// Takes over the state of another one, which is at rest.
+    pub(crate) fn continue_from(&self, other: &Self) {
+        std::fs::create_dir(self.state()).unwrap();
+        for file in std::fs::read_dir(other.state()).unwrap().flatten().filter(|file| file.path().is_file()) {
+            std::fs::copy(file.path(), self.state().join(file.file_name())).unwrap();
+        }
+    }
+
     /// What is on the disk of a daemon that is dead, opened as a copy: whoever looks must not recover it in the daemon's place.
     pub(crate) fn image(&self) -> Image {
         let copy = tempfile::tempdir().unwrap();
@@ -111,13 +128,26 @@ impl Life {
         self.process.line("ready");
     }
 
-    /// Whether it is ready within `time`; it may as well never be.
-    pub(crate) fn ready_within(&self, time: Duration) -> bool {
-        eventually(time, || self.process.lines.try_iter().find(|line| line == "ready")).is_some()
+    /// Whether it has become ready since this was last asked.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.process.lines.try_iter().any(|line| line == "ready")
     }
 
+    /// Whether it is ready within `time`; it may as well never be.
+    pub(crate) fn ready_within(&self, time: Duration) -> bool {
+        eventually(time, || self.is_ready().then_some(())).is_some()
+    }
+
+    /// Whether it is gone.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.process.child.try_wait().unwrap().is_some()
+    }
+
+    /// Kills it, if nobody else has.
     pub(crate) fn kill(mut self) {
-        self.process.signal(Signal::KILL);
+        if !self.is_over() {
+            self.process.signal(Signal::KILL);
+        }
         assert_eq!(self.process.ended(DEADLINE).0, -1, "it was killed");
     }
 
