@@ -61,10 +61,11 @@ impl Calls {
         self.kept.push_back(Call { n: self.total, method: method.to_owned(), at_ms, args, response, status });
     }
 
-    /// The calls of one method, or of all, oldest first, with the counts.
-    pub(super) fn shown(&self, method: Option<&str>) -> Value {
+    /// The calls of one method, or of all, after number `after`, oldest first, at most `limit`; with the counts.
+    pub(super) fn shown(&self, method: Option<&str>, after: u64, limit: usize) -> Value {
         let wanted = |call: &&Call| method.is_none_or(|method| call.method == method);
-        let calls: Vec<_> = self.kept.iter().filter(wanted).collect();
+        let start = self.kept.partition_point(|call| call.n <= after);
+        let calls: Vec<_> = self.kept.range(start..).filter(wanted).take(limit).collect();
         json!({"calls": calls, "counts": self.counts})
     }
 }
@@ -80,11 +81,12 @@ mod tests {
             let args = json!({"token": "xoxb-x", "n": 1}).as_object().cloned().unwrap_or_default();
             calls.add(method, 5, args, Answer { ok: true, ..Answer::default() }, 200);
         }
-        let shown = calls.shown(Some("auth.test"));
+        let shown = calls.shown(Some("auth.test"), 0, 9);
         assert_eq!(shown["counts"], json!({"auth.test": 2, "chat.update": 1}));
         assert_eq!(
             shown["calls"][1],
             json!({"n": 3, "method": "auth.test", "at_ms": 5, "args": {"n": 1}, "response": {"ok": true}, "status": 200})
         );
+        assert_eq!(calls.shown(None, 1, 1)["calls"][0]["n"], 2);
     }
 }

@@ -122,6 +122,11 @@ impl Connections {
         Some(chosen.id)
     }
 
+    /// Whether a frame would find a socket.
+    pub(super) fn any_greeted(&self) -> bool {
+        self.live.iter().any(|live| live.greeted)
+    }
+
     /// Gives the newest socket an order; `false` when there is none.
     pub(super) fn order_newest(&self, order: Order) -> bool {
         self.live.last().is_some_and(|live| live.orders.try_send(order).is_ok())

@@ -8,14 +8,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::ClientMsgId;
 use super::calls::Calls;
 use super::connections::Order;
 use super::envelopes::{Envelopes, Travel};
 use super::faults::{Fault, Faults, Place};
 use super::feed::Feed;
-use super::ids::{Ts, slack_id};
+use super::ids::{OTHER_TEAM, TEAM, Ts, slack_id};
 use super::message::{Message, StreamState};
+use super::personality::Holding;
 use super::response_url::ResponseUrls;
 use super::shapes::{self, Event};
 use super::tickets::Tickets;
@@ -41,7 +41,7 @@ pub(super) struct Core {
     pub(super) address: SocketAddr,
     pub(super) timing: Timing,
     pub(super) own_events: bool,
-    pub(super) client_msg_id: ClientMsgId,
+    pub(super) personality: Holding,
     pub(super) stop: CancellationToken,
 }
 
@@ -78,9 +78,10 @@ impl Core {
             ping_every: config.ping_every,
             answer_within: config.answer_within,
         };
+        let personality = Holding::new(config.personality);
         Arc::new(Self {
             world: Mutex::new(World::seeded()),
-            envelopes: Envelopes::new(config.clock.clone(), config.redelivery.clone()),
+            envelopes: Envelopes::new(config.clock.clone(), config.redelivery.clone(), personality.clone()),
             feed: Feed::new(),
             faults: Mutex::default(),
             faulty: AtomicBool::new(false),
@@ -91,7 +92,7 @@ impl Core {
             address,
             timing,
             own_events: config.own_events,
-            client_msg_id: config.client_msg_id,
+            personality,
             stop: CancellationToken::new(),
         })
     }
@@ -106,6 +107,12 @@ impl Core {
         world.tick(self.clock.wall_ms())
     }
 
+    /// How long ago a message was posted, by the wall clock.
+    pub(super) fn age(&self, ts: Ts) -> Duration {
+        let now = u64::try_from(self.clock.wall_ms()).unwrap_or(0);
+        Duration::from_millis(now.saturating_sub(ts.millis()))
+    }
+
     /// Tells everybody of a change: the page, those who wait, and the app. Called under the lock of the world, so that all
     /// hear of changes in the order in which they happened.
     pub(super) fn announce(&self, world: &mut World, channel: &str, ts: Ts, change: Change, suppress: Suppress) {
@@ -115,10 +122,14 @@ impl Core {
         if matches!(change, Change::New | Change::Deleted(_)) && message.ephemeral_to.is_none() {
             self.show_root(world, message);
         }
+        let phantom = matches!(change, Change::New) && !message.is_bot();
         let events = self.events_of(world, message, change, suppress, at);
         world.tell_waiters(channel, ts);
         for event in events {
             self.emit(&event, channel, at);
+            if phantom && event.inner["type"] == "message" {
+                self.deliver_phantom(&event, at);
+            }
         }
     }
 
@@ -186,9 +197,29 @@ impl Core {
             Some(Fault::DuplicateEvent) => Travel::Twice,
             _ => Travel::Once,
         };
+        let first = self.deliver(event, at, TEAM, travel);
+        if self.personality.now().connect_twins {
+            self.deliver(event, at, OTHER_TEAM, travel);
+        }
+        first
+    }
+
+    fn deliver(&self, event: &Event, at: Ts, team: &str, travel: Travel) -> Option<String> {
         let event_id = slack_id("Ev");
-        let payload = shapes::event_callback(&event_id, event, at);
+        let payload = shapes::event_callback(&event_id, event, at, team);
         self.envelopes.event(event_id.into(), payload.into(), travel)
+    }
+
+    /// A person's message as a second event under another `ts`, where such come.
+    fn deliver_phantom(&self, event: &Event, at: Ts) {
+        let after = self.personality.now().duplicate_ts_twin_ms;
+        let Some(ms) = after.filter(|_| event.inner.get("client_msg_id").is_some()) else { return };
+        let ts = Ts(at.0.saturating_add(ms.saturating_mul(1_000)));
+        let mut inner = event.inner.clone();
+        inner["ts"] = json!(ts);
+        inner["event_ts"] = json!(ts);
+        let phantom = Event { inner, shared: event.shared };
+        self.deliver(&phantom, ts, TEAM, Travel::After(Duration::from_millis(ms)));
     }
 
     /// The next armed fault for this place, counted down.

@@ -1,20 +1,23 @@
-//! Envelopes: which connection gets one, who acknowledged it, and when an event comes again.
+//! Envelopes: which connection gets one, who acknowledged it, and when it comes again.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod ledger;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
 use super::connections::Connections;
 use super::ids::uuid;
+use super::personality::{Holding, Personality, RedeliversOffline};
 use crate::clock::Clock;
+use ledger::Ledger;
+pub(super) use ledger::{Acknowledgement, Record};
 
-/// How many envelopes are remembered; beyond that the oldest are forgotten, and acks for them are ignored.
-const MAX_RECORDS: usize = 100_000;
-/// How many unacknowledged events wait for their next attempt; beyond that the ones due first are given up.
+/// How many unacknowledged deliveries wait for their next attempt; beyond that the ones due first are given up.
 const MAX_PENDING: usize = 100_000;
 /// Slack drops an ack of this many bytes or more.
 const ACK_LIMIT: usize = 20_480;
@@ -27,48 +30,39 @@ pub(super) struct Envelopes {
     earlier: Notify,
     clock: Clock,
     redelivery: Vec<Duration>,
+    personality: Holding,
 }
 
 #[derive(Debug, Default)]
 struct State {
     connections: Connections,
-    records: VecDeque<Record>,
-    /// Number of the record at the front of `records`.
-    first: u64,
-    by_id: HashMap<String, u64>,
+    ledger: Ledger,
     pending: HashMap<u64, Pending>,
     due: BTreeSet<(Instant, u64)>,
-    next_pending: u64,
+    /// Pending deliveries that wait for the next socket instead of for their time.
+    parked: BTreeSet<u64>,
+    deliveries: u64,
     /// When the redelivery loop looks again; `None` while it waits to be woken.
     armed: Option<Instant>,
-    answers: HashMap<String, oneshot::Sender<Option<Value>>>,
+    answers: HashMap<u64, oneshot::Sender<Option<Value>>>,
 }
 
-/// What happened to one envelope.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Record {
-    envelope_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<Arc<str>>,
-    r#type: &'static str,
-    attempt: usize,
-    /// The connection it went to; `None` when none was greeted.
-    connection: Option<u64>,
-    sent_ms: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acked_ms: Option<i64>,
-    acks: u32,
-    #[serde(skip)]
-    pending: Option<u64>,
-}
-
-/// An event that is not acknowledged yet.
+/// A delivery that is not acknowledged yet.
 #[derive(Debug, Clone)]
 struct Pending {
-    event_id: Arc<str>,
+    kind: Kind,
     payload: Arc<str>,
     attempt: usize,
     due: Instant,
+}
+
+/// What is delivered.
+#[derive(Debug, Clone)]
+enum Kind {
+    /// An event, by its id.
+    Event(Arc<str>),
+    /// A click or a command, which may be answered.
+    Question { r#type: &'static str, takes_answer: bool },
 }
 
 /// How an event is to travel.
@@ -93,10 +87,17 @@ pub(super) struct Question {
     pub(super) answer: oneshot::Receiver<Option<Value>>,
 }
 
+/// An envelope that was sent.
+#[derive(Debug)]
+struct Sent {
+    envelope_id: String,
+    connection: Option<u64>,
+}
+
 impl Envelopes {
     /// Envelopes of a server whose unacknowledged events come again after each of `redelivery`.
-    pub(super) fn new(clock: Clock, redelivery: Vec<Duration>) -> Self {
-        Self { state: Mutex::default(), earlier: Notify::new(), clock, redelivery }
+    pub(super) fn new(clock: Clock, redelivery: Vec<Duration>, personality: Holding) -> Self {
+        Self { state: Mutex::default(), earlier: Notify::new(), clock, redelivery, personality }
     }
 
     /// Does something with the connections while nothing is delivered.
@@ -104,19 +105,35 @@ impl Envelopes {
         act(&mut self.lock().connections)
     }
 
+    /// A socket was greeted: what waited for one is due now.
+    pub(super) fn greeted(&self, connection: u64) {
+        let mut state = self.lock();
+        state.connections.greet(connection, self.clock.wall_ms());
+        state.unpark(self.clock.now());
+        self.wake_if_earlier(&state);
+    }
+
+    /// A socket is gone. With the last one goes what waits for another attempt, where nothing is delivered later.
+    pub(super) fn closed(&self, connection: u64, reason: &'static str) {
+        let mut state = self.lock();
+        state.connections.close(connection, self.clock.wall_ms(), reason);
+        let never = self.personality.now().redelivers_offline == RedeliversOffline::Never;
+        if never && !state.connections.any_greeted() {
+            state.give_up_all();
+        }
+    }
+
     /// Delivers an `events_api` payload until it is acknowledged or its attempts are used up. Returns the id of the first
     /// envelope, if one was sent at once.
     pub(super) fn event(&self, event_id: Arc<str>, payload: Arc<str>, travel: Travel) -> Option<String> {
         let now = self.clock.now();
         let mut state = self.lock();
-        let id = state.next_pending;
-        state.next_pending += 1;
         let delay = if let Travel::After(delay) = travel { delay } else { Duration::ZERO };
-        state.wait(id, Pending { event_id, payload, attempt: 0, due: now + delay });
+        let id = state.begin(Pending { kind: Kind::Event(event_id), payload, attempt: 0, due: now + delay });
         let envelope_id = match travel {
             Travel::Once => self.attempt(&mut state, id, now),
             Travel::Twice => {
-                state.send(id, &self.clock);
+                state.send(id, &self.clock, self.personality.now());
                 self.attempt(&mut state, id, now)
             }
             Travel::After(_) => None,
@@ -125,31 +142,24 @@ impl Envelopes {
         envelope_id
     }
 
-    /// Sends an envelope that is delivered at most once and may be answered. `None` when no connection is greeted.
-    pub(super) fn question(&self, kind: &'static str, payload: &str, takes_answer: bool) -> Option<Question> {
-        let envelope_id = uuid();
+    /// Sends a click or a command, once unless those come again too. `None` when no connection is greeted.
+    pub(super) fn question(&self, r#type: &'static str, payload: &str, takes_answer: bool) -> Option<Question> {
+        let now = self.clock.now();
+        let personality = self.personality.now();
         let (sender, answer) = oneshot::channel();
         let mut state = self.lock();
-        let frame = format!(
-            r#"{{"envelope_id":"{envelope_id}","type":"{kind}","accepts_response_payload":{takes_answer},"payload":{payload}}}"#
-        );
-        let connection = state.connections.send(frame);
-        let sent_ms = self.clock.wall_ms();
-        state.record(Record {
-            envelope_id: envelope_id.clone(),
-            event_id: None,
-            r#type: kind,
-            attempt: 0,
-            connection,
-            sent_ms,
-            acked_ms: None,
-            acks: 0,
-            pending: None,
-        });
-        connection?;
+        let kind = Kind::Question { r#type, takes_answer };
+        let id = state.begin(Pending { kind, payload: payload.into(), attempt: 0, due: now });
+        let sent = state.send(id, &self.clock, personality);
+        let pending = state.settle(id)?;
+        sent?.connection?;
+        if personality.retries_clicks {
+            self.schedule(&mut state, id, pending, now);
+        }
         // Abandoned answers (nobody acknowledged within the asker's patience) must not pile up.
         state.answers.retain(|_, sender| !sender.is_closed());
-        state.answers.insert(envelope_id, sender);
+        state.answers.insert(id, sender);
+        self.wake_if_earlier(&state);
         Some(Question { answer })
     }
 
@@ -161,22 +171,23 @@ impl Envelopes {
         }
         let Ok(ack) = serde_json::from_str::<Ack>(text) else { return };
         let mut state = self.lock();
-        let Some(record) = state.find(&ack.envelope_id) else { return };
-        record.acks += 1;
-        record.acked_ms.get_or_insert_with(|| self.clock.wall_ms());
-        if let Some(pending) = record.pending {
-            state.settle(pending);
-        }
-        if let Some(asker) = state.answers.remove(&ack.envelope_id) {
+        let Some(delivery) = state.ledger.acknowledge(&ack.envelope_id, self.clock.wall_ms()) else { return };
+        state.settle(delivery);
+        if let Some(asker) = state.answers.remove(&delivery) {
             // The asker may have stopped waiting: then the answer came too late, as it may for Slack.
             let _ =
                 asker.send(ack.payload.filter(|payload| payload.as_object().is_some_and(|object| !object.is_empty())));
         }
     }
 
-    /// The envelopes sent so far, oldest first.
-    pub(super) fn records(&self) -> Vec<Record> {
-        self.lock().records.iter().cloned().collect()
+    /// The envelopes after number `after`, oldest first, at most `limit`.
+    pub(super) fn sent(&self, after: u64, limit: usize) -> Vec<Record> {
+        self.lock().ledger.sent(after, limit)
+    }
+
+    /// The acknowledgements after number `after`, oldest first, at most `limit`.
+    pub(super) fn acknowledged(&self, after: u64, limit: usize) -> Vec<Acknowledgement> {
+        self.lock().ledger.acknowledged(after, limit)
     }
 
     /// Sends what is due, for ever.
@@ -207,16 +218,26 @@ impl Envelopes {
         state.armed
     }
 
-    /// Sends a pending event and sets the time of its next attempt, if it has one left.
+    /// Sends a pending delivery and sets the time of its next attempt, if it has one left.
     fn attempt(&self, state: &mut State, id: u64, now: Instant) -> Option<String> {
-        let envelope_id = state.send(id, &self.clock)?;
-        let mut pending = state.settle(id)?;
-        if let Some(delay) = self.redelivery.get(pending.attempt) {
-            pending.attempt += 1;
-            pending.due = now + *delay;
-            state.wait(id, pending);
+        let personality = self.personality.now();
+        let offline = !state.connections.any_greeted();
+        if offline && personality.redelivers_offline == RedeliversOffline::Kept {
+            state.park(id);
+            return None;
         }
-        Some(envelope_id)
+        let sent = state.send(id, &self.clock, personality)?;
+        let pending = state.settle(id)?;
+        if !(offline && personality.redelivers_offline == RedeliversOffline::Never) {
+            self.schedule(state, id, pending, now);
+        }
+        Some(sent.envelope_id)
+    }
+
+    fn schedule(&self, state: &mut State, id: u64, pending: Pending, now: Instant) {
+        if let Some(delay) = self.redelivery.get(pending.attempt) {
+            state.wait(id, Pending { attempt: pending.attempt + 1, due: now + *delay, ..pending });
+        }
     }
 
     fn wake_if_earlier(&self, state: &State) {
@@ -232,11 +253,17 @@ impl Envelopes {
 }
 
 impl State {
+    /// Begins a delivery and returns its number.
+    fn begin(&mut self, pending: Pending) -> u64 {
+        self.deliveries += 1;
+        self.wait(self.deliveries, pending);
+        self.deliveries
+    }
+
     fn wait(&mut self, id: u64, pending: Pending) {
-        if self.pending.len() >= MAX_PENDING
-            && let Some((_, oldest)) = self.due.pop_first()
-        {
-            self.pending.remove(&oldest);
+        if self.pending.len() >= MAX_PENDING {
+            let first = self.due.first().map(|&(_, id)| id).or(self.parked.first().copied());
+            first.and_then(|first| self.settle(first));
         }
         self.due.insert((pending.due, id));
         self.pending.insert(id, pending);
@@ -245,51 +272,84 @@ impl State {
     fn settle(&mut self, id: u64) -> Option<Pending> {
         let pending = self.pending.remove(&id)?;
         self.due.remove(&(pending.due, id));
+        self.parked.remove(&id);
         Some(pending)
     }
 
-    fn send(&mut self, id: u64, clock: &Clock) -> Option<String> {
+    /// From now on it waits for the next socket.
+    fn park(&mut self, id: u64) {
+        if let Some(pending) = self.pending.get(&id) {
+            self.due.remove(&(pending.due, id));
+            self.parked.insert(id);
+        }
+    }
+
+    /// What waits for a socket is due, in the order in which it happened.
+    fn unpark(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.parked) {
+            if let Some(pending) = self.pending.get_mut(&id) {
+                pending.due = now;
+                self.due.insert((now, id));
+            }
+        }
+    }
+
+    fn give_up_all(&mut self) {
+        self.pending.clear();
+        self.due.clear();
+        self.parked.clear();
+    }
+
+    fn send(&mut self, id: u64, clock: &Clock, personality: Personality) -> Option<Sent> {
         let pending = self.pending.get(&id)?;
         let envelope_id = uuid();
-        let frame = events_api(&envelope_id, pending.attempt, &pending.payload);
-        let record = Record {
-            envelope_id: envelope_id.clone(),
-            event_id: Some(Arc::clone(&pending.event_id)),
-            r#type: "events_api",
-            attempt: pending.attempt,
-            connection: self.connections.send(frame),
-            sent_ms: clock.wall_ms(),
-            acked_ms: None,
-            acks: 0,
-            pending: Some(id),
+        let (event_id, r#type) = match &pending.kind {
+            Kind::Event(event_id) => (Some(Arc::clone(event_id)), "events_api"),
+            Kind::Question { r#type, .. } => (None, *r#type),
         };
-        self.record(record);
-        Some(envelope_id)
-    }
-
-    fn record(&mut self, record: Record) {
-        if self.records.len() >= MAX_RECORDS
-            && let Some(oldest) = self.records.pop_front()
-        {
-            self.by_id.remove(&oldest.envelope_id);
-            self.first += 1;
-        }
-        self.by_id.insert(record.envelope_id.clone(), self.first + self.records.len() as u64);
-        self.records.push_back(record);
-    }
-
-    fn find(&mut self, envelope_id: &str) -> Option<&mut Record> {
-        let number = *self.by_id.get(envelope_id)?;
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.records.get_mut(index)
+        let attempt = pending.attempt;
+        let connection = self.connections.send(frame(&envelope_id, pending, personality));
+        let (sent_ms, acked_ms) = (clock.wall_ms(), None);
+        let of_envelope = envelope_id.clone();
+        self.ledger.send(Record {
+            n: 0,
+            envelope_id: of_envelope,
+            event_id,
+            r#type,
+            attempt,
+            connection,
+            sent_ms,
+            acked_ms,
+            acks: 0,
+            delivery: id,
+        });
+        Some(Sent { envelope_id, connection })
     }
 }
 
-fn events_api(envelope_id: &str, attempt: usize, payload: &str) -> String {
-    let reason = if attempt == 0 { "" } else { "timeout" };
+fn frame(envelope_id: &str, pending: &Pending, personality: Personality) -> String {
+    let Pending { kind, payload, attempt, .. } = pending;
+    let (r#type, takes_answer) = match kind {
+        Kind::Event(_) => ("events_api", false),
+        Kind::Question { r#type, takes_answer } => (*r#type, *takes_answer),
+    };
+    let again = *attempt > 0;
+    let retry = match kind {
+        Kind::Question { .. } if !again => String::new(),
+        _ => format!(r#""retry_attempt":{attempt},"retry_reason":"{}","#, if again { "timeout" } else { "" }),
+    };
+    let emptied = (again && personality.empty_text_redelivery).then(|| without_text(payload)).flatten();
+    let payload = emptied.as_deref().unwrap_or(payload);
     format!(
-        r#"{{"envelope_id":"{envelope_id}","type":"events_api","accepts_response_payload":false,"retry_attempt":{attempt},"retry_reason":"{reason}","payload":{payload}}}"#
+        r#"{{"envelope_id":"{envelope_id}","type":"{type}","accepts_response_payload":{takes_answer},{retry}"payload":{payload}}}"#
     )
+}
+
+/// An event's payload with an empty text; `None` when it has none.
+fn without_text(payload: &str) -> Option<String> {
+    let mut payload: Value = serde_json::from_str(payload).ok()?;
+    *payload.get_mut("event")?.get_mut("text")? = json!("");
+    Some(payload.to_string())
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ async fn serve(core: Arc<Core>, pending: OnUpgrade, script: Script) {
 }
 
 fn gone(core: &Core, id: u64, reason: &'static str) {
-    core.envelopes.with_connections(|all| all.close(id, core.clock.wall_ms(), reason));
+    core.envelopes.closed(id, reason);
     core.announce_connections();
 }
 
@@ -175,12 +175,10 @@ async fn greet(
         let sent = send(sink, disconnect("too_many_websockets")).await;
         return Some(if sent.is_ok() { End::Server("too_many_websockets") } else { End::Client });
     }
-    core.envelopes.with_connections(|all| {
-        all.greet(registered.id, core.clock.wall_ms());
-        if let Some(order) = script.first_order.clone().filter(|order| !matches!(order, Order::Text(_))) {
-            all.order(registered.id, order);
-        }
-    });
+    core.envelopes.greeted(registered.id);
+    if let Some(order) = script.first_order.clone().filter(|order| !matches!(order, Order::Text(_))) {
+        core.envelopes.with_connections(|all| all.order(registered.id, order));
+    }
     None
 }
 

@@ -17,6 +17,7 @@ mod ids;
 mod link;
 mod message;
 mod page;
+mod personality;
 mod request;
 mod respond;
 mod response_url;
@@ -35,6 +36,7 @@ use tokio::net::TcpListener;
 
 use self::core::Core;
 pub use self::ids::{APP_TOKEN, BOT_TOKEN};
+pub use self::personality::{ClientMsgId, Personality, RedeliversOffline};
 use self::server::Tasks;
 use crate::clock::Clock;
 
@@ -56,21 +58,10 @@ pub struct Config {
     pub answer_within: Duration,
     /// Whether the app hears of its own messages, as it does with Slack. Measurements turn it off.
     pub own_events: bool,
-    /// What `client_msg_id` does when the app posts with one. Slack doesn't document it, so an app must get along with each.
-    pub client_msg_id: ClientMsgId,
+    /// What is not known of Slack, as it is here when it starts; the control API can change it.
+    pub personality: Personality,
     /// The clock it goes by.
     pub clock: Clock,
-}
-
-/// What posting with a `client_msg_id` does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientMsgId {
-    /// Nothing.
-    Ignored,
-    /// A second post with the same id in a channel is answered with the first one's message.
-    Honoured,
-    /// The call fails with `invalid_arg_name`.
-    Rejected,
 }
 
 impl Default for Config {
@@ -83,7 +74,7 @@ impl Default for Config {
             ping_every: Duration::from_secs(8),
             answer_within: Duration::from_secs(3),
             own_events: true,
-            client_msg_id: ClientMsgId::Ignored,
+            personality: Personality::default(),
             clock: Clock::system(),
         }
     }

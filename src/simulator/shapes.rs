@@ -14,17 +14,18 @@ pub(super) struct Event {
     pub(super) shared: bool,
 }
 
-/// The payload of an `events_api` envelope around an inner event, as JSON text.
-pub(super) fn event_callback(event_id: &str, event: &Event, at: Ts) -> String {
+/// The payload of an `events_api` envelope around an inner event, as JSON text, in the context of a team.
+pub(super) fn event_callback(event_id: &str, event: &Event, at: Ts, team: &str) -> String {
     let shared = event.shared;
     format!(
         concat!(
             r#"{{"token":"legacy","team_id":"{team}","context_team_id":"{team}","context_enterprise_id":null,"api_app_id":"{app}","#,
             r#""type":"event_callback","event_id":"{event_id}","event_time":{time},"#,
-            r#""authorizations":[{{"enterprise_id":null,"team_id":"{team}","user_id":"{bot}","is_bot":true,"is_enterprise_install":false}}],"#,
+            r#""authorizations":[{{"enterprise_id":null,"team_id":"{own}","user_id":"{bot}","is_bot":true,"is_enterprise_install":false}}],"#,
             r#""is_ext_shared_channel":{shared},"event_context":"4-{event_id}","event":{inner}}}"#
         ),
-        team = TEAM,
+        team = team,
+        own = TEAM,
         app = APP,
         bot = BOT_USER,
         event_id = event_id,
@@ -217,7 +218,8 @@ mod tests {
     #[test]
     fn an_event_callback_is_json_with_the_outer_fields() {
         let event = Event { inner: json!({"type": "message", "text": "\"quoted\""}), shared: true };
-        let payload: Value = serde_json::from_str(&event_callback("Ev1", &event, Ts(1_700_000_000_000_001))).unwrap();
+        let payload: Value =
+            serde_json::from_str(&event_callback("Ev1", &event, Ts(1_700_000_000_000_001), TEAM)).unwrap();
         assert_eq!(payload["event"], event.inner);
         assert_eq!((&payload["event_id"], &payload["event_time"]), (&json!("Ev1"), &json!(1_700_000_000)));
         assert_eq!(payload["is_ext_shared_channel"], true);

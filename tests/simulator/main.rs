@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod client;
 mod faults;
+mod logs;
 mod people;
+mod personality;
 mod safety;
 mod sockets;
 mod web_api;

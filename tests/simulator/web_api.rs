@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hitchline::clock::Clock;
-use hitchline::simulator::{BOT_TOKEN, ClientMsgId, Config};
+use hitchline::simulator::{BOT_TOKEN, Config};
 use serde_json::{Value, json};
 
 use crate::client::Bench;
@@ -226,6 +226,29 @@ async fn history_and_replies_come_in_pages() {
 }
 
 #[tokio::test]
+async fn conversations_come_by_type_and_in_pages() {
+    let bench = Bench::start().await;
+    bench.sim("channels", json!({"name": "secret", "is_private": true})).await;
+    bench.sim("channels", json!({"name": "elsewhere", "bot": false})).await;
+    let types = "public_channel,private_channel,im";
+    let (mut kinds, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let args = json!({"types": types, "limit": 2, "cursor": cursor});
+        let page = bench.api("users.conversations", args).await;
+        let channels = page["channels"].as_array().unwrap();
+        assert!((1..=2).contains(&channels.len()), "{page}");
+        kinds.extend(channels.iter().map(|channel| (channel["is_im"] == true, channel["is_private"] == true)));
+        cursor = page["response_metadata"]["next_cursor"].as_str().unwrap().to_owned();
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    let (public, im, private) = ((false, false), (true, true), (false, true));
+    assert_eq!(kinds, [public, public, im, im, private]);
+    assert_eq!(bench.api("users.conversations", json!({"cursor": "C0NONE"})).await["error"], "invalid_cursor");
+}
+
+#[tokio::test]
 async fn metadata_is_shown_to_who_asks_for_it() {
     let bench = Bench::start().await;
     let metadata = json!({"event_type": "answer", "event_payload": {"k": "v"}});
@@ -264,23 +287,4 @@ async fn markdown_becomes_a_block_and_stays_the_text() {
     assert_eq!((&posted["channel"], &posted["message"]["text"]), (&json!("D0BOB"), &json!("**hi**")));
     let block = &posted["message"]["blocks"][0];
     assert_eq!((&block["type"], &block["text"]), (&json!("markdown"), &json!("**hi**")));
-}
-
-#[tokio::test]
-async fn a_client_msg_id_is_ignored_honoured_or_rejected() {
-    let cases = [
-        (ClientMsgId::Ignored, 2, Value::Null),
-        (ClientMsgId::Honoured, 1, Value::Null),
-        (ClientMsgId::Rejected, 0, json!("invalid_arg_name")),
-    ];
-    for (client_msg_id, messages, error) in cases {
-        let bench = Bench::with(Config { client_msg_id, ..Config::default() }).await;
-        for _ in 0..2 {
-            let posted =
-                bench.api("chat.postMessage", json!({"channel": "C0GENERAL", "text": "x", "client_msg_id": "k"})).await;
-            assert_eq!(posted["error"], error, "{client_msg_id:?}");
-        }
-        let shown = bench.get("/sim/messages?channel=C0GENERAL").await;
-        assert_eq!(shown["messages"].as_array().unwrap().len(), messages, "{client_msg_id:?}");
-    }
 }

@@ -1,4 +1,5 @@
-//! What is there, and what happened so far.
+//! What is there, and what happened so far. The logs are bounded, and numbered: whoever asks in time for what came `after` the last
+//! number they saw gets all of the longest run, and a gap in the numbers is what was forgotten.
 
 use std::sync::Arc;
 
@@ -17,11 +18,30 @@ use crate::simulator::world::{Channel, User};
 pub(super) struct Messages {
     channel: String,
     thread_ts: Option<Ts>,
+    /// Replies and messages that only one person sees, too.
+    #[serde(default)]
+    all: bool,
+    /// Only what was posted later.
+    after: Option<Ts>,
+    limit: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Calls {
     method: Option<String>,
+    /// Only those with higher numbers.
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+/// A part of a log.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part {
+    /// Only what has a higher number.
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
 }
 
 /// `GET /sim/state`
@@ -42,13 +62,15 @@ pub(super) async fn messages(State(core): State<Arc<Core>>, Query(query): Query<
     let world = core.world();
     let channel = channel(&world, &query.channel)?;
     let messages: Vec<_> = match query.thread_ts {
-        None => channel.messages().filter(|message| message.thread_ts.is_none()).map(shown).collect(),
+        None => channel.messages().filter(|message| query.all || message.thread_ts.is_none()).collect(),
         Some(root) => {
             let mut thread: Vec<_> = channel.thread(root).chain(channel.ephemeral(root)).collect();
             thread.sort_by_key(|message| message.ts);
-            thread.into_iter().map(shown).collect()
+            thread
         }
     };
+    let later = messages.into_iter().filter(|message| query.after.is_none_or(|after| after < message.ts));
+    let messages: Vec<_> = later.take(query.limit.unwrap_or(usize::MAX)).map(shown).collect();
     Ok(Json(json!({"messages": messages})))
 }
 
@@ -58,12 +80,17 @@ fn shown(message: &Message) -> Value {
 
 /// `GET /sim/calls`
 pub(super) async fn calls(State(core): State<Arc<Core>>, Query(query): Query<Calls>) -> Answer<Value> {
-    Ok(Json(lock(&core.calls).shown(query.method.as_deref())))
+    Ok(Json(lock(&core.calls).shown(query.method.as_deref(), query.after, query.limit.unwrap_or(usize::MAX))))
 }
 
 /// `GET /sim/envelopes`
-pub(super) async fn envelopes(State(core): State<Arc<Core>>) -> Json<Value> {
-    Json(json!({"envelopes": core.envelopes.records()}))
+pub(super) async fn envelopes(State(core): State<Arc<Core>>, Query(part): Query<Part>) -> Answer<Value> {
+    Ok(Json(json!({"envelopes": core.envelopes.sent(part.after, part.limit.unwrap_or(usize::MAX))})))
+}
+
+/// `GET /sim/acks`: each acknowledgement in the order in which they came, also those of an envelope that had one.
+pub(super) async fn acks(State(core): State<Arc<Core>>, Query(part): Query<Part>) -> Answer<Value> {
+    Ok(Json(json!({"acks": core.envelopes.acknowledged(part.after, part.limit.unwrap_or(usize::MAX))})))
 }
 
 /// `GET /sim/connections`

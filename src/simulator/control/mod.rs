@@ -29,6 +29,7 @@ pub(super) fn routes() -> Router<Arc<Core>> {
         .route("/sim/messages", get(inspect::messages).post(people::post))
         .route("/sim/calls", get(inspect::calls))
         .route("/sim/envelopes", get(inspect::envelopes))
+        .route("/sim/acks", get(inspect::acks))
         .route("/sim/connections", get(inspect::connections))
         .route("/sim/wait", get(watch::wait))
         .route("/sim/events", get(watch::events))
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Router<Arc<Core>> {
         .route("/sim/click", post(interact::click))
         .route("/sim/command", post(interact::command))
         .route("/sim/stop", post(interact::stop))
+        .route("/sim/personality", get(trouble::personality).post(trouble::change_personality))
         .route("/sim/faults", post(trouble::order).delete(trouble::clear))
         .route("/sim/inject", post(trouble::inject))
 }

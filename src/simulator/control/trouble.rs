@@ -1,16 +1,17 @@
-//! Faults, and frames made by hand.
+//! Faults, frames made by hand, and what holds of what is not known of Slack.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Answer, Body, DONE, Done, Refused};
 use crate::simulator::connections;
 use crate::simulator::core::Core;
 use crate::simulator::faults::Order;
+use crate::simulator::personality::Personality;
 use crate::simulator::shapes::Event;
 
 /// Something to be sent to the app as it is.
@@ -32,6 +33,19 @@ pub(super) async fn order(State(core): State<Arc<Core>>, Body(order): Body<Order
 pub(super) async fn clear(State(core): State<Arc<Core>>) -> Json<Done> {
     core.clear_faults();
     DONE
+}
+
+/// `GET /sim/personality`
+pub(super) async fn personality(State(core): State<Arc<Core>>) -> Json<Personality> {
+    Json(core.personality.now())
+}
+
+/// `POST /sim/personality`; what it does not name stays. Answers with what holds now.
+pub(super) async fn change_personality(
+    State(core): State<Arc<Core>>,
+    Body(changes): Body<Map<String, Value>>,
+) -> Answer<Personality> {
+    core.personality.change(changes).map(Json).map_err(Refused::bad)
 }
 
 /// `POST /sim/inject`

@@ -1,5 +1,7 @@
 //! `chat.*` without the streams.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Call, Failure, Reply};
@@ -17,6 +19,9 @@ const UPDATE_LIMIT: usize = 4_000;
 /// Longest `markdown_text`.
 pub(super) const MARKDOWN_LIMIT: usize = 12_000;
 
+/// How long a `client_msg_id` is remembered where it is honoured.
+const HONOURED_FOR: Duration = Duration::from_mins(10);
+
 /// `chat.postMessage`
 pub(super) fn post(call: &Call<'_>) -> Reply {
     let content = content(call)?;
@@ -24,7 +29,7 @@ pub(super) fn post(call: &Call<'_>) -> Reply {
     let channel = writable(call, &mut world)?;
     let thread_ts = thread(call, &world, &channel)?;
     let client_msg_id = call.args.text("client_msg_id");
-    if let Some(first) = posted_before(call.core.client_msg_id, world.channel(&channel), client_msg_id)? {
+    if let Some(first) = posted_before(call, world.channel(&channel), client_msg_id)? {
         return Ok(json!({"channel": channel, "ts": first.ts, "message": first.slack()}));
     }
     let draft = Draft {
@@ -42,16 +47,19 @@ pub(super) fn post(call: &Call<'_>) -> Reply {
     Ok(json!({"channel": channel, "ts": ts, "message": message}))
 }
 
-/// The message that was posted with the same `client_msg_id`, where that counts.
+/// The message that was posted with the same `client_msg_id`, where and as long as that counts.
 fn posted_before<'w>(
-    mode: ClientMsgId,
+    call: &Call<'_>,
     channel: Option<&'w Channel>,
     id: Option<&str>,
 ) -> Result<Option<&'w Message>, Failure> {
-    match (mode, id) {
+    match (call.core.personality.now().client_msg_id, id) {
         (ClientMsgId::Ignored, _) | (_, None) => Ok(None),
         (ClientMsgId::Rejected, Some(_)) => Err("invalid_arg_name".into()),
-        (ClientMsgId::Honoured, Some(id)) => Ok(channel.and_then(|channel| channel.posted_as(id))),
+        (ClientMsgId::Honoured, Some(id)) => {
+            let first = channel.and_then(|channel| channel.posted_as(id));
+            Ok(first.filter(|first| call.core.age(first.ts) < HONOURED_FOR))
+        }
     }
 }
 

@@ -4,11 +4,14 @@ use serde_json::{Value, json};
 
 use super::chat::conversation;
 use super::{Call, Failure, Reply, unknown};
+use crate::simulator::core::Core;
 use crate::simulator::ids::{BOT_USER, Ts, slack_id};
 use crate::simulator::message::Message;
 use crate::simulator::shapes;
 use crate::simulator::world::{Channel, Kind, World};
 
+/// How many conversations a page has when the call does not say.
+const CHANNELS: usize = 100;
 /// Longest channel name.
 const NAME_LIMIT: usize = 80;
 
@@ -16,7 +19,7 @@ const NAME_LIMIT: usize = 80;
 pub(super) fn dispatch(method: &str, call: &Call<'_>) -> Reply {
     match method {
         "conversations.info" => info(call),
-        "conversations.list" => Ok(list(call, false)),
+        "conversations.list" => list(call, false),
         "conversations.history" => history(call),
         "conversations.replies" => replies(call),
         "conversations.members" => members(call),
@@ -42,8 +45,8 @@ fn info(call: &Call<'_>) -> Reply {
     Ok(json!({"channel": object}))
 }
 
-/// `conversations.list`, and `users.conversations` when only the bot's own are wanted; in one page.
-pub(super) fn list(call: &Call<'_>, own: bool) -> Value {
+/// `conversations.list`, and `users.conversations` when only the bot's own are wanted.
+pub(super) fn list(call: &Call<'_>, own: bool) -> Reply {
     let types = call.args.list("types");
     let wanted = |channel: &&Channel| {
         let kind = match channel.slack_type() {
@@ -56,8 +59,15 @@ pub(super) fn list(call: &Call<'_>, own: bool) -> Value {
             && (!own || channel.has_member(BOT_USER))
             && !(channel.is_archived && call.args.flag("exclude_archived"))
     };
-    let channels: Vec<_> = call.core.world().channels.iter().filter(wanted).map(Channel::slack).collect();
-    json!({"channels": channels, "response_metadata": {"next_cursor": ""}})
+    let world = call.core.world();
+    let mut rest = world.channels.iter().filter(wanted);
+    if let Some(last) = call.args.text("cursor") {
+        rest.find(|channel| channel.id == last).ok_or("invalid_cursor")?;
+    }
+    let page: Vec<_> = rest.by_ref().take(limit(call, CHANNELS)).collect();
+    let next = rest.next().and(page.last()).map(|last| last.id.as_str()).unwrap_or_default();
+    let channels: Vec<_> = page.iter().map(|channel| channel.slack()).collect();
+    Ok(json!({"channels": channels, "response_metadata": {"next_cursor": next}}))
 }
 
 fn history(call: &Call<'_>) -> Reply {
@@ -77,7 +87,7 @@ fn replies(call: &Call<'_>) -> Reply {
     let root = channel.message(named).map(Message::root).ok_or("thread_not_found")?;
     let mut thread = channel.thread(root);
     // The root comes first on every page, whatever the window.
-    let first = thread.next().filter(|root| root.is_there()).ok_or("thread_not_found")?;
+    let first = thread.next().filter(|root| root.is_there() && window.shows(root.ts)).ok_or("thread_not_found")?;
     let (replies, has_more) = window.page(thread);
     let messages: Vec<_> = std::iter::once(window.object(first)).chain(replies).collect();
     Ok(json!({"messages": messages, "has_more": has_more.is_some(), "response_metadata": cursor(has_more)}))
@@ -85,6 +95,11 @@ fn replies(call: &Call<'_>) -> Reply {
 
 fn cursor(next: Option<Ts>) -> Value {
     json!({"next_cursor": next.map(|ts| ts.to_string()).unwrap_or_default()})
+}
+
+/// How many items a page has: what the call asks for, else `usual`.
+fn limit(call: &Call<'_>, usual: usize) -> usize {
+    call.args.number("limit").unwrap_or(usual).clamp(1, 1_000)
 }
 
 /// The part of a conversation that a call asks for.
@@ -98,6 +113,8 @@ struct Window {
     after: Option<Ts>,
     /// Slack leaves metadata out unless it is asked for.
     with_metadata: bool,
+    /// Only what was posted before this moment can be read yet.
+    before: Ts,
 }
 
 impl Window {
@@ -112,15 +129,24 @@ impl Window {
             oldest: bound("oldest")?.unwrap_or(Ts(0)),
             latest: bound("latest")?.unwrap_or(Ts(u64::MAX)),
             inclusive: call.args.flag("inclusive"),
-            limit: call.args.number("limit").unwrap_or(limit).clamp(1, 1_000),
+            limit: self::limit(call, limit),
             after,
             with_metadata: call.args.flag("include_all_metadata"),
+            before: readable_before(call.core),
         })
     }
 
     fn holds(&self, ts: Ts) -> bool {
+        if !self.shows(ts) {
+            return false;
+        }
         let inside = self.oldest < ts && ts < self.latest;
         inside || (self.inclusive && (ts == self.oldest || ts == self.latest))
+    }
+
+    /// Whether the reads have caught up with it.
+    fn shows(&self, ts: Ts) -> bool {
+        ts < self.before
     }
 
     /// One page of visible messages, and where the next one starts.
@@ -142,6 +168,15 @@ impl Window {
             fields.remove("metadata");
         }
         object
+    }
+}
+
+/// The moment up to which messages can be read: with a lag, so long ago.
+fn readable_before(core: &Core) -> Ts {
+    match core.personality.now().history_lag_ms {
+        0 => Ts(u64::MAX),
+        // In whole milliseconds, as the clock goes.
+        lag => Ts(u64::try_from(core.clock.wall_ms()).unwrap_or(0).saturating_sub(lag) * 1_000 + 1_000),
     }
 }
 

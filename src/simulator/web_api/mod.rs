@@ -149,7 +149,7 @@ fn dispatch(method: &str, call: &Call<'_>) -> Reply {
         "users.info" => users::info(call),
         "users.list" => Ok(users::list(call)),
         "users.lookupByEmail" => users::by_email(call),
-        "users.conversations" => Ok(conversations::list(call, true)),
+        "users.conversations" => conversations::list(call, true),
         _ if method.starts_with("conversations.") => conversations::dispatch(method, call),
         _ if method.starts_with("assistant.") || method.starts_with("agents.") => assistant::dispatch(method, call),
         _ => Err(unknown(method)),
