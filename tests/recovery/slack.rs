@@ -102,25 +102,17 @@ impl Slack {
     }
 
     fn messages(&self) -> Vec<Value> {
-        let mut all: Vec<Value> = CHANNELS.iter().flat_map(|channel| self.messages_in(channel)).collect();
+        let in_channel =
+            |channel: &&str| self.get(&format!("/sim/messages?channel={channel}&all=true"))["messages"].take();
+        let mut all: Vec<Value> = CHANNELS
+            .iter()
+            .map(in_channel)
+            .flat_map(|messages| messages.as_array().cloned().unwrap_or_default())
+            .collect();
         all.retain(|message| {
             message["user"] == "U0BOT" && message["deleted"] != true && message.get("ephemeral_to").is_none()
         });
         all.sort_by(|a, b| a["ts"].as_str().cmp(&b["ts"].as_str()));
-        all
-    }
-
-    fn messages_in(&self, channel: &str) -> Vec<Value> {
-        let roots = self.get(&format!("/sim/messages?channel={channel}"))["messages"].as_array().unwrap().clone();
-        let mut all = Vec::new();
-        for root in roots {
-            if root.get("reply_count").is_some() {
-                let thread = root["ts"].as_str().unwrap();
-                let replies = self.get(&format!("/sim/messages?channel={channel}&thread_ts={thread}"));
-                all.extend(replies["messages"].as_array().unwrap().iter().skip(1).cloned());
-            }
-            all.push(root);
-        }
         all
     }
 

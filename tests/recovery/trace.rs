@@ -33,7 +33,7 @@ pub(crate) enum Call {
 
 /// The command that runs a program under `strace`; without the tool the running test is noted as not run.
 pub(crate) fn traced(log: &Path, program: &Path) -> Option<Command> {
-    let mut command = strace(&["-xx", "-y", "-s", "1000000", "-e", CALLS])?;
+    let mut command = strace(&["--seccomp-bpf", "-xx", "-y", "-s", "1000000", "-e", CALLS])?;
     command.arg("-o").arg(log).arg(program);
     Some(command)
 }
@@ -41,7 +41,7 @@ pub(crate) fn traced(log: &Path, program: &Path) -> Option<Command> {
 /// `strace` as a grandchild, so that whoever starts it has the traced program for a child, with its threads and their agents.
 pub(crate) fn strace(arguments: &[&str]) -> Option<Command> {
     let mut command = Command::new(program("strace")?);
-    command.args(["-D", "-f", "--seccomp-bpf", "-e", "signal=none"]).args(arguments);
+    command.args(["-D", "-f", "-e", "signal=none"]).args(arguments);
     Some(command)
 }
 

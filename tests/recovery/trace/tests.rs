@@ -3,7 +3,7 @@
 use super::*;
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("\\x{byte:02x}")).collect()
+    text.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn read(lines: &[String]) -> Vec<Call> {
