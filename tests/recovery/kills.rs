@@ -20,13 +20,13 @@ const LOOK: usize = 10;
 
 // holds: S-8
 #[test]
-#[ignore = "until what was interrupted is offered again, and posts are looked for"]
+
 fn random_kills_of_a_daemon_with_agents_lose_and_double_nothing() {
     random_kills(Backend::Recording);
 }
 
 #[test]
-#[ignore = "until what was interrupted is offered again, and posts are looked for"]
+
 fn random_kills_of_a_daemon_that_echoes_lose_and_double_nothing() {
     random_kills(Backend::Echo);
 }

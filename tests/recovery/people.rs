@@ -112,10 +112,11 @@ impl People {
     }
 
     fn wants_again(&mut self, store: &Image, turn: &Value) -> bool {
-        let turn = turn.as_str().unwrap();
-        let Some(ts) = store.message_of(turn) else { return false };
+        // Buttons write ids with hyphens, the store does not.
+        let turn = turn.as_str().unwrap().replace('-', "");
+        let Some(ts) = store.message_of(&turn) else { return false };
         let asked = self.asked.iter().find(|asked| asked.ts == ts).unwrap();
-        self.again.entry(asked.number).or_default().insert(turn.to_owned());
+        self.again.entry(asked.number).or_default().insert(turn);
         true
     }
 

@@ -110,6 +110,9 @@ fn what_people_ask_for_again_may_be_prompted_again_and_come_late() {
     history.heard.extend([heard(9, 1, What::Begin), heard(9, 1, What::End)]);
     history.again.insert(1, 1);
     assert_eq!(check(&history), []);
+    // The agent of the first turn was killed before it saw its prompt.
+    history.heard.drain(..1);
+    assert_eq!(check(&history), []);
 }
 
 #[test]
