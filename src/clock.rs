@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -25,16 +26,23 @@ struct Manual {
     start: Instant,
     start_ms: i64,
     passed: watch::Receiver<Duration>,
+    /// By how much somebody has set the wall clock, in milliseconds.
+    set_by: Arc<AtomicI64>,
 }
 
 /// The hand of a manual clock; only whoever made the clock can turn it.
 #[derive(Debug)]
-pub struct Hand(watch::Sender<Duration>);
+pub struct Hand(watch::Sender<Duration>, Arc<AtomicI64>);
 
 impl Hand {
     /// Moves the clock forward and wakes whoever waited for the time that has now come.
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|passed| *passed += by);
+    }
+
+    /// Sets the wall clock forward or back, which wakes nobody.
+    pub fn set_wall_clock(&self, by_ms: i64) {
+        self.1.fetch_add(by_ms, Ordering::Relaxed);
     }
 }
 
@@ -52,8 +60,9 @@ impl Clock {
     /// A clock that stands still until its [`Hand`] is turned; its wall time starts at `start_ms`.
     pub fn manual(start_ms: i64) -> (Self, Hand) {
         let (hand, passed) = watch::channel(Duration::ZERO);
-        let manual = Manual { start: monotonic(), start_ms, passed };
-        (Self(Source::Manual(Arc::new(manual))), Hand(hand))
+        let set_by = Arc::new(AtomicI64::new(0));
+        let manual = Manual { start: monotonic(), start_ms, passed, set_by: set_by.clone() };
+        (Self(Source::Manual(Arc::new(manual))), Hand(hand, set_by))
     }
 
     /// Monotonic time, for deadlines and durations.
@@ -68,7 +77,9 @@ impl Clock {
     pub fn wall_ms(&self) -> i64 {
         match &self.0 {
             Source::System => wall(),
-            Source::Manual(manual) => manual.start_ms + millis(*manual.passed.borrow()),
+            Source::Manual(manual) => {
+                manual.start_ms + manual.set_by.load(Ordering::Relaxed) + millis(*manual.passed.borrow())
+            }
         }
     }
 

@@ -29,6 +29,7 @@ pub mod duration;
 pub mod http_client;
 pub mod inbox;
 pub mod outbox;
+pub mod probe;
 pub mod scope;
 pub mod secret;
 pub mod session;

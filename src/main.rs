@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hitchline::cli;
 use hitchline::settings::Environment;
+use hitchline::telemetry;
 use tokio::runtime::{Builder, Runtime};
 
 /// The work is waiting: more threads than this only cost memory. One core is left to the store, which writes on a thread of its own.
@@ -21,6 +22,8 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(cli::run(std::env::args_os(), environment()));
     // What still runs now was told to end and did not; what it owns, processes above all, goes with it.
     runtime.shutdown_timeout(LAST_MOMENT);
+    // Whoever reads it may be slow, but not for long.
+    let _all_written = telemetry::flush();
     ExitCode::from(exit.code())
 }
 

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_crash_in_a_core_task_asks_everything_to_finish() {
+    async fn f_66_a_crash_in_a_core_task_asks_everything_to_finish() {
         let scope = Scope::new();
         scope.spawn("core", OnCrash::Stop, async { panic!("boom") });
         scope.finish().cancelled().await;

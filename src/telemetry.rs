@@ -1,5 +1,7 @@
 //! Logs and counters: one subscriber, to stderr, and one recorder, each set up once.
 
+mod lines;
+
 use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -7,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+pub use lines::flush;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,12 +56,14 @@ impl Config {
 /// The most that these libraries may say.
 const QUIET: [&str; 4] = ["agent_client_protocol=info", "tungstenite=info", "hyper=info", "reqwest=info"];
 
-/// Sends log lines to stderr. A second call in one process changes nothing.
+/// Sends log lines to stderr, without ever waiting for whoever reads them. A second call in one process changes nothing.
 pub fn init(config: &Config) {
     // Whatever is asked for: below these levels libraries write what people and agents say.
     let quiet = QUIET.join(",");
     let filter = EnvFilter::builder().parse_lossy(format!("{},{quiet}", config.level));
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Without a thread there is hardly a process; its words still count.
+    let out = lines::to_stderr().map_or_else(|_| BoxMakeWriter::new(std::io::stderr), BoxMakeWriter::new);
+    let lines = fmt().with_env_filter(filter).with_writer(out);
     let _already_set = match config.format {
         Format::Pretty => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

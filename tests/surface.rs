@@ -6,10 +6,10 @@ use hitchline::clock::Clock;
 use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::{ChannelId, OwedId, SessionId, Ts};
 use hitchline::domain::inbound::{Button, ReplyUrl};
-use hitchline::domain::outgoing::{Body, List, ListButton, ListRow, Place};
-use hitchline::domain::ports::{Mark, Said, SlackRead, SlackWrite, WriteErrorKind};
+use hitchline::domain::outgoing::{Body, Label, List, ListButton, ListRow, Place};
+use hitchline::domain::ports::{Mark, Said, SlackRead, SlackWrite, Trace, WriteErrorKind};
 use hitchline::http_client::{self, HttpClient, Owner};
-use hitchline::simulator::{self, BOT_TOKEN, Simulator};
+use hitchline::simulator::{self, BOT_TOKEN, ClientMsgId, Personality, Simulator};
 use hitchline::slack::config::{Config, Pacing};
 use hitchline::slack::{Api, Surface};
 use serde_json::{Value, json};
@@ -25,7 +25,11 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        let simulator = simulator::start(simulator::Config::default()).await.unwrap();
+        Self::start_with(simulator::Config::default()).await
+    }
+
+    async fn start_with(config: simulator::Config) -> Self {
+        let simulator = simulator::start(config).await.unwrap();
         let http = Owner::build(&http_client::Config::default(), true).unwrap().lend();
         let base = format!("{}/api/", simulator.base_url()).parse().unwrap();
         let config = Config { pacing: Pacing::Off, ..Config::default() };
@@ -38,6 +42,11 @@ impl Bench {
     async fn sim(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}/sim/{path}", self.simulator.base_url());
         self.http.post(url).json(body).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let url = format!("{}/sim/{path}", self.simulator.base_url());
+        self.http.request(reqwest::Method::GET, url).send().await.unwrap().json().await.unwrap()
     }
 
     async fn shown(&self, query: &str) -> Vec<Value> {
@@ -108,7 +117,7 @@ async fn a_channel_is_made_with_its_member_or_not_at_all() {
     let made = bench.surface.create_channel("fix-7", &["U0BOB".into()]).await.unwrap();
     let place = Place::from(&ConversationKey::channel_wide("T0SIM".into(), made.clone()));
     assert_eq!(place, Place { channel: made, thread: None });
-    bench.surface.post(&place, &Body::Text("hello".into()), OwedId::new()).await.unwrap();
+    bench.surface.post(&place, &Body::Text("hello".into()), &OwedId::new().into()).await.unwrap();
     let failed = async |name: &str, member: &str| {
         let error = bench.surface.create_channel(name, &[member.into()]).await.unwrap_err();
         assert_eq!(error.kind, WriteErrorKind::Permanent, "{error}");
@@ -131,7 +140,7 @@ async fn the_last_messages_before_one_are_read_back_in_their_order() {
     let bench = Bench::start().await;
     let root = bench.alice("@hitchline hi & <b>", None).await;
     let key = bench.thread(&root);
-    bench.surface.post(&Place::from(&key), &Body::Text("*hello*".into()), OwedId::new()).await.unwrap();
+    bench.surface.post(&Place::from(&key), &Body::Text("*hello*".into()), &OwedId::new().into()).await.unwrap();
     bench.surface.whisper(&Place::from(&key), &"U0ALICE".into(), &Body::Text("psst".into())).await.unwrap();
     bench.alice("one", Some(&root)).await;
     let last = bench.alice("two", Some(&root)).await;
@@ -172,4 +181,73 @@ async fn long_threads_and_channels_are_read_page_by_page() {
         (all.len(), &all[0].text, &all[MANY].text),
         (MANY + 1, &"root".to_owned(), &format!("top {}", MANY - 1))
     );
+}
+
+#[tokio::test]
+async fn a_post_bears_a_client_id_until_slack_refuses_one() {
+    for (mode, posts, messages) in
+        [(ClientMsgId::Ignored, 2, 2), (ClientMsgId::Honoured, 2, 1), (ClientMsgId::Rejected, 3, 2)]
+    {
+        let config = simulator::Config {
+            personality: Personality { client_msg_id: mode, ..Personality::default() },
+            ..simulator::Config::default()
+        };
+        let bench = Bench::start_with(config).await;
+        let place = Place::from(&bench.thread(&bench.alice("root", None).await));
+        let label = Label::from(OwedId::new());
+        for _ in 0..2 {
+            bench.surface.post(&place, &Body::Text("a".into()), &label).await.unwrap();
+        }
+        let calls = bench.get("calls?method=chat.postMessage").await["calls"].as_array().unwrap().clone();
+        let with_id = calls.iter().filter(|call| call["args"]["client_msg_id"] == label.key.hyphenated().as_str());
+        let with_id = with_id.count();
+        assert_eq!((calls.len(), with_id), (posts, if mode == ClientMsgId::Rejected { 1 } else { 2 }), "{mode:?}");
+        let shown = bench.shown(&format!("channel=C0GENERAL&thread_ts={}", place.thread.unwrap())).await;
+        assert_eq!(shown.iter().filter(|message| message["user"] == "U0BOT").count(), messages, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_code_about_a_client_id_says_nothing_of_the_message_and_is_not_met_twice() {
+    let bench = Bench::start().await;
+    let place = Place { channel: bench.general.clone(), thread: None };
+    let fault = json!({"fault": "api_error", "error": "duplicate_message_not_found", "method": "chat.postMessage"});
+    bench.sim("faults", &fault).await;
+    let label = Label::from(OwedId::new());
+    let refused = bench.surface.post(&place, &Body::Text("a".into()), &label).await.unwrap_err();
+    assert_eq!(refused.kind, WriteErrorKind::Transient { uncertain: true });
+    bench.surface.post(&place, &Body::Text("a".into()), &label).await.unwrap();
+    let calls = bench.get("calls?method=chat.postMessage").await["calls"].clone();
+    assert!(calls[0]["args"]["client_msg_id"].is_string() && calls[1]["args"]["client_msg_id"].is_null());
+}
+
+#[tokio::test]
+async fn slack_itself_knows_what_was_answered_and_by_which_message() {
+    let bench = Bench::start().await;
+    let root = bench.alice("first", None).await;
+    let (second, third) = (bench.alice("second", Some(&root)).await, bench.alice("third", Some(&root)).await);
+    let (key, body) = (bench.thread(&root), Body::Text("a".into()));
+    let label = |answers: &Ts| Label { key: OwedId::new(), answers: Some(answers.clone()) };
+    let (posted, finished) = (label(&root), label(&second));
+    let ts = bench.surface.post(&Place::from(&key), &body, &posted).await.unwrap();
+    let grown = bench.surface.post(&Place::from(&key), &body, &OwedId::new().into()).await.unwrap();
+    bench.surface.finish(&bench.general, &grown, &body, &finished).await.unwrap();
+    for (asked, answered) in [(&root, true), (&second, true), (&third, false)] {
+        assert_eq!(bench.surface.answered(&key, asked).await.unwrap(), answered, "{asked}");
+    }
+    for (label, expected) in [(posted, ts), (finished, grown)] {
+        let found = bench.surface.look_back(&key, &root, Trace::Key(label.key)).await.unwrap();
+        assert_eq!(found, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn plain_text_goes_without_blocks_also_to_a_person() {
+    let bench = Bench::start().await;
+    let place = Place { channel: "U0ALICE".into(), thread: None };
+    bench.surface.post(&place, &Body::Plain("as it is".into()), &OwedId::new().into()).await.unwrap();
+    let state = bench.get("state").await;
+    let direct = state["channels"].as_array().unwrap().iter().find(|channel| channel["user"] == "U0ALICE");
+    let shown = bench.shown(&format!("channel={}", direct.unwrap()["id"].as_str().unwrap())).await;
+    assert_eq!((shown[0]["text"].as_str(), &shown[0]["blocks"]), (Some("as it is"), &Value::Null));
 }

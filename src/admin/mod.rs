@@ -17,7 +17,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use crate::secret::{SecretString, is_same};
-use crate::session::Manager;
+use crate::session::{Hold, Manager};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -33,6 +33,8 @@ pub struct Readiness {
     pub trouble: Option<String>,
     /// Why Slack takes nothing that we write, while that lasts.
     pub refused: Option<String>,
+    /// Why nothing can be stored, while the connections to Slack are closed for it.
+    pub storage: Option<String>,
     /// Whether we are stopping.
     pub draining: bool,
 }
@@ -58,6 +60,8 @@ impl Probes {
         set("hitchline_sockets_live", readiness.sockets);
         set("hitchline_sessions_live", pool.map_or(0, |pool| pool.total));
         set("hitchline_conversations_busy", pool.map_or(0, |pool| pool.busy));
+        let held = self.manager.borrow().as_ref().is_some_and(|manager| *manager.held().borrow() != Hold::Nothing);
+        set("hitchline_safe_mode", usize::from(held));
         set("hitchline_draining", usize::from(readiness.draining));
         self.counters.render()
     }
@@ -116,7 +120,8 @@ async fn ready(State(probes): State<Probes>) -> (StatusCode, String) {
 
 /// Why no message would be taken now; nothing when one would.
 async fn reasons(probes: &Probes) -> Vec<String> {
-    let stored = probes.store.probe().await.map_err(|error| error.to_string());
+    let stored = probes.store.probe().await.and_then(|()| probes.store.takes_events());
+    let stored = stored.map_err(|error| error.to_string());
     failing(&probes.readiness.borrow(), stored)
 }
 
@@ -126,12 +131,13 @@ fn failing(readiness: &Readiness, stored: Result<(), String>) -> Vec<String> {
     if readiness.draining {
         failing.push("stopping: no turn starts any more".to_owned());
     }
-    if readiness.sockets == 0 {
+    failing.extend(readiness.storage.clone());
+    if readiness.sockets == 0 && readiness.storage.is_none() {
         failing
             .push(readiness.trouble.clone().unwrap_or_else(|| "slack: no connection has been greeted yet".to_owned()));
     }
     failing.extend(readiness.refused.clone());
-    if let Err(error) = stored {
+    if let (Err(error), None) = (stored, &readiness.storage) {
         failing.push(format!("store: {error}"));
     }
     failing
@@ -159,7 +165,7 @@ mod tests {
         let well = Readiness { sockets: 1, ..Readiness::default() };
         assert!(failing(&well, Ok(())).is_empty());
         let (trouble, refused) = (Some("slack: link disabled".into()), Some("slack.bot_token: refused".into()));
-        let ill = Readiness { sockets: 0, trouble, refused, draining: true };
+        let ill = Readiness { sockets: 0, trouble, refused, storage: None, draining: true };
         let reasons = failing(&ill, Err("disk full".into()));
         let named = [
             "stopping: no turn starts any more",
@@ -168,6 +174,12 @@ mod tests {
             "store: disk full",
         ];
         assert_eq!(reasons, named);
+        let full = Readiness { storage: Some("store: disk full".into()), ..Readiness::default() };
+        assert_eq!(
+            failing(&full, Err("disk full".into())),
+            ["store: disk full"],
+            "once, and it says why no socket lives"
+        );
         assert_eq!(failing(&Readiness { refused: ill.refused, ..well }, Ok(())), ["slack.bot_token: refused"]);
     }
 }

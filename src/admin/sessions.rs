@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Probes, reasons};
 use crate::domain::ids::SessionId;
-use crate::session::{Manager, Overview};
+use crate::session::{Hold, Manager, Overview};
 use crate::store::{SessionFilter, StoreError};
 
 /// How many sessions a list holds at most.
@@ -29,6 +29,9 @@ pub struct Status {
     pub failing: Vec<String>,
     /// How many connections to Slack have been greeted and live.
     pub sockets: usize,
+    /// Why turns are held back that could begin otherwise; nothing when none is.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// The pool of sessions; nothing before there is one, and after it has been let go.
     pub pool: Option<Pool>,
 }
@@ -152,7 +155,19 @@ pub(super) async fn status(State(probes): State<Probes>) -> Result<Json<Status>,
         Ok(manager) => Some(pool(&manager).await?),
         Err(_none) => None,
     };
-    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, pool }))
+    let held = held(&probes);
+    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, held, pool }))
+}
+
+/// Why turns are held back.
+fn held(probes: &Probes) -> Vec<String> {
+    let hold = manager(probes).map_or(Hold::Nothing, |manager| *manager.held().borrow());
+    let safe_mode = match hold {
+        Hold::Nothing => None,
+        Hold::OneAtATime => Some("safe mode: the daemon crashed again and again; one conversation at a time is tried"),
+        Hold::Everything => Some("safe mode: the daemon crashed again and again; no turn begins for now"),
+    };
+    safe_mode.map(str::to_owned).into_iter().chain(probes.store.turns_wait_for_room()).collect()
 }
 
 /// `GET /sessions`: the active ones, last used first.

@@ -9,7 +9,7 @@ use crate::domain::access::OPERATOR;
 use crate::domain::conversation::{ConversationKey, Markup, is_web};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{Body, Place};
+use crate::domain::outgoing::{Body, Label, Place};
 use crate::domain::ports::{Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
 use crate::store::{ChatAuthor, StoreError};
 
@@ -55,11 +55,11 @@ impl<S: Render> Render for Surfaces<S> {
 
 #[async_trait]
 impl<S: SlackWrite> SlackWrite for Surfaces<S> {
-    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError> {
+    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
         if !is_web(&to.channel) {
-            return self.slack.post(to, body, key).await;
+            return self.slack.post(to, body, label).await;
         }
-        let id = message_id(thread(to)?, key);
+        let id = message_id(thread(to)?, label.key);
         self.transcript
             .add(&id, ChatAuthor::Agent, &Line::Message(body.clone()))
             .await
@@ -73,6 +73,13 @@ impl<S: SlackWrite> SlackWrite for Surfaces<S> {
         }
         known(ts)?;
         self.transcript.settle(ts, body).await.map_err(|error| failed(&error))
+    }
+
+    async fn finish(&self, channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError> {
+        if !is_web(channel) {
+            return self.slack.finish(channel, ts, body, label).await;
+        }
+        self.update(channel, ts, body).await
     }
 
     async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
@@ -164,6 +171,14 @@ impl<S: SlackRead> SlackRead for Surfaces<S> {
             return self.slack.thread(conversation, before, limit).await;
         }
         self.transcript.said_before(&conversation.thread, before, limit).await.map_err(|error| failed(&error))
+    }
+
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError> {
+        if !conversation.is_web() {
+            return self.slack.answered(conversation, ts).await;
+        }
+        // The page has no other memory than the store.
+        Ok(false)
     }
 }
 

@@ -169,7 +169,7 @@ fn entry((pos, message): (i64, ChatMessage)) -> Option<Entry> {
 fn said(entry: Entry) -> Option<Said> {
     let ours = entry.author == ChatAuthor::Agent;
     let text = match entry.line {
-        Line::Message(Body::Text(text)) => text,
+        Line::Message(Body::Text(text) | Body::Plain(text)) => text,
         Line::Message(Body::Approval(card)) => card.title,
         Line::Message(Body::List(list)) => list.text,
         Line::Notice(_) | Line::Revised { .. } | Line::Withdrawn { .. } => return None,

@@ -133,7 +133,7 @@ impl Content {
     fn of(body: &Body, plain: bool) -> Self {
         match body {
             Body::Text(text) if plain => Self::Text(Text { markdown: text.clone(), html: html::of_text(text) }),
-            Body::Text(text) => Self::Text(Text::of(text)),
+            Body::Text(text) | Body::Plain(text) => Self::Text(Text::of(text)),
             Body::Approval(card) => Self::Approval(Approval::of(card)),
             Body::List(List { text, rows }) => {
                 Self::List { text: Text::of(text), rows: rows.iter().map(Row::of).collect() }

@@ -2,10 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::duration;
 use crate::settings::sources::Flags;
 use crate::telemetry::{self, Format};
 
@@ -40,6 +42,12 @@ pub(super) enum Command {
     Status(Asking),
     /// List, show or end the running daemon's sessions
     Sessions(Sessions),
+    /// Find out how a real workspace behaves where Slack's documentation is silent
+    ///
+    /// Posts into a thread of its own and deletes that afterwards. Asks for one press of a button. Stop the daemon before: Slack
+    /// gives each event to any one of an app's connections, so that neither would hear everything. What others write meanwhile is
+    /// not acknowledged, and Slack keeps trying to deliver it.
+    Probe(Probe),
     /// Show the effective configuration, the commented default, or the JSON Schema
     Config(Config),
     /// Write completions for a shell to stdout
@@ -216,6 +224,32 @@ fn session_id(text: &str) -> Result<String, &'static str> {
     } else {
         Err("write at least 4 characters of an id: digits, and the letters a to f")
     }
+}
+
+/// Arguments of `probe`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Probe {
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// Id of the channel to post in (C…); the bot must be in it
+    #[arg(long, value_name = "ID")]
+    pub(super) channel: String,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Ask nobody to press a button
+    #[arg(long)]
+    pub(super) no_click: bool,
+    /// How long to watch for repetitions, and with that how long it takes; less misses the later ones
+    #[arg(long, value_name = "DURATION", default_value = "6m 10s", value_parser = watch)]
+    pub(super) watch: Duration,
+}
+
+/// What `probe --watch` takes: with less than a second nothing can be told, and nobody wants to wait longer than an hour.
+fn watch(text: &str) -> Result<Duration, &'static str> {
+    let known =
+        duration::parse(text).filter(|watch| (Duration::from_secs(1)..=Duration::from_hours(1)).contains(watch));
+    known.ok_or("write a duration from 1s to 1h, such as 6m")
 }
 
 /// Arguments of `config`.

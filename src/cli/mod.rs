@@ -8,6 +8,7 @@ mod healthcheck;
 mod manifest;
 mod output;
 mod pages;
+mod probe;
 mod run;
 mod sessions;
 
@@ -32,7 +33,7 @@ pub enum Exit {
     Usage,
     /// Something broke that should not.
     Internal,
-    /// Another instance owns the state directory.
+    /// Another instance owns the state directory, or its disk is full: another time it may work.
     Occupied,
     /// The configuration or the store needs a person.
     Configuration,
@@ -123,6 +124,7 @@ async fn dispatch(command: Command, environment: &Environment) -> Result<Exit, F
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&arguments, environment).await,
         Command::Status(arguments) => sessions::status(&arguments, environment).await,
         Command::Sessions(arguments) => sessions::sessions(&arguments.what, environment).await,
+        Command::Probe(arguments) => probe::probe(&arguments, environment).await,
         Command::Config(arguments) => config::config(&arguments.what, environment),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man => pages::man(),

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use super::{Exit, Failure};
+use crate::telemetry;
 
 /// Writes `text` to stdout and ends the line if it has no end.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
@@ -21,6 +22,11 @@ pub(super) fn announce(line: &str) {
     }
 }
 
+/// Tells a person how something goes that takes its time, on stderr: stdout is for its result.
+pub(super) fn progress(line: &str) {
+    let _closed_pipe = write_line(&mut io::stderr().lock(), "", line);
+}
+
 /// A reader that went away has read enough. Anything else has lost what was asked for.
 fn complete(written: io::Result<()>) -> Result<(), Failure> {
     match written {
@@ -33,6 +39,10 @@ fn complete(written: io::Result<()>) -> Result<(), Failure> {
 
 /// Tells a person what went wrong, on stderr, each line with our name before it.
 pub(super) fn complain(text: &str) {
+    // The log comes first. Where nobody reads it, nobody would read this either, and we would wait for ever.
+    if !telemetry::flush() {
+        return;
+    }
     let mut stderr = io::stderr().lock();
     for line in text.lines() {
         let _closed_pipe = write_line(&mut stderr, "hitchline: ", line);

@@ -66,7 +66,7 @@ async fn start(
 /// With which code a daemon that could not start ends.
 fn exit_for(error: &RunError) -> Exit {
     match error {
-        RunError::Store(OpenError::Locked { .. }) => Exit::Occupied,
+        RunError::Store(OpenError::Locked { .. } | OpenError::Full { .. }) => Exit::Occupied,
         RunError::Store(_)
         | RunError::HttpClient(_)
         | RunError::Listen(_)

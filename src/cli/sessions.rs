@@ -60,6 +60,9 @@ fn describe_status(status: &Status) -> String {
     for reason in &status.failing {
         let _infallible = writeln!(text, "  {reason}");
     }
+    for reason in &status.held {
+        let _infallible = writeln!(text, "held back: {reason}");
+    }
     match &status.pool {
         Some(pool) => {
             let closed = if pool.closed { "; no turn starts any more" } else { "" };
@@ -187,10 +190,11 @@ mod tests {
     fn the_status_tells_the_pool_in_numbers_and_why_it_is_not_ready() {
         let pool = Pool { mapped: 7, total: 3, active: 0, draining: 3, busy: 1, closed: true };
         let failing = vec!["stopping: no turn starts any more".to_owned()];
-        let status = Status { version: "1".to_owned(), failing, sockets: 1, pool: Some(pool) };
+        let status =
+            Status { version: "1".to_owned(), failing, sockets: 1, held: vec!["no room".to_owned()], pool: Some(pool) };
         assert_eq!(
             describe_status(&status),
-            "hitchline 1: not ready, 1 connection(s) to Slack\n  stopping: no turn starts any more\n\
+            "hitchline 1: not ready, 1 connection(s) to Slack\n  stopping: no turn starts any more\nheld back: no room\n\
              7 session(s), 3 of them running: 0 active, 3 draining; 1 at work; no turn starts any more\n"
         );
     }

@@ -203,6 +203,19 @@ impl SessionId {
     }
 }
 
+impl OwedId {
+    /// The id as others write such ids: in five groups.
+    pub fn hyphenated(&self) -> String {
+        self.0.hyphenated().to_string()
+    }
+
+    /// The id of a part of what is owed, when it goes in several; the same each time.
+    #[must_use]
+    pub fn part(&self, number: usize) -> Self {
+        Self(Uuid::new_v5(&self.0, &number.to_be_bytes()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,8 +32,26 @@ pub struct Owed {
     pub conversation: ConversationKey,
     /// The turn that it belongs to, if any.
     pub turn: Option<TurnId>,
+    /// The message that it answers, if it answers one.
+    pub answers: Option<Ts>,
     /// What is to be done.
     pub op: Op,
+}
+
+/// By what a message of ours is recognised when it is read back; travels in its metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The delivery's key.
+    pub key: OwedId,
+    /// The message that it answers, if it answers one.
+    pub answers: Option<Ts>,
+}
+
+impl From<OwedId> for Label {
+    /// For what answers nothing.
+    fn from(key: OwedId) -> Self {
+        Self { key, answers: None }
+    }
 }
 
 /// What is to be done in Slack.
@@ -69,6 +87,8 @@ pub enum Op {
 pub enum Body {
     /// Text in its conversation's markup, at most one part long, as [`Render`](super::ports::Render) makes it.
     Text(String),
+    /// The same without any layout, for what Slack did not take with one. Never stored.
+    Plain(String),
     /// A request for a decision, with its buttons or its result.
     Approval(ApprovalCard),
     /// Rows with a button each.
@@ -110,7 +130,7 @@ impl Body {
     /// About how many bytes its texts take.
     pub fn size(&self) -> usize {
         match self {
-            Self::Text(text) => text.len(),
+            Self::Text(text) | Self::Plain(text) => text.len(),
             Self::Approval(card) => card.title.len() + card.detail.as_ref().map_or(0, String::len),
             Self::List(list) => list.text.len() + list.rows.iter().map(|row| row.text.len()).sum::<usize>(),
         }

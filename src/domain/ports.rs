@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::conversation::{ConversationKey, Markup};
 use super::ids::{ChannelId, OwedId, SessionId, Ts, TurnId, UserId};
 use super::inbound::{Inbound, ReplyUrl};
-use super::outgoing::{Body, Place};
+use super::outgoing::{Body, Label, Place};
 use super::session::SessionRecord;
 
 /// Takes what a socket received; `inbox` implements it, `slack` calls it.
@@ -161,10 +161,12 @@ pub trait Render: Send + Sync {
 /// [`WriteErrorKind::Rate`].
 #[async_trait]
 pub trait SlackWrite: Send + Sync {
-    /// Posts a message and returns its time stamp. `key` travels in the message's metadata.
-    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError>;
+    /// Posts a message and returns its time stamp.
+    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError>;
     /// Replaces a message of ours.
     async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError>;
+    /// Gives a message of ours that grew its final form, and its label.
+    async fn finish(&self, channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError>;
     /// Deletes a message of ours; one that is gone already counts as deleted.
     async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
     /// Shows `body` to `user` alone. At most once: it is never the only carrier of a result.
@@ -205,6 +207,13 @@ pub trait SlackRead: Send + Sync {
     /// # Errors
     /// As a write's: [`WriteErrorKind::Permanent`] when the conversation is gone or closed to us.
     async fn thread(&self, conversation: &ConversationKey, before: &Ts, limit: usize) -> Result<Vec<Said>, WriteError>;
+
+    /// Whether a message of ours answers the message `ts`, by its own [`Label`]. `conversation` is where the answer would stand: of a
+    /// whole channel, the thread of the message.
+    ///
+    /// # Errors
+    /// As [`SlackRead::thread`]; also [`WriteErrorKind::Permanent`] when there is too much to look through.
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError>;
 }
 
 /// A message that was read back.
@@ -244,6 +253,11 @@ pub struct WriteError {
 pub enum WriteErrorKind {
     /// It will never work: the channel is gone, or closed to us, or the content is refused.
     Permanent,
+    /// The content is refused for its form: as plain text it may be taken.
+    Unfit {
+        /// Whether it is too long, too.
+        too_long: bool,
+    },
     /// The message to be changed is gone or can't be changed any more: post anew.
     MessageGone,
     /// Streams don't work here, or this one has ended: use plain messages.

@@ -4,6 +4,8 @@
 //! acknowledged. What the session room makes of it is settled on the writer's side of the commit, so that a socket which goes away
 //! in the middle loses nothing.
 
+mod refusals;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use crate::domain::inbound::Inbound;
 use crate::domain::ports::{Claim, Deliver, Intake, Keep, NotStored, Receipt, Settled};
 use crate::store::{Accept, Accepted, Store, StoreError};
 
+pub use refusals::Refusals;
+
 /// How long a commit may take before the acknowledgement is withheld: Slack gives up after 3 s and delivers again.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -25,6 +29,7 @@ pub struct Inbox {
     intake: Arc<dyn Intake>,
     clock: Clock,
     queue_limit: usize,
+    refusals: Refusals,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -36,7 +41,7 @@ impl std::fmt::Debug for Inbox {
 impl Inbox {
     /// An inbox that asks `intake` what to keep; at most `queue_limit` messages wait in one conversation.
     pub fn new(store: Store, intake: Arc<dyn Intake>, clock: Clock, queue_limit: usize) -> Self {
-        Self { store, intake, clock, queue_limit }
+        Self { store, intake, clock, queue_limit, refusals: Refusals::default() }
     }
 
     fn commit(
@@ -56,13 +61,16 @@ impl Inbox {
         });
         receipt
     }
-}
 
-#[async_trait]
-impl Deliver for Inbox {
-    async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
+    /// How many deliveries in a row the store has refused.
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.clone()
+    }
+
+    async fn store(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
         let deadline = self.clock.now() + COMMIT_DEADLINE;
         let late = |_elapsed| NotStored("the store did not commit in time".to_owned());
+        self.store.takes_events().map_err(|error| not_stored(&error))?;
         // The place comes before the claim: from the claim on nothing may be cancelled.
         let slot = self
             .clock
@@ -80,6 +88,15 @@ impl Deliver for Inbox {
         let receipt = self.commit(slot, inbound, keep);
         let receipt = self.clock.timeout_at(deadline, receipt).await.map_err(late)?;
         receipt.map_err(|_closed| not_stored(&StoreError::Closed))?
+    }
+}
+
+#[async_trait]
+impl Deliver for Inbox {
+    async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
+        let delivered = self.store(inbound).await;
+        self.refusals.count(&delivered);
+        delivered
     }
 }
 

@@ -1,22 +1,28 @@
-//! One row: attempt, wait, attempt again, settle.
+//! One row: attempt, wait, attempt again, until it is settled.
 //!
-//! What can be repeated without harm is repeated. A post can't: when its answer was lost, its key is looked for in the thread first.
-//! Between two attempts the row itself is in the store alone; what is known of its attempts stays here.
+//! What can be repeated without harm is repeated. A post can't: when its answer was lost, or when an earlier process may have made it,
+//! its key is looked for in the conversation first. Between two attempts the row itself is in the store alone; what is known of its
+//! attempts stays here, and as far as the next process must know it, in the store.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
+use super::attempt::Attempt;
 use super::gate::Pass;
 use super::lanes::Rest;
+use super::patience::{FAILING, Patience, not_before};
 use super::read_back::Hand;
-use super::{Fate, Inner};
+use super::settling::{Dead, Outcome};
+use super::verdict::{Verdict, verdict};
+use super::{Inner, Stopping, plain};
 use crate::backoff::Backoff;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts};
-use crate::domain::outgoing::{Body, Op, Place};
-use crate::domain::ports::{Trace, WriteError, WriteErrorKind};
+use crate::domain::outgoing::{Body, Op};
+use crate::domain::ports::{WriteError, WriteErrorKind};
 use crate::scope::panic_text;
 
 /// The delays between attempts on one row.
@@ -25,37 +31,21 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration
 /// How many crashes of its delivery a row is given before it counts as one that can never be delivered.
 const CRASHES: u32 = 3;
 
-/// How often a post that may have arrived is repeated; each time may make a duplicate.
+/// How often a post that may have arrived is repeated without a look for it; each time may make a duplicate.
 const REPEATS: u32 = 2;
 
-/// How long a row's attempts may fail, one after the other.
-const FAILING: Duration = Duration::from_hours(24);
+/// The pause between two looks for a message that may have been posted: the first, and the longest. It grows with each post that was
+/// not answered, so that a Slack which lists its messages late and answers nothing is not flooded.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_mins(1));
 
-/// The pause between two looks for a message that may have been posted.
-const LOOK_AGAIN: Duration = Duration::from_secs(3);
-
-/// We are stopping; the row stays in the store.
-#[derive(Debug)]
-pub(super) struct Stopping;
-
-/// What one attempt led to.
-enum Attempt {
-    Sent(Option<Ts>),
-    Never(String),
-    Later(WriteError),
-    /// It was posted, or was not: the answer did not come.
-    Lost(WriteError),
-    /// What may have been posted is not there.
-    Missing,
-}
-
-/// What a failed attempt means.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Never,
-    Refused,
-    After(Duration),
-    Backoff,
+/// Whether a row's post may be in Slack already.
+pub(super) enum Doubt {
+    /// It is not.
+    None,
+    /// An earlier process may have posted it.
+    Inherited,
+    /// It may be there: it was looked for so often, and not found.
+    Looked(u32),
 }
 
 /// What is next for a row.
@@ -67,28 +57,53 @@ enum Next {
 
 /// One row on its way to Slack.
 pub(super) struct Courier<'a> {
-    inner: &'a Inner,
-    conversation: &'a ConversationKey,
+    pub(super) inner: &'a Inner,
+    pub(super) conversation: &'a ConversationKey,
     id: OwedId,
     backoff: Backoff,
-    /// When the first of the attempts failed that have failed since; a token that is refused does not count.
-    failing_since: Option<Instant>,
+    /// An earlier process wants it to wait until then.
+    not_before: Option<Instant>,
+    patience: Patience,
     crashes: u32,
-    repeats: u32,
-    /// While it may have been posted already: how often it was looked for, and not found.
-    misses: Option<u32>,
+    /// How many posts were not answered.
+    lost: u32,
+    /// Whether an earlier process may have posted it, or parts of it.
+    inherited: bool,
+    pub(super) doubt: Doubt,
+    /// The parts that are left of it, where it is posted as plain text.
+    pub(super) plain: Option<VecDeque<Body>>,
+    /// How many of these have been posted.
+    posted: usize,
 }
 
 impl<'a> Courier<'a> {
-    pub(super) fn new(inner: &'a Inner, conversation: &'a ConversationKey, id: OwedId) -> Self {
-        let backoff = Backoff::new(RETRY.0, RETRY.1);
-        Self { inner, conversation, id, backoff, failing_since: None, crashes: 0, repeats: 0, misses: None }
+    pub(super) fn new(inner: &'a Inner, conversation: &'a ConversationKey, hand: &Hand<'_>) -> Self {
+        // On the page a repeated post adds nothing.
+        let inherited = hand.trouble.doubtful && !conversation.is_web();
+        Self {
+            inner,
+            conversation,
+            id: hand.owed.id,
+            backoff: Backoff::new(RETRY.0, RETRY.1),
+            not_before: not_before(&hand.trouble, &inner.clock),
+            patience: Patience::after(&hand.trouble, &inner.clock),
+            crashes: 0,
+            lost: 0,
+            inherited,
+            doubt: if inherited { Doubt::Inherited } else { Doubt::None },
+            plain: None,
+            posted: 0,
+        }
     }
 
-    /// Delivers the row that is in hand, however long it takes, and notes it in the store. Its lane spills when an attempt fails.
-    pub(super) async fn deliver(mut self, hand: Hand<'a>) -> Result<Fate, Stopping> {
+    /// Delivers the row that is in hand, however long it takes. Its lane spills when an attempt fails.
+    pub(super) async fn deliver(mut self, hand: Hand<'a>) -> Result<Outcome, Stopping> {
         let (inner, conversation) = (self.inner, self.conversation);
         let mut hand = Some(hand);
+        if let Some(then) = self.not_before {
+            hand = None;
+            inner.rest(conversation, Rest::Until(then), inner.clock.sleep_until(then)).await?;
+        }
         loop {
             if inner.scope.stop().is_cancelled() {
                 return Err(Stopping);
@@ -104,34 +119,53 @@ impl<'a> Courier<'a> {
                 Some(held) => held,
                 None => match inner.read_again(self.id).await? {
                     Some(held) => held,
-                    None => return Ok(Fate::Dead),
+                    None => return Ok(Outcome::Gone),
                 },
             };
-            let attempt = AssertUnwindSafe(self.attempt(&held.owed.op)).catch_unwind().await;
-            let attempt = attempt.unwrap_or_else(|panic| self.crashed(&held.owed.op, panic_text(panic.as_ref())));
-            let next = match self.judge(attempt, pass) {
-                Next::Settled(outcome) => return self.note(outcome).await,
+            let next = self.try_once(&held, pass).await;
+            let next = match next {
+                Next::Settled(Ok(ts)) => return Ok(Outcome::Sent(ts)),
+                Next::Settled(Err(why)) => return Ok(Outcome::Dead(self.dead(&held.owed.op, why))),
                 Next::AtOnce => None,
                 Next::Again(delay) => Some(inner.clock.now() + delay),
             };
             drop(held);
             inner.spill(conversation);
             if let Some(next) = next {
+                self.note(next).await?;
                 inner.rest(conversation, Rest::Until(next), inner.clock.sleep_until(next)).await?;
             }
         }
     }
 
-    fn judge(&mut self, attempt: Attempt, pass: Pass<'_>) -> Next {
+    /// Makes an attempt and judges it. While it is on its way, nobody knows whether it arrives.
+    async fn try_once(&mut self, held: &Hand<'_>, pass: Pass<'_>) -> Next {
+        let op = &held.owed.op;
+        self.inner.lanes().doubt(self.conversation, true);
+        let attempt = AssertUnwindSafe(self.attempt(&held.owed)).catch_unwind().await;
+        let attempt = attempt.unwrap_or_else(|panic| self.crashed(op, panic_text(panic.as_ref())));
+        let next = self.judge(op, attempt, pass);
+        if !matches!(next, Next::Settled(_)) {
+            self.inner.lanes().doubt(self.conversation, self.is_in_doubt());
+        }
+        next
+    }
+
+    fn judge(&mut self, op: &Op, attempt: Attempt, pass: Pass<'_>) -> Next {
         let error = match attempt {
             Attempt::Sent(ts) => {
                 self.inner.gate.open(pass);
-                return Next::Settled(Ok(ts));
+                return self.sent(ts);
             }
             Attempt::Never(why) => return Next::Settled(Err(why)),
+            Attempt::Doubtful => {
+                self.doubt = Doubt::Looked(0);
+                return Next::AtOnce;
+            }
             Attempt::Missing => return self.missing(),
             Attempt::Lost(error) => {
-                self.misses = Some(0);
+                self.lost += 1;
+                self.doubt = Doubt::Looked(0);
                 error
             }
             Attempt::Later(error) => error,
@@ -142,9 +176,13 @@ impl<'a> Courier<'a> {
                 self.inner.gate.open(pass);
                 return self.never(&error);
             }
+            Verdict::Plainly { shorter } => {
+                self.inner.gate.open(pass);
+                return self.plainly(op, shorter, &error);
+            }
             Verdict::Refused => {
                 self.inner.gate.shut(&error.code);
-                self.failing_since = None;
+                self.patience.begin_again();
                 return Next::AtOnce;
             }
             Verdict::After(delay) => delay,
@@ -153,106 +191,88 @@ impl<'a> Courier<'a> {
         self.later(&error, delay)
     }
 
+    /// The row is sent, or a part of it, if it goes in several.
+    fn sent(&mut self, ts: Option<Ts>) -> Next {
+        if let Some(parts) = &mut self.plain {
+            parts.pop_front();
+            self.posted += 1;
+            if !parts.is_empty() {
+                self.doubt = if self.inherited { Doubt::Inherited } else { Doubt::None };
+                return Next::AtOnce;
+            }
+        }
+        Next::Settled(Ok(ts))
+    }
+
     /// A row that fails for now is tried again, but not for ever.
     fn later(&mut self, error: &WriteError, delay: Duration) -> Next {
-        let now = self.inner.clock.now();
-        let since = *self.failing_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < FAILING {
+        if !self.patience.failed(self.inner.clock.now()) {
             self.report(error, delay);
             return Next::Again(delay);
         }
-        let posted = if self.misses.is_some() { "; it may have been posted already" } else { "" };
+        let posted = if self.is_in_doubt() { "; it may have been posted already" } else { "" };
         Next::Settled(Err(format!("it has failed for {} hours: {error}{posted}", FAILING.as_secs() / 3_600)))
     }
 
-    /// A row that Slack refuses is settled; where it only lets nobody look, it is repeated.
+    /// A row that Slack refuses is settled; where it only lets nobody look, it is posted all the same.
     fn never(&mut self, error: &WriteError) -> Next {
-        match self.misses {
-            None => Next::Settled(Err(error.to_string())),
-            Some(_) => self.repeat(),
+        if !matches!(self.doubt, Doubt::Looked(_)) {
+            return Next::Settled(Err(error.to_string()));
         }
+        if self.lost > REPEATS {
+            let why = format!("none of {} attempts was answered, and nobody may look for it: {error}", self.lost);
+            return Next::Settled(Err(format!("it may have been posted already: {why}")));
+        }
+        self.post_again("A message may have been posted already, and nobody may look for it")
     }
 
-    fn missing(&mut self) -> Next {
-        match self.misses {
-            Some(0) => {
-                self.misses = Some(1);
-                Next::Again(LOOK_AGAIN)
-            }
-            _ => self.repeat(),
-        }
-    }
-
-    fn repeat(&mut self) -> Next {
-        if self.repeats == REPEATS {
-            let posts = REPEATS + 1;
-            let why =
-                format!("it may have been posted already: none of {posts} attempts was answered, and it is not found");
-            return Next::Settled(Err(why));
-        }
-        tracing::warn!(owed.id = %self.id, conversation = %self.conversation, "A message was not answered and is not found; it is posted again");
-        metrics::counter!("hitchline_outbox_possible_duplicates_total").increment(1);
-        self.repeats += 1;
-        self.misses = None;
+    /// Slack does not take it for its form: it is tried as plain text, once.
+    fn plainly(&mut self, op: &Op, shorter: bool, error: &WriteError) -> Next {
+        let parts = if self.plain.is_none() { plain::parts(op, shorter) } else { None };
+        let Some(parts) = parts else { return Next::Settled(Err(error.to_string())) };
+        tracing::warn!(owed.id = %self.id, conversation = %self.conversation, %error, "Slack refuses a message's form; it is sent as plain text");
+        self.plain = Some(parts);
+        self.doubt = if self.inherited { Doubt::Inherited } else { Doubt::None };
         Next::AtOnce
     }
 
-    async fn attempt(&self, op: &Op) -> Attempt {
-        let (slack, conversation) = (&self.inner.slack, self.conversation);
-        if self.misses.is_some() {
-            return self.look_back().await;
-        }
-        let sent = match op {
-            Op::Post(body) => return self.post(body).await,
-            Op::Finish { ts, body } => match self.finish(ts, body).await {
-                Ok(true) => Ok(Some(ts.clone())),
-                Ok(false) => return self.post(body).await,
-                Err(error) => Err(error),
-            },
-            Op::Delete { ts } => slack.delete(&conversation.channel, ts).await.map(|()| None),
-            Op::Revise { of, body } => match self.inner.store.delivered_as(*of).await {
-                Ok(Some(ts)) => slack.update(&conversation.channel, &ts, body).await.map(|()| Some(ts)),
-                Ok(None) => return Attempt::Never("the message to change was never posted".to_owned()),
-                Err(error) => return Attempt::Later(store_failed(&error)),
-            },
-        };
-        sent.map_or_else(Attempt::Later, Attempt::Sent)
-    }
-
-    async fn post(&self, body: &Body) -> Attempt {
-        match self.inner.slack.post(&Place::from(self.conversation), body, self.id).await {
-            Ok(ts) => Attempt::Sent(Some(ts)),
-            Err(error) if error.kind == (WriteErrorKind::Transient { uncertain: true }) => Attempt::Lost(error),
-            Err(error) => Attempt::Later(error),
+    fn missing(&mut self) -> Next {
+        match self.doubt {
+            Doubt::Looked(0) => {
+                self.doubt = Doubt::Looked(1);
+                let doubled = LOOK_AGAIN.0.saturating_mul(1 << self.lost.saturating_sub(1).min(9));
+                Next::Again(doubled.min(LOOK_AGAIN.1))
+            }
+            // What only an earlier process may have posted, and is not there, was never posted.
+            _ if self.lost == 0 => {
+                self.doubt = Doubt::None;
+                Next::AtOnce
+            }
+            _ => self.post_again("A message was not answered and is not found"),
         }
     }
 
-    /// Ends the stream, whatever state it is in, and gives the message its final text. Returns false when the message is gone or is
-    /// not ours to change: then it is to be posted anew.
-    async fn finish(&self, ts: &Ts, body: &Body) -> Result<bool, WriteError> {
-        let (slack, channel) = (&self.inner.slack, &self.conversation.channel);
-        unless_never(slack.stop_stream(channel, ts).await)?;
-        match slack.update(channel, ts, body).await {
-            Ok(()) => return Ok(true),
-            Err(error) => match error.kind {
-                WriteErrorKind::MessageGone => {}
-                WriteErrorKind::StreamUnavailable | WriteErrorKind::StoppedByUser => {
-                    // What it shows is only the draft.
-                    unless_never(slack.delete(channel, ts).await)?;
-                }
-                _ => return Err(error),
-            },
-        }
-        Ok(false)
+    fn post_again(&mut self, why: &str) -> Next {
+        tracing::warn!(owed.id = %self.id, conversation = %self.conversation, "{why}; it is posted, perhaps for the second time");
+        metrics::counter!("hitchline_outbox_possible_duplicates_total").increment(1);
+        self.doubt = Doubt::None;
+        Next::AtOnce
     }
 
-    async fn look_back(&self) -> Attempt {
-        let trace = Trace::Key(self.id);
-        match self.inner.slack.look_back(self.conversation, &self.conversation.thread, trace).await {
-            Ok(Some(ts)) => Attempt::Sent(Some(ts)),
-            Ok(None) => Attempt::Missing,
-            Err(error) => Attempt::Later(error),
-        }
+    /// By what the message is recognised that is posted next. Where a row goes in several, the last of them bears its own key.
+    pub(super) fn key(&self) -> OwedId {
+        let more = self.plain.as_ref().is_some_and(|parts| parts.len() > 1);
+        if more { self.id.part(self.posted) } else { self.id }
+    }
+
+    /// Whether something of it may be in Slack although no answer said so.
+    fn is_in_doubt(&self) -> bool {
+        !matches!(self.doubt, Doubt::None) || self.posted > 0
+    }
+
+    fn dead(&self, op: &Op, why: String) -> Dead {
+        let missed = matches!(op, Op::Post(_) | Op::Finish { .. }) && !self.conversation.is_web();
+        Dead { why, doubtful: self.is_in_doubt(), missed }
     }
 
     /// What a panic in an attempt means for the row.
@@ -266,7 +286,7 @@ impl<'a> Courier<'a> {
         }
         let kind = WriteErrorKind::Transient { uncertain: true };
         let error = WriteError { kind, call: "delivery", code: "crashed".to_owned() };
-        let may_be_posted = self.misses.is_none() && matches!(op, Op::Post(_) | Op::Finish { .. });
+        let may_be_posted = matches!(self.doubt, Doubt::None) && matches!(op, Op::Post(_) | Op::Finish { .. });
         if may_be_posted { Attempt::Lost(error) } else { Attempt::Later(error) }
     }
 
@@ -281,41 +301,10 @@ impl<'a> Courier<'a> {
         );
     }
 
-    async fn note(&self, outcome: Result<Option<Ts>, String>) -> Result<Fate, Stopping> {
-        let (store, id) = (&self.inner.store, self.id);
-        let (fate, noted) = match outcome {
-            Ok(ts) => {
-                metrics::counter!("hitchline_outbox_sent_total").increment(1);
-                (Fate::Sent, store.delivered(id, ts).await)
-            }
-            Err(why) => {
-                tracing::error!(owed.id = %id, conversation = %self.conversation, reason = %why, "A message to Slack is given up");
-                metrics::counter!("hitchline_outbox_dead_total").increment(1);
-                (Fate::Dead, store.undeliverable(id, why).await)
-            }
-        };
-        noted.map(|()| fate).map_err(|_closed| Stopping)
+    /// Leaves word for the next process, when the pause until `next` is a long one. Nobody waits for it.
+    async fn note(&self, next: Instant) -> Result<(), Stopping> {
+        let trouble = self.patience.trouble(next, self.is_in_doubt(), &self.inner.clock);
+        let Some(trouble) = trouble else { return Ok(()) };
+        self.inner.store.put_off(self.id, trouble).await.map(drop).map_err(|_closed| Stopping)
     }
-}
-
-/// Goes on after a step that will never work, for nothing depends on it.
-fn unless_never(step: Result<(), WriteError>) -> Result<(), WriteError> {
-    step.or_else(|error| if verdict(error.kind) == Verdict::Never { Ok(()) } else { Err(error) })
-}
-
-fn verdict(kind: WriteErrorKind) -> Verdict {
-    match kind {
-        WriteErrorKind::Permanent
-        | WriteErrorKind::MessageGone
-        | WriteErrorKind::StreamUnavailable
-        | WriteErrorKind::StoppedByUser => Verdict::Never,
-        WriteErrorKind::Rate { after_ms } => Verdict::After(Duration::from_millis(after_ms)),
-        // A token that is not valid may become valid again; nothing is given up because of it.
-        WriteErrorKind::Auth => Verdict::Refused,
-        WriteErrorKind::Transient { .. } => Verdict::Backoff,
-    }
-}
-
-fn store_failed(error: &crate::store::StoreError) -> WriteError {
-    WriteError { kind: WriteErrorKind::Transient { uncertain: false }, call: "store", code: error.to_string() }
 }

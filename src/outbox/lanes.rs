@@ -25,6 +25,9 @@ pub(super) struct Lanes {
     held: usize,
     /// Whether an earlier process may have left rows that no lane has taken up yet; a lane that is opened meanwhile begins in the store.
     backlog: bool,
+    /// After an unclean end: up to this place an earlier process may have posted the first row of each conversation, and no more than
+    /// that, because the next one is not begun before the end of this one is on disk.
+    suspect: Option<i64>,
     /// Younger than any row that a lane which is gone has read back. A row may be read back and delivered between its commit and its
     /// sending; whether it was, only the store knows then.
     read_back: Option<OwedId>,
@@ -35,18 +38,23 @@ pub(super) struct Lanes {
 struct Lane {
     /// What is in memory; it comes first.
     rows: VecDeque<Item>,
-    /// Where the others are, once the lane has spilled.
+    /// What is known of the others, once the lane has spilled.
     stored: Option<Stored>,
     /// What its first row waits for, between two attempts.
     rest: Option<Rest>,
+    /// Whether a row of it has left it.
+    moved: bool,
+    /// Whether its first row may be in Slack although the store does not know.
+    in_doubt: bool,
 }
 
-/// The part of a lane that is in the store alone.
-struct Stored {
-    /// Everything up to this place has been read back.
-    after: i64,
-    /// Whether there may be something behind it.
-    more: bool,
+/// What is known of the part of a lane that is in the store alone.
+#[derive(Clone, Copy)]
+enum Stored {
+    /// There may be something.
+    More,
+    /// It has been looked for, or is just being looked for.
+    Looked,
 }
 
 /// What a row waits for.
@@ -68,8 +76,8 @@ pub(super) struct Item {
 pub(super) enum Next {
     /// Deliver this row.
     Row(Arc<Owed>),
-    /// Look in the store for a row behind this place.
-    Stored(i64),
+    /// Look in the store for a row.
+    Stored,
 }
 
 /// What became of rows that were put into a lane.
@@ -81,9 +89,29 @@ pub(super) struct Pushed {
 }
 
 impl Lanes {
-    /// An earlier process left rows.
-    pub(super) fn begin_recovery(&mut self) {
+    /// An earlier process left rows. After an unclean end with their last place, for some of them may be in Slack.
+    pub(super) fn begin_recovery(&mut self, suspect: Option<i64>) {
         self.backlog = true;
+        self.suspect = suspect;
+    }
+
+    /// Whether an earlier process may have posted the row at `pos`, which is the next one of `conversation`.
+    pub(super) fn is_suspect(&self, conversation: &ConversationKey, pos: i64) -> bool {
+        let first = self.open.get(conversation).is_some_and(|lane| !lane.moved);
+        first && self.suspect.is_some_and(|last| pos <= last)
+    }
+
+    /// Notes whether the first row of `conversation` may be in Slack although the store does not know.
+    pub(super) fn doubt(&mut self, conversation: &ConversationKey, in_doubt: bool) {
+        if let Some(lane) = self.open.get_mut(conversation) {
+            lane.in_doubt = in_doubt;
+        }
+    }
+
+    /// Whether the store knows of everything that is in Slack.
+    pub(super) fn at_rest(&self) -> bool {
+        let unseen = self.backlog && self.suspect.is_some();
+        !unseen && self.open.values().all(|lane| !lane.in_doubt)
     }
 
     /// Each conversation with rows of an earlier process has a lane, or had one.
@@ -112,7 +140,8 @@ impl Lanes {
         let opened = !self.is_open(conversation);
         let fits = self.held + size(&rows) <= IN_MEMORY;
         let unread = rows.iter().all(|item| Some(item.owed.id) > self.read_back);
-        let lane = self.open.entry(conversation.clone()).or_default();
+        let in_doubt = self.backlog && self.suspect.is_some();
+        let lane = self.open.entry(conversation.clone()).or_insert_with(|| Lane { in_doubt, ..Lane::default() });
         let mut kept = VecDeque::new();
         if lane.stored.is_none() && (self.backlog || !fits || !unread) {
             // The first one may be on its way already.
@@ -120,12 +149,23 @@ impl Lanes {
             self.held -= size(&kept);
         }
         if let Some(stored) = &mut lane.stored {
-            stored.more = true;
+            *stored = Stored::More;
             kept.extend(rows);
         } else {
             self.held += size(&rows);
             lane.rows.extend(rows);
         }
+        Pushed { opened, kept }
+    }
+
+    /// Something was made pending again in the store. Returns whether a lane was opened for it, which wants a task then.
+    pub(super) fn take_up(&mut self, conversation: &ConversationKey) -> Pushed {
+        let opened = !self.is_open(conversation);
+        let lane = self.open.entry(conversation.clone()).or_default();
+        // The first one may be on its way already.
+        let kept = lane.spill(1);
+        lane.stored = Some(Stored::More);
+        self.held -= size(&kept);
         Pushed { opened, kept }
     }
 
@@ -172,28 +212,27 @@ impl Lanes {
             return Some(Next::Row(item.owed.clone()));
         }
         match &mut lane.stored {
-            Some(stored) if stored.more => {
+            Some(stored @ Stored::More) => {
                 // Before the look, so that what is sent during it is looked for again.
-                stored.more = false;
-                return Some(Next::Stored(stored.after));
+                *stored = Stored::Looked;
+                return Some(Next::Stored);
             }
-            Some(_) => self.read_back = Some(OwedId::new()),
+            Some(Stored::Looked) => self.read_back = Some(OwedId::new()),
             None => {}
         }
         self.open.remove(conversation);
         None
     }
 
-    /// The row at `pos` was read back and is settled; there may be another one behind it.
-    pub(super) fn passed(&mut self, conversation: &ConversationKey, pos: i64) {
-        if let Some(lane) = self.open.get_mut(conversation) {
-            lane.stored = Some(Stored { after: pos, more: true });
-        }
-    }
-
-    /// Takes the first row out of its lane, unless that has spilled with it. Whoever waits for it is to be told outside of the lock.
+    /// The first row of `conversation` is settled. Returns it, unless it was in the store alone; whoever waits for it is to be told outside
+    /// of the lock.
     pub(super) fn pop(&mut self, conversation: &ConversationKey) -> Option<Item> {
-        let item = self.open.get_mut(conversation)?.rows.pop_front()?;
+        let lane = self.open.get_mut(conversation)?;
+        lane.moved = true;
+        let Some(item) = lane.rows.pop_front() else {
+            lane.stored = Some(Stored::More);
+            return None;
+        };
         self.held -= item.size();
         Some(item)
     }
@@ -202,7 +241,7 @@ impl Lanes {
 impl Lane {
     /// Goes on in the store behind the first `stay` rows in memory. Returns the others.
     fn spill(&mut self, stay: usize) -> VecDeque<Item> {
-        self.stored.get_or_insert(Stored { after: 0, more: true });
+        self.stored.get_or_insert(Stored::More);
         self.rows.split_off(stay.min(self.rows.len()))
     }
 }

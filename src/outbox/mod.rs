@@ -4,12 +4,21 @@
 //! something is in it. A row leaves its lane when it was sent or can never be sent; until then the lane waits. Whoever sent it may wait
 //! with it, as long as it is in memory: what can't be sent at once, is too much, or was left by an earlier process stays in the store
 //! until its turn comes.
+//!
+//! A row is not begun before the end of the one before it is on disk. So only the first row of a conversation can be in Slack without
+//! the store's knowing; after a crash that one is looked for.
 
+mod attempt;
 mod courier;
 mod gate;
 mod lanes;
+mod notices;
+mod patience;
+mod plain;
 mod read_back;
 mod recovery;
+mod settling;
+mod verdict;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,10 +33,15 @@ use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Store, StoreError};
 
-use courier::{Courier, Stopping};
+use courier::Courier;
 use gate::Gate;
 use lanes::{Item, Lanes, Next, Pushed, Rest};
+use notices::Notices;
 use read_back::Hand;
+
+/// We are stopping; the row stays in the store.
+#[derive(Debug)]
+struct Stopping;
 
 /// The outbox; cheap to clone.
 #[derive(Clone)]
@@ -40,6 +54,7 @@ struct Inner {
     scope: Scope,
     gate: Gate,
     lanes: Mutex<Lanes>,
+    notices: Notices,
     /// A place for each row that was read back from the store and is in memory.
     places: Semaphore,
     /// Told whenever a lane has become empty, rests, or has delivered something from the store.
@@ -75,8 +90,8 @@ impl Outbox {
     /// An outbox with nothing in it; [`Outbox::recover`] takes up what is in the store.
     pub fn new(store: Store, slack: Arc<dyn SlackWrite>, clock: Clock, scope: Scope) -> Self {
         let (gate, lanes, changed) = (Gate::new(), Mutex::default(), Notify::new());
-        let places = Semaphore::new(read_back::AT_ONCE);
-        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, places, changed }))
+        let (notices, places) = (Notices::default(), Semaphore::new(read_back::AT_ONCE));
+        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, notices, places, changed }))
     }
 
     /// Slack's word for a token that it does not take, as long as that lasts; nothing is sent meanwhile.
@@ -85,12 +100,12 @@ impl Outbox {
     }
 
     /// Begins to take up what was still owed when the last process ended. Before anything new is sent, so that it comes behind that.
-    pub async fn recover(&self) -> Result<(), StoreError> {
-        if self.0.store.last_owed().await?.is_none() {
-            return Ok(());
-        }
+    /// `suspect`: that process did not end in order, or not [at rest](Self::is_at_rest), so that something may have been sent of which
+    /// the store does not know.
+    pub async fn recover(&self, suspect: bool) -> Result<(), StoreError> {
+        let Some(last) = self.0.store.last_owed().await? else { return Ok(()) };
         tracing::info!("Taking up what was still owed to Slack");
-        self.lanes().begin_recovery();
+        self.lanes().begin_recovery(suspect.then_some(last));
         let outbox = self.clone();
         self.0.scope.spawn("outbox recovery", OnCrash::Stop, async move {
             // From then on nothing is taken up: it stays in the store.
@@ -126,7 +141,12 @@ impl Outbox {
     }
 
     fn push(&self, conversation: ConversationKey, rows: VecDeque<Item>) {
-        let Pushed { opened, kept } = self.lanes().push(&conversation, rows);
+        let pushed = self.lanes().push(&conversation, rows);
+        self.run(conversation, pushed);
+    }
+
+    fn run(&self, conversation: ConversationKey, pushed: Pushed) {
+        let Pushed { opened, kept } = pushed;
         release(kept);
         if opened {
             let outbox = self.clone();
@@ -135,6 +155,17 @@ impl Outbox {
                 let _stopping = outbox.run_lane(&conversation).await;
             });
         }
+    }
+
+    /// Delivers what was made pending again in the store, before everything that its conversation is owed since.
+    pub fn take_up(&self, conversation: ConversationKey) {
+        let pushed = self.lanes().take_up(&conversation);
+        self.run(conversation, pushed);
+    }
+
+    /// Whether the store knows of everything that is in Slack: nothing is on its way, and nothing was sent without an answer.
+    pub fn is_at_rest(&self) -> bool {
+        self.lanes().at_rest()
     }
 
     /// Waits until nothing is owed in `conversation`, so that what comes next can't overtake it.
@@ -171,16 +202,10 @@ impl Outbox {
         loop {
             let next = self.lanes().next(conversation);
             match next {
-                Some(Next::Row(owed)) => {
-                    let fate = Courier::new(&self.0, conversation, owed.id).deliver(Hand::of_lane(owed)).await?;
-                    let settled = self.lanes().pop(conversation);
-                    if let Some(item) = settled {
-                        item.delivery.settle(fate);
-                    }
-                }
-                Some(Next::Stored(after)) => {
-                    if let Some(pos) = self.0.deliver_stored(conversation, after).await? {
-                        self.lanes().passed(conversation, pos);
+                Some(Next::Row(owed)) => self.deliver(conversation, Hand::of_lane(owed)).await?,
+                Some(Next::Stored) => {
+                    if let Some(hand) = self.0.read_next(conversation).await? {
+                        self.deliver(conversation, hand).await?;
                         self.0.changed.notify_waiters();
                     }
                 }
@@ -190,6 +215,12 @@ impl Outbox {
                 }
             }
         }
+    }
+
+    async fn deliver(&self, conversation: &ConversationKey, hand: Hand<'_>) -> Result<(), Stopping> {
+        let (id, courier) = (hand.owed.id, Courier::new(&self.0, conversation, &hand));
+        let outcome = courier.deliver(hand).await?;
+        self.settle(conversation, id, outcome).await
     }
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {

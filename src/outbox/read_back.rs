@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 use super::Inner;
-use super::courier::{Courier, RETRY, Stopping};
+use super::Stopping;
+use super::courier::RETRY;
 use crate::backoff::Backoff;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::OwedId;
 use crate::domain::outgoing::Owed;
-use crate::store::{Pending, StoreError};
+use crate::store::{Pending, StoreError, Trouble};
 
 /// How many rows that were read back are in memory at once; each has an attempt under way. A further one waits in the store.
 pub(super) const AT_ONCE: usize = 256;
@@ -18,6 +19,8 @@ pub(super) const AT_ONCE: usize = 256;
 /// A row in memory, for one attempt.
 pub(super) struct Hand<'a> {
     pub(super) owed: Arc<Owed>,
+    /// What its attempts in an earlier process have led to, if there were any.
+    pub(super) trouble: Trouble,
     /// What a row holds that was read back; its lane holds any other.
     place: Option<SemaphorePermit<'a>>,
 }
@@ -25,7 +28,7 @@ pub(super) struct Hand<'a> {
 impl Hand<'_> {
     /// A row that its lane holds.
     pub(super) fn of_lane(owed: Arc<Owed>) -> Self {
-        Self { owed, place: None }
+        Self { owed, trouble: Trouble::default(), place: None }
     }
 
     /// Whether its lane holds it, so that letting it go would free nothing.
@@ -35,20 +38,17 @@ impl Hand<'_> {
 }
 
 impl Inner {
-    /// Delivers the first row that is owed to `conversation` behind the place `after`. Returns its place, unless there is none.
-    pub(super) async fn deliver_stored(
-        &self,
-        conversation: &ConversationKey,
-        after: i64,
-    ) -> Result<Option<i64>, Stopping> {
-        let place = self.place().await?;
-        let found = self.insist(|| self.store.next_owed(conversation.clone(), after)).await?;
-        let Some(row) = found else { return Ok(None) };
-        let pos = row.pos;
-        if let Some(hand) = self.take_in_hand(row, place).await? {
-            Courier::new(self, conversation, hand.owed.id).deliver(hand).await?;
+    /// Reads the first row that is owed to `conversation`; one that can't be read is put out of the way. `None` when there is none.
+    pub(super) async fn read_next(&self, conversation: &ConversationKey) -> Result<Option<Hand<'_>>, Stopping> {
+        loop {
+            let place = self.place().await?;
+            let found = self.insist(|| self.store.next_owed(conversation.clone())).await?;
+            let Some(mut row) = found else { return Ok(None) };
+            row.trouble.doubtful |= self.lanes().is_suspect(conversation, row.pos);
+            if let Some(hand) = self.take_in_hand(row, place).await? {
+                return Ok(Some(hand));
+            }
         }
-        Ok(Some(pos))
     }
 
     /// Reads a row for another attempt; `None` when that can't be.
@@ -68,7 +68,7 @@ impl Inner {
 
     async fn take_in_hand<'a>(&self, row: Pending, place: SemaphorePermit<'a>) -> Result<Option<Hand<'a>>, Stopping> {
         match row.owed {
-            Ok(owed) => Ok(Some(Hand { owed: Arc::new(owed), place: Some(place) })),
+            Ok(owed) => Ok(Some(Hand { owed: Arc::new(owed), trouble: row.trouble, place: Some(place) })),
             Err(why) => self.set_aside(row.pos, &row.id, why).await.map(|()| None),
         }
     }
@@ -98,7 +98,7 @@ impl Inner {
                 Err(StoreError::Closed) => return Err(Stopping),
                 Err(error) => error,
             };
-            tracing::error!(%error, "What is still owed to Slack can't be read; trying again");
+            tracing::error!(%error, "The store does not take part in what is owed to Slack; trying again");
             let rest = self.clock.sleep(backoff.next(&mut chance));
             self.scope.stop().run_until_cancelled(rest).await.ok_or(Stopping)?;
         }

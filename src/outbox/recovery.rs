@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::Outbox;
-use super::courier::Stopping;
 use super::read_back::AT_ONCE;
+use super::{Outbox, Stopping};
 
 impl Outbox {
     /// Opens a lane for each conversation in the backlog, as there is room.

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::Hand;
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{Body, Op, Place};
+use crate::domain::outgoing::{Body, Label, Op, Place};
 use crate::domain::ports::{Mark, Trace, WriteError, WriteErrorKind};
 
 /// A Slack that notes each call and answers from a script; an empty script means success.
@@ -20,6 +20,8 @@ struct Script {
     away: AtomicBool,
     /// What looking back finds, one time after the other; nothing afterwards.
     found: Mutex<VecDeque<Option<Ts>>>,
+    /// With what each message was posted.
+    labels: Mutex<Vec<Label>>,
     /// How many calls crash.
     crashes: AtomicUsize,
     /// Whether posts wait on their way.
@@ -56,20 +58,26 @@ impl Script {
 }
 
 fn text(body: &Body) -> &str {
-    let Body::Text(text) = body else { panic!("only texts here") };
+    let (Body::Text(text) | Body::Plain(text)) = body else { panic!("only texts here") };
     text
 }
 
 #[async_trait]
 impl SlackWrite for Script {
-    async fn post(&self, _: &Place, body: &Body, _: OwedId) -> Result<Ts, WriteError> {
-        let posted = self.call(format!("post {}", text(body))).map(|()| Ts::from("5.5"));
+    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
+        self.labels.lock().unwrap().push(label.clone());
+        let whither = if to.thread.is_none() { format!(" to {}", to.channel) } else { String::new() };
+        let how = if matches!(body, Body::Plain(_)) { " plainly" } else { "" };
+        let posted = self.call(format!("post{whither}{how} {}", text(body))).map(|()| Ts::from("5.5"));
         let mut slow = self.slow.subscribe();
         let _through = slow.wait_for(|slow| !slow).await;
         posted
     }
     async fn update(&self, _: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
         self.call(format!("update {ts} {}", text(body)))
+    }
+    async fn finish(&self, _: &ChannelId, ts: &Ts, body: &Body, _: &Label) -> Result<(), WriteError> {
+        self.call(format!("finish {ts} {}", text(body)))
     }
     async fn delete(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.call(format!("delete {ts}"))
@@ -129,7 +137,7 @@ fn key() -> ConversationKey {
 }
 
 fn owed(op: Op) -> Owed {
-    Owed { id: OwedId::new(), conversation: key(), turn: None, op }
+    Owed { id: OwedId::new(), conversation: key(), turn: None, answers: None, op }
 }
 
 fn post(text: &str) -> Owed {
@@ -137,6 +145,38 @@ fn post(text: &str) -> Owed {
 }
 
 impl Fixture {
+    /// The next process, on the same store and before the same Slack.
+    async fn next(&self, suspect: bool) -> Self {
+        let (clock, hand) = Clock::manual(self.outbox.0.clock.wall_ms());
+        let scope = Scope::new();
+        let outbox = Outbox::new(self.store.clone(), self.slack.clone(), clock, scope.clone());
+        outbox.recover(suspect).await.unwrap();
+        Self {
+            outbox,
+            slack: self.slack.clone(),
+            store: self.store.clone(),
+            hand,
+            scope,
+            _dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Commits `rows` without sending them, as a process that is killed between the two.
+    async fn leave(&self, rows: Vec<Owed>) {
+        self.store.owe(rows, None, 0).await.unwrap();
+    }
+
+    /// Waits until Slack has been called so often.
+    async fn called(&self, times: usize) {
+        let reached = async {
+            while self.slack.count() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        let reached = tokio::time::timeout(Duration::from_secs(10), reached).await;
+        assert!(reached.is_ok(), "only {:?}", self.slack.calls());
+    }
+
     /// Commits and sends `rows`.
     async fn send(&self, rows: Vec<Owed>) -> impl Future<Output = Fate> + use<> {
         self.store.owe(rows.clone(), None, 0).await.unwrap();
@@ -193,19 +233,19 @@ async fn a_row_that_fails_for_now_holds_back_the_ones_behind_it() {
 async fn a_row_that_can_never_be_sent_makes_way() {
     let fixture = fixture(&[WriteErrorKind::Permanent]);
     assert_eq!(fixture.deliver(vec![post("a"), post("b")]).await, ["post a", "post b"]);
-    assert_eq!(fixture.store.next_owed(key(), 0).await.unwrap(), None);
+    assert_eq!(fixture.store.next_owed(key()).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_streamed_message_gets_its_final_text_or_a_new_post() {
     let finish = || owed(Op::Finish { ts: "2.2".into(), body: Body::Text("z".into()) });
     let ended_already = fixture(&[WriteErrorKind::StreamUnavailable]);
-    assert_eq!(ended_already.deliver(vec![finish()]).await, ["stop 2.2", "update 2.2 z"]);
+    assert_eq!(ended_already.deliver(vec![finish()]).await, ["stop 2.2", "finish 2.2 z"]);
     let gone = fixture(&[WriteErrorKind::StreamUnavailable, WriteErrorKind::MessageGone]);
-    assert_eq!(gone.deliver(vec![finish()]).await, ["stop 2.2", "update 2.2 z", "post z"]);
+    assert_eq!(gone.deliver(vec![finish()]).await, ["stop 2.2", "finish 2.2 z", "post z"]);
     let kept_by_somebody = fixture(&[WriteErrorKind::StoppedByUser, WriteErrorKind::StreamUnavailable]);
     let calls = kept_by_somebody.deliver(vec![finish()]).await;
-    assert_eq!(calls, ["stop 2.2", "update 2.2 z", "delete 2.2", "post z"]);
+    assert_eq!(calls, ["stop 2.2", "finish 2.2 z", "delete 2.2", "post z"]);
 }
 
 #[tokio::test]
@@ -214,7 +254,7 @@ async fn a_revision_finds_the_message_that_its_row_became() {
     let first = post("open");
     let second = owed(Op::Revise { of: first.id, body: Body::Text("closed".into()) });
     let orphan = owed(Op::Revise { of: OwedId::new(), body: Body::Text("never".into()) });
-    assert_eq!(fixture.deliver(vec![first, second, orphan]).await, ["post open", "update 5.5 closed"]);
+    assert_eq!(fixture.deliver(vec![first, second, orphan]).await, ["post open", "update 5.5 closed", "look back"]);
 }
 
 #[tokio::test]
@@ -225,16 +265,16 @@ async fn what_is_not_sent_when_we_stop_is_taken_up_again() {
     let _nobody_waits = first.outbox.send(vec![row.clone()]);
     first.scope.stop().cancel();
     first.scope.wait().await;
-    assert_eq!(first.store.next_owed(key(), 0).await.unwrap().unwrap().owed, Ok(row));
+    assert_eq!(first.store.next_owed(key()).await.unwrap().unwrap().owed, Ok(row));
     let again = Outbox::new(first.store.clone(), first.slack.clone(), Clock::system(), Scope::new());
-    again.recover().await.unwrap();
+    again.recover(false).await.unwrap();
     again.settled(&key()).await;
     assert_eq!(first.slack.calls().last().map(String::as_str), Some("post a"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_comes_as_its_lane_ends_is_sent_once() {
-    const ROWS: usize = 20_000;
+    const ROWS: usize = 2_000;
     let fixture = fixture(&[]);
     for n in 0..ROWS {
         let _nobody_waits = fixture.outbox.send(vec![post(&n.to_string())]);
@@ -242,6 +282,7 @@ async fn a_row_that_comes_as_its_lane_ends_is_sent_once() {
         while fixture.slack.count() <= n {
             tokio::task::yield_now().await;
         }
+        fixture.store.probe().await.unwrap();
     }
     fixture.outbox.settled(&key()).await;
     fixture.scope.wait().await;
@@ -289,7 +330,7 @@ async fn a_row_that_cannot_be_read_is_set_aside_and_the_others_are_sent() {
     let rows = vec![post("a"), spoiled.clone(), post("b")];
     fixture.store.owe(rows, None, 0).await.unwrap();
     fixture.store.spoil(spoiled.id).await;
-    fixture.outbox.recover().await.unwrap();
+    fixture.outbox.recover(false).await.unwrap();
     fixture.outbox.settled(&key()).await;
     assert_eq!(fixture.slack.calls(), ["post a", "post b"]);
     let (state, error, content) = fixture.store.row(spoiled.id).await;
@@ -307,7 +348,7 @@ async fn an_earlier_backlog_stays_in_the_store_until_its_turn_comes() {
         fixture.store.owe(vec![row("a"), row("b")], None, 0).await.unwrap();
     }
     fixture.slack.slow.send_replace(true);
-    fixture.outbox.recover().await.unwrap();
+    fixture.outbox.recover(false).await.unwrap();
     // The last one is not taken up by itself while posts are slow; what is new to it comes behind what is old.
     let new = Owed { conversation: conversation(CONVERSATIONS - 1), ..post("599 new") };
     assert_eq!(fixture.send(vec![new]).await.await, Fate::Kept);
@@ -337,7 +378,7 @@ async fn conversations_that_fail_do_not_hold_back_the_others_of_the_backlog() {
         fixture.store.owe(vec![Owed { conversation, ..post("a") }], None, 0).await.unwrap();
     }
     fixture.slack.away.store(true, Ordering::Relaxed);
-    fixture.outbox.recover().await.unwrap();
+    fixture.outbox.recover(false).await.unwrap();
     let tried = async {
         while fixture.slack.count() < CONVERSATIONS {
             tokio::task::yield_now().await;
@@ -350,7 +391,7 @@ async fn conversations_that_fail_do_not_hold_back_the_others_of_the_backlog() {
 async fn a_conversation_whose_rows_are_still_in_the_store_is_not_settled() {
     let fixture = fixture(&[]);
     fixture.store.owe(vec![post("a")], None, 0).await.unwrap();
-    fixture.outbox.recover().await.unwrap();
+    fixture.outbox.recover(false).await.unwrap();
     fixture.outbox.settled(&key()).await;
     assert_eq!(fixture.slack.calls(), ["post a"]);
 }
@@ -424,7 +465,7 @@ async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_hold
 const LOST: WriteErrorKind = WriteErrorKind::Transient { uncertain: true };
 
 #[tokio::test]
-async fn a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
+async fn f_28_a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     let arrived = fixture(&[LOST]);
     arrived.slack.found.lock().unwrap().extend([None, Some("7.7".into())]);
     let row = post("a");
@@ -487,11 +528,11 @@ async fn a_row_is_not_given_up_because_the_token_was_refused_for_long() {
 async fn only_a_post_is_looked_for() {
     let finish = || owed(Op::Finish { ts: "2.2".into(), body: Body::Text("z".into()) });
     let ended = fixture(&[LOST]);
-    assert_eq!(ended.deliver(vec![finish()]).await, ["stop 2.2", "stop 2.2", "update 2.2 z"]);
+    assert_eq!(ended.deliver(vec![finish()]).await, ["stop 2.2", "stop 2.2", "finish 2.2 z"]);
     let gone = fixture(&[WriteErrorKind::StreamUnavailable, WriteErrorKind::MessageGone, LOST]);
     gone.slack.found.lock().unwrap().push_back(Some("7.7".into()));
     let calls = gone.deliver(vec![finish(), post("b")]).await;
-    assert_eq!(calls, ["stop 2.2", "update 2.2 z", "post z", "look back", "post b"]);
+    assert_eq!(calls, ["stop 2.2", "finish 2.2 z", "post z", "look back", "post b"]);
 }
 
 #[tokio::test]
@@ -521,4 +562,6 @@ async fn a_flush_does_not_wait_for_a_token_to_become_valid() {
     assert_eq!(fixture.slack.count(), 1);
 }
 
+mod crash;
+mod refusals;
 mod spill;

@@ -40,6 +40,8 @@ pub(super) struct Asked<'a> {
     at: ConversationKey,
     /// Its event.
     seq: i64,
+    /// The message in which it was written, if it was.
+    message: Option<Ts>,
     by: &'a Admitted,
     way: Way,
 }
@@ -65,6 +67,7 @@ impl<'a> Asked<'a> {
             key,
             at: work.place(key),
             seq: work.seq,
+            message: Some(message.ts.clone()),
             by: &work.admitted,
             way: Way::Message { kind: work.kind, thread },
         }
@@ -72,7 +75,7 @@ impl<'a> Asked<'a> {
 
     /// A slash command or a press.
     fn replied(key: &'a ConversationKey, seq: i64, by: &'a Admitted, reply: Option<ReplyUrl>) -> Self {
-        Self { key, at: key.clone(), seq, by, way: Way::Reply(reply) }
+        Self { key, at: key.clone(), seq, message: None, by, way: Way::Reply(reply) }
     }
 
     /// The thread into which a session goes that is chosen from a list.

@@ -46,6 +46,8 @@ pub struct Sessions {
     pub history_on_loss: bool,
     /// What becomes of a message that arrives during a turn.
     pub when_busy: WhenBusy,
+    /// After how many crashes within ten minutes messages are only stored for a while, and no turn begins (safe mode); 0 is never.
+    pub safe_mode_after: u32,
     /// How many messages of one conversation may wait; more are refused and their sender is told.
     pub queue_limit: u32,
 }
@@ -65,6 +67,7 @@ impl Default for Sessions {
             on_interrupt: OnInterrupt::Ask,
             history_on_loss: true,
             when_busy: WhenBusy::Queue,
+            safe_mode_after: 5,
             queue_limit: 50,
         }
     }

@@ -310,7 +310,16 @@ impl Inner {
     }
 
     /// Commits the turn's end with what is owed for it, however often that takes, and hands it to the outbox.
-    async fn close_turn(&self, key: &ConversationKey, work: &Work, intent: &Intent, finished: Finished) -> Delivered {
+    async fn close_turn(
+        &self,
+        key: &ConversationKey,
+        work: &Work,
+        intent: &Intent,
+        mut finished: Finished,
+    ) -> Delivered {
+        for row in &mut finished.owed {
+            row.answers.get_or_insert_with(|| work.message.ts.clone());
+        }
         let session_ended = finished.session_ended().then(|| key.clone());
         metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);
         let end = TurnEnd {
@@ -324,7 +333,10 @@ impl Inner {
         };
         let dropped = loop {
             match self.parts.store.finish_turn(end.clone()).await {
-                Ok(dropped) => break dropped,
+                Ok(dropped) => {
+                    self.holds.turn_ended();
+                    break dropped;
+                }
                 Err(error) if self.is_over(key, &error).await => return None,
                 Err(_again) => {}
             }

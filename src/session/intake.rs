@@ -103,7 +103,7 @@ impl Inner {
 
     /// Reserves an idle conversation for a turn that starts with the event's own commit.
     fn reserve(&self, slots: &mut Slots, key: &ConversationKey, admitted: Admitted, text: String) -> Option<Intent> {
-        if slots.draining || slots.get(key).is_some_and(|slot| !slot.is_free()) {
+        if slots.draining || self.holds.holds(Line::Turn) || slots.get(key).is_some_and(|slot| !slot.is_free()) {
             return None;
         }
         let place = self.queue(Line::Turn).place()?;

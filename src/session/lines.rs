@@ -149,7 +149,8 @@ impl Inner {
         let _without_a_mark = self.stored_message(key, line, seq, None);
     }
 
-    /// The same for a message that is to bear a mark, `ts`, while it waits behind another: from now on until what is returned ends.
+    /// The same for a message that is to bear a mark, `ts`, while it waits behind another, or because everything does: from now on until
+    /// what is returned ends.
     pub(super) fn stored_message(
         self: &Arc<Self>,
         key: &ConversationKey,
@@ -157,7 +158,7 @@ impl Inner {
         seq: i64,
         ts: Option<&Ts>,
     ) -> Option<oneshot::Receiver<()>> {
-        let place = {
+        let (place, mark) = {
             let mut slots = self.slots();
             if slots.draining {
                 return None;
@@ -167,10 +168,11 @@ impl Inner {
             }
             let place = self.queue(line).place_for(seq)?;
             slots.begin(key, line);
-            place
+            let held = ts.filter(|_| self.holds.holds(line));
+            (place, held.and_then(|ts| slots.mark(key, ts)))
         };
         self.run_line(key.clone(), line, place, None);
-        None
+        mark
     }
 
     /// Whether something may wait for a conversation's turn, as far as is known in memory.
@@ -191,18 +193,30 @@ impl Inner {
         let inner = self.clone();
         self.parts.scope.spawn("conversation", OnCrash::Log, async move {
             let mut next = first;
-            loop {
-                let handled = match next.take() {
-                    Some(work) => inner.handle_safely(&key, line, work).await,
-                    None if inner.stops(&key, line) => break,
-                    None => inner.handle_next(&key, line).await,
-                };
+            while let Some(handled) = inner.handle_one(&key, line, next.take()).await {
                 if !inner.goes_on(&key, line, handled).await {
                     break;
                 }
             }
             drop(place);
         });
+    }
+
+    /// Handles the message that is in hand, or else the next one as soon as it may begin; nothing when the line stops.
+    async fn handle_one(
+        self: &Arc<Self>,
+        key: &ConversationKey,
+        line: Line,
+        in_hand: Option<Work>,
+    ) -> Option<Result<Delivered, Later>> {
+        if let Some(work) = in_hand {
+            return Some(self.handle_safely(key, line, work).await);
+        }
+        let _on_trial = self.holds.pass(line).await;
+        if self.stops(key, line) {
+            return None;
+        }
+        Some(self.handle_next(key, line).await)
     }
 
     /// Whether nothing more is taken on, because we begin to stop: what waits stays in the store for the next start.

@@ -23,6 +23,7 @@ use crate::store::{Store, StoreError};
 use super::channels::WholeChannels;
 use super::commands::{Adopting, Presses};
 use super::crashes::Crashes;
+use super::holds::Holds;
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
@@ -101,6 +102,8 @@ pub(super) struct Inner {
     pub(super) rested: Notify,
     /// How many sessions are being let go that no slot knows any more.
     pub(super) leaving: AtomicUsize,
+    /// What holds turns back everywhere.
+    pub(super) holds: Holds,
 }
 
 impl fmt::Debug for Manager {
@@ -112,6 +115,7 @@ impl fmt::Debug for Manager {
 impl Manager {
     /// A manager with nothing in memory.
     pub fn new(parts: Parts) -> Self {
+        let holds = Holds::new(&parts.store);
         Self(Arc::new(Inner {
             parts,
             slots: Mutex::default(),
@@ -129,6 +133,7 @@ impl Manager {
             wide: WholeChannels::default(),
             rested: Notify::new(),
             leaving: AtomicUsize::new(0),
+            holds,
         }))
     }
 
@@ -199,7 +204,13 @@ impl Inner {
     /// Rows that say `markdown` in a conversation.
     pub(super) fn say(&self, key: &ConversationKey, turn: Option<TurnId>, markdown: &str) -> Vec<Owed> {
         let parts = self.parts.render.parts(key.markup(), markdown);
-        let row = |text| Owed { id: OwedId::new(), conversation: key.clone(), turn, op: Op::Post(Body::Text(text)) };
+        let row = |text| Owed {
+            id: OwedId::new(),
+            conversation: key.clone(),
+            turn,
+            answers: None,
+            op: Op::Post(Body::Text(text)),
+        };
         parts.into_iter().map(row).collect()
     }
 

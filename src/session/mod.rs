@@ -12,6 +12,7 @@ mod conversation;
 mod crashes;
 mod ending;
 mod history;
+mod holds;
 mod intake;
 mod limits;
 mod lines;
@@ -29,6 +30,7 @@ mod slots;
 mod turn;
 mod words;
 
+pub use holds::Hold;
 pub use manager::{Manager, Parts};
 pub use pool::Stats;
 pub use roster::{Doing, OpenError, Overview};

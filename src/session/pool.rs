@@ -49,6 +49,7 @@ impl Manager {
     /// until `deadline` for that. Safe to call twice.
     pub async fn drain(&self, grace: Instant, deadline: Instant) {
         self.0.slots().draining = true;
+        self.0.holds.stop();
         tracing::info!(turns = self.0.slots().busy(), "Draining: no turn starts any more");
         if !self.0.rests_by(grace).await {
             self.interrupt();

@@ -185,7 +185,7 @@ impl Reply {
             self.started = Trace::Key(id);
             return async move {
                 settled(&key).await;
-                slack.post(&Place::from(&key), &body, id).await.map(Some)
+                slack.post(&Place::from(&key), &body, &id.into()).await.map(Some)
             }
             .boxed();
         }

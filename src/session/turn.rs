@@ -381,7 +381,8 @@ impl Live<'_> {
     }
 
     fn row(&self, id: OwedId, op: Op) -> Owed {
-        Owed { id, conversation: self.turn.key.clone(), turn: Some(self.turn.prompt.turn()), op }
+        let answers = Some(self.turn.message.clone());
+        Owed { id, conversation: self.turn.key.clone(), turn: Some(self.turn.prompt.turn()), answers, op }
     }
 
     fn now(&self) -> Instant {

@@ -26,6 +26,7 @@ const BUTTONS: usize = 25;
 pub fn content(body: &Body) -> (String, Value) {
     match body {
         Body::Text(text) => (text.clone(), Value::Array(text_blocks(text))),
+        Body::Plain(text) => (text.clone(), Value::Array(Vec::new())),
         Body::Approval(card) => approval(card),
         Body::List(rows) => list::list(rows),
     }

@@ -21,6 +21,11 @@ pub struct ApiError {
 pub enum ApiErrorKind {
     /// It will never work.
     Permanent,
+    /// A message's layout is refused, or its length.
+    Unfit {
+        /// Whether it is its length.
+        too_long: bool,
+    },
     /// The message to be changed is gone or fixed.
     MessageGone,
     /// Streams don't work here, or this one has ended.
@@ -93,16 +98,10 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "thread_not_found",
             "cannot_reply_to_message",
             "no_text",
-            "msg_too_long",
-            "msg_blocks_too_long",
-            "msg_blocks_too_many",
-            "invalid_blocks",
-            "invalid_blocks_format",
             "invalid_chunks",
             "markdown_text_conflict",
             "metadata_too_large",
             "too_many_attachments",
-            "block_mismatch",
             "view_too_large",
             "invalid_name",
             "invalid_name_maxlength",
@@ -135,6 +134,8 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "expired_url",
         ],
     ),
+    (ApiErrorKind::Unfit { too_long: true }, &["msg_too_long", "msg_blocks_too_long", "msg_blocks_too_many"]),
+    (ApiErrorKind::Unfit { too_long: false }, &["invalid_blocks", "invalid_blocks_format", "block_mismatch"]),
     (MessageGone, &["message_not_found", "cant_update_message", "cant_delete_message", "edit_window_closed"]),
     (
         Stream,
@@ -160,6 +161,8 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
         ],
     ),
     (UNCERTAIN, &["internal_error", "fatal_error", "request_timeout"]),
+    // It has seen the `client_msg_id` before, and does not find the message or its channel: whether it is there, only a look can say.
+    (UNCERTAIN, &["duplicate_message_not_found", "duplicate_channel_not_found"]),
 ];
 
 /// It may have taken effect all the same, as the codes' documentation says.
@@ -193,6 +196,11 @@ impl ApiError {
         Self { kind: ApiErrorKind::Rate(wait), method, code: "not sent yet, to keep to the method's rate".to_owned() }
     }
 
+    /// There is more to read than is worth it.
+    pub(super) fn too_long(method: &'static str) -> Self {
+        Self { kind: Permanent, method, code: "there is too much to look through".to_owned() }
+    }
+
     /// A call whose answer did not come, or made no sense.
     pub(super) fn lost(method: &'static str, uncertain: bool, code: impl Into<String>) -> Self {
         Self { kind: ApiErrorKind::Transient { uncertain }, method, code: code.into() }
@@ -213,6 +221,7 @@ impl From<ApiError> for WriteError {
         let kind = match error.kind {
             // Whoever cares that it was so already has asked before.
             Permanent | Already => WriteErrorKind::Permanent,
+            ApiErrorKind::Unfit { too_long } => WriteErrorKind::Unfit { too_long },
             MessageGone => WriteErrorKind::MessageGone,
             Stream => WriteErrorKind::StreamUnavailable,
             StoppedByUser => WriteErrorKind::StoppedByUser,
@@ -243,7 +252,10 @@ mod tests {
             ("token_revoked", Auth),
             ("channel_not_found", Permanent),
             ("is_inactive", Permanent),
-            ("msg_too_long", Permanent),
+            ("msg_too_long", ApiErrorKind::Unfit { too_long: true }),
+            ("invalid_blocks", ApiErrorKind::Unfit { too_long: false }),
+            ("duplicate_message_not_found", UNCERTAIN),
+            ("duplicate_channel_not_found", UNCERTAIN),
             ("message_not_found", MessageGone),
             ("message_not_in_streaming_state", Stream),
             ("stopped_by_user", StoppedByUser),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::api::{Call, Encoding, Urgency};
 use super::error::ApiError;
 use super::events::{MESSAGES, is_own};
-use super::surface::{METADATA, Surface};
+use super::surface::{ANSWERS, KEY, METADATA, Surface};
 use super::text::plain;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
@@ -17,6 +17,8 @@ use crate::domain::ports::{Said, SlackRead, Trace, WriteError};
 /// How many messages are asked for at a time when one is looked for, and when many are read (999 is the most that Slack gives).
 const LOOKED_THROUGH: usize = 200;
 const READ: usize = 999;
+/// How many pages are looked through for one message.
+const PAGES: usize = 50;
 
 /// A part of a conversation, as Slack gives it.
 struct Page {
@@ -50,6 +52,12 @@ impl SlackRead for Surface {
             }
         }
     }
+
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError> {
+        // Unlike a key, a time stamp is no secret: others could say that they have answered it.
+        let answers = |message: &Value| self.is_ours(message) && label(message)[ANSWERS] == ts.as_str();
+        Ok(self.first(conversation, ts, answers).await?.is_some())
+    }
 }
 
 impl Surface {
@@ -60,10 +68,23 @@ impl Surface {
         since: &Ts,
         trace: Trace,
     ) -> Result<Option<Ts>, WriteError> {
-        let mut args = json!({"oldest": since, "include_all_metadata": true, "limit": LOOKED_THROUGH});
-        loop {
+        self.first(conversation, since, |message| self.left(message, trace)).await
+    }
+
+    /// The first message after `since` that is the one; without a time stamp there, the whole conversation is looked through.
+    async fn first(
+        &self,
+        conversation: &ConversationKey,
+        since: &Ts,
+        is_it: impl Fn(&Value) -> bool + Send,
+    ) -> Result<Option<Ts>, WriteError> {
+        let mut args = json!({"include_all_metadata": true, "limit": LOOKED_THROUGH});
+        if !since.as_str().is_empty() {
+            args["oldest"] = json!(since);
+        }
+        for _ in 0..PAGES {
             let page = self.page(conversation, &args).await?;
-            let found = page.messages.iter().find(|message| self.left(message, trace));
+            let found = page.messages.iter().find(|message| is_it(message));
             if let Some(ts) = found.and_then(|message| message["ts"].as_str()) {
                 return Ok(Some(ts.into()));
             }
@@ -72,18 +93,17 @@ impl Surface {
                 None => return Ok(None),
             }
         }
+        Err(ApiError::too_long(method(conversation)).into())
     }
 
     /// The part of a conversation that `window` describes: of a thread oldest first, of a channel newest first.
     async fn page(&self, conversation: &ConversationKey, window: &Value) -> Result<Page, ApiError> {
         let mut args = window.clone();
         args["channel"] = json!(conversation.channel);
-        let method = if conversation.is_channel_wide() {
-            "conversations.history"
-        } else {
+        if !conversation.is_channel_wide() {
             args["ts"] = json!(conversation.thread);
-            "conversations.replies"
-        };
+        }
+        let method = method(conversation);
         let place = conversation.channel.as_str();
         let call = Call { method, encoding: Encoding::Form, place, urgency: Urgency::Wait, args };
         let mut answer = self.api.call(call).await?;
@@ -98,12 +118,14 @@ impl Surface {
     /// Whether a message of ours is the one that left the `trace`.
     fn left(&self, message: &Value, trace: Trace) -> bool {
         match trace {
-            Trace::Key(key) => {
-                let metadata = &message["metadata"];
-                metadata["event_type"] == METADATA && metadata["event_payload"]["key"] == key.to_string()
-            }
+            Trace::Key(key) => label(message)[KEY] == key.to_string(),
             Trace::Growing => message["user"] == self.me.user.as_str() && message["streaming_state"] == "in_progress",
         }
+    }
+
+    fn is_ours(&self, message: &Value) -> bool {
+        let text = |name: &str| message[name].as_str().unwrap_or_default();
+        is_own(&self.me, text("user"), text("bot_id"))
     }
 
     /// What a message says, when it stands before the message `before` and somebody said it.
@@ -116,4 +138,15 @@ impl Surface {
         let counts = is_said && !author.is_empty() && !words.is_empty() && Ts::from(text("ts")) < *before;
         counts.then(|| Said { author: author.into(), ours: is_own(&self.me, user, bot), text: words })
     }
+}
+
+/// How a conversation is read.
+fn method(conversation: &ConversationKey) -> &'static str {
+    if conversation.is_channel_wide() { "conversations.history" } else { "conversations.replies" }
+}
+
+/// The label of a message as its metadata has it; nothing where it bears none.
+fn label(message: &Value) -> &Value {
+    let metadata = &message["metadata"];
+    if metadata["event_type"] == METADATA { &metadata["event_payload"] } else { &Value::Null }
 }

@@ -14,10 +14,12 @@ mod pacer;
 pub mod sockets;
 mod surface;
 pub mod text;
+mod trial;
 pub mod wire;
 
 pub use api::{Api, AuthTest};
 pub use error::{ApiError, ApiErrorKind};
 pub use link::LinkState;
-pub use sockets::{LinkStatus, SocketParts, Tally};
+pub use sockets::{Delivery, Entrance, LinkStatus, Listener, NoConnection, SocketParts, Tally};
 pub use surface::Surface;
+pub use trial::{ReadBack, Sample, Trial};

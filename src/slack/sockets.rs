@@ -5,6 +5,7 @@
 
 mod connection;
 mod dial;
+mod listener;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::secret::SecretString;
 use connection::{Connection, Order};
 use tally::Others;
 
+pub use listener::{Delivery, Entrance, Listener, NoConnection};
 pub use tally::Tally;
 
 /// How many reports of connections may wait for the link. When it is full they wait: each connection sends only a handful.

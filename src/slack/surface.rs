@@ -1,6 +1,7 @@
 //! Slack as a place to write to: the ports of the domain on the Web API.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -12,23 +13,56 @@ use super::{blocks, markdown};
 use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{Body, Place};
+use crate::domain::outgoing::{Body, Label, Place};
 use crate::domain::ports::{Mark, Render, SlackWrite, Trace, WriteError};
 
-/// The event type of our messages' metadata; its payload holds the delivery's key.
+/// The event type of our messages' metadata; its payload holds the label: the delivery's key, and the message that it answers.
 pub(super) const METADATA: &str = "hitchline";
+/// What the label's fields are called there.
+pub(super) const KEY: &str = "key";
+pub(super) const ANSWERS: &str = "answers";
+
+const POST: &str = "chat.postMessage";
+/// How an argument is refused that Slack doesn't know.
+const UNKNOWN_ARGUMENT: [&str; 2] = ["invalid_arg_name", "invalid_arguments"];
 
 /// The way to Slack.
 #[derive(Debug)]
 pub struct Surface {
     pub(super) api: Arc<Api>,
     pub(super) me: Identity,
+    /// Whether posts bear a `client_msg_id`. It is not documented for apps: Slack may know a repetition by it, pass over it, or refuse it.
+    with_client_id: AtomicBool,
 }
 
 impl Surface {
     /// Writes as the bot that `me` describes.
     pub fn new(api: Arc<Api>, me: &AuthTest) -> Self {
-        Self { api, me: me.identity() }
+        Self { api, me: me.identity(), with_client_id: AtomicBool::new(true) }
+    }
+
+    /// Posts under a `client_msg_id`, until Slack refuses one: then the post is repeated without, and so are all others.
+    async fn post_once(&self, place: &str, args: Value, key: OwedId) -> Result<Value, ApiError> {
+        if !self.with_client_id.load(Ordering::Relaxed) {
+            return self.write(POST, place, args).await;
+        }
+        let mut known = args.clone();
+        known["client_msg_id"] = json!(key.hyphenated());
+        match self.write(POST, place, known).await {
+            Err(error) if UNKNOWN_ARGUMENT.contains(&error.code.as_str()) => {}
+            Err(error) if error.code.starts_with("duplicate_") => {
+                // If the message is not there, whoever posts it again must not be told the same for ever.
+                self.with_client_id.store(false, Ordering::Relaxed);
+                return Err(error);
+            }
+            result => return result,
+        }
+        let result = self.write(POST, place, args).await;
+        // If not, it was another argument that was refused.
+        if result.is_ok() && self.with_client_id.swap(false, Ordering::Relaxed) {
+            tracing::info!("Slack refuses client_msg_id; messages are posted without one");
+        }
+        result
     }
 
     async fn write(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
@@ -50,15 +84,23 @@ impl Render for Surface {
 
 #[async_trait]
 impl SlackWrite for Surface {
-    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError> {
+    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
         let mut args = message(&to.channel, to.thread.as_ref(), body);
-        args["metadata"] = json!({"event_type": METADATA, "event_payload": {"key": key.to_string()}});
-        posted(&self.write("chat.postMessage", to.channel.as_str(), args).await?, "chat.postMessage")
+        args["metadata"] = metadata(label);
+        posted(&self.post_once(to.channel.as_str(), args, label.key).await?, POST)
     }
 
     async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
         let mut args = message(channel, None, body);
         args["ts"] = json!(ts);
+        self.write("chat.update", channel.as_str(), args).await?;
+        Ok(())
+    }
+
+    async fn finish(&self, channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError> {
+        let mut args = message(channel, None, body);
+        args["ts"] = json!(ts);
+        args["metadata"] = metadata(label);
         self.write("chat.update", channel.as_str(), args).await?;
         Ok(())
     }
@@ -173,6 +215,14 @@ fn message(channel: &ChannelId, thread: Option<&Ts>, body: &Body) -> Value {
         args["thread_ts"] = json!(thread);
     }
     args
+}
+
+fn metadata(label: &Label) -> Value {
+    let mut payload = json!({KEY: label.key.to_string()});
+    if let Some(ts) = &label.answers {
+        payload[ANSWERS] = json!(ts);
+    }
+    json!({"event_type": METADATA, "event_payload": payload})
 }
 
 fn chunk(markdown: &str) -> Value {

@@ -41,6 +41,17 @@ pub struct Envelope {
     pub payload: Value,
 }
 
+/// How often a delivery was tried before, and Slack's word for why it comes again; nothing on the first attempt.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Retry {
+    /// How many attempts there were before this one.
+    #[serde(rename = "retry_attempt", default)]
+    pub attempt: u32,
+    /// Mostly `timeout`.
+    #[serde(rename = "retry_reason", default)]
+    pub reason: String,
+}
+
 /// The kinds of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -116,6 +127,11 @@ pub fn read(text: &str) -> Frame {
     }
 }
 
+/// What an envelope's frame says of earlier attempts. Only `probe` asks: the daemon tells by what it has stored.
+pub fn retry(text: &str) -> Retry {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
 /// The acknowledgement of an envelope: one small text frame.
 pub fn ack(envelope_id: &str) -> String {
     serde_json::json!({ "envelope_id": envelope_id }).to_string()
@@ -162,6 +178,14 @@ mod tests {
         }
         let big = format!(r#"{{"envelope_id": "e-3", "payload": "{}"}}"#, "x".repeat(LONGEST_READ));
         assert_eq!(read(&big), Frame::Odd(Some("e-3".into()), "oversized"));
+    }
+
+    #[test]
+    fn a_frame_says_how_often_it_came_before() {
+        let again =
+            r#"{"envelope_id":"e","type":"events_api","retry_attempt":2,"retry_reason":"timeout","payload":{}}"#;
+        assert_eq!(retry(again), Retry { attempt: 2, reason: "timeout".to_owned() });
+        assert_eq!(retry(r#"{"envelope_id":"e","type":"slash_commands"}"#), Retry::default());
     }
 
     proptest! {

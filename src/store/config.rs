@@ -13,7 +13,8 @@ pub struct Config {
     /// The state directory: database, lock, control socket, snapshots. Without it `$STATE_DIRECTORY`, else
     /// `$XDG_STATE_HOME/hitchline`, else `~/.local/state/hitchline`.
     pub dir: PathBuf,
-    /// Free space, such as 100MiB, that no snapshot may take from the disk.
+    /// Free space on the disk, such as 100MiB, that is kept for answers and bookkeeping: below it no new message is stored and no snapshot
+    /// made, and below two and a half times as much no turn begins.
     #[serde(with = "crate::byte_size")]
     #[schemars(with = "String")]
     pub min_free: u64,

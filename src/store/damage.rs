@@ -35,6 +35,11 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
+/// Whether the disk, or the way to it, failed.
+pub(super) fn is_io_error(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+}
+
 /// Leaves word for the next start, on disk, that damage was met in the database of `connection`.
 pub(super) fn met(connection: &Connection) {
     let Some(path) = connection.path().map(marker) else { return };

@@ -3,9 +3,12 @@
 //! A method that writes returns when its change is on disk. Everything that waits when the writer is free goes into one transaction;
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
 
+mod boots;
 pub mod config;
 mod damage;
+mod disk;
 mod events;
+mod file_system;
 mod lock;
 mod notes;
 mod opening;
@@ -27,16 +30,19 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use boots::Boot;
+pub use disk::Room;
 pub use events::{Accept, Accepted};
 pub use notes::Note;
 pub use opening::Repair;
-pub use outbox::Pending;
+pub use outbox::{Noted, Parked, Pending, Trouble};
 pub use sessions::{Moved, SessionFilter};
 pub use transcript::{ChatAuthor, ChatMessage};
 pub use turns::{Begun, Interrupted, TurnEnd};
 pub use waiting::{Queued, Unreadable};
 pub use writer::Slot;
 
+use disk::Disk;
 use lock::Lock;
 use reader::Reader;
 use snapshots::Snapshots;
@@ -52,6 +58,7 @@ pub struct Store {
     writer: Arc<Writer>,
     reader: Arc<Reader>,
     snapshots: Arc<Snapshots>,
+    disk: Arc<Disk>,
 }
 
 /// Why the store could not be opened. Each is for a person to solve.
@@ -103,6 +110,32 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Its disk is somewhere else, or a process's own.
+    #[error(
+        "store.dir: {path} is on {kind}, where a database's locks can't be relied on; name a directory on a disk of this machine"
+    )]
+    Remote {
+        /// The directory.
+        path: PathBuf,
+        /// What kind of file system it is.
+        kind: &'static str,
+    },
+    /// There is no room even to open it. May pass by itself.
+    #[error("store.dir: the disk of {path} is full: {source}; free some space there, then start again")]
+    Full {
+        /// The directory.
+        path: PathBuf,
+        /// What `SQLite` said.
+        source: rusqlite::Error,
+    },
+    /// The `SQLite` that is built in has a known fault.
+    #[error(
+        "this binary was built with SQLite {found}, which can damage its log; build it with {OLDEST_SQLITE} or later"
+    )]
+    Sqlite {
+        /// Its version.
+        found: &'static str,
+    },
     /// `SQLite` can't work with it, for another reason.
     #[error("{path} can't be used: {source}; mend that, then start again")]
     Database {
@@ -119,6 +152,9 @@ pub enum StoreError {
     /// `SQLite` or the disk refused.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// What is free on the disk is kept for what is promised.
+    #[error("{0}")]
+    NoRoom(String),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -156,14 +192,21 @@ impl Store {
 
     fn open_with(dir: &Path, repair: Option<Repair>) -> Result<Self, OpenError> {
         let not_writable = |source| OpenError::NotWritable { path: dir.to_owned(), source };
+        ensure_sound_sqlite(rusqlite::version_number(), rusqlite::version())?;
         make_private_dir(dir).map_err(not_writable)?;
+        if let Some(kind) = file_system::refused(dir) {
+            return Err(OpenError::Remote { path: dir.to_owned(), kind });
+        }
         let lock = Lock::take(dir)?;
-        let path = dir.join(DATABASE);
         keep_private(dir).map_err(not_writable)?;
-        let connection = opening::open(dir, repair)?;
-        let reader = Reader::open(&path).map_err(|source| OpenError::Database { path, source })?;
-        let writer = Writer::start(connection, lock).map_err(not_writable)?;
-        Ok(Self { writer: Arc::new(writer), reader: Arc::new(reader), snapshots: Arc::new(Snapshots::of(dir)) })
+        let (connection, reader) = match open_files(dir, repair) {
+            Err(OpenError::Full { .. }) if disk::give_up_reserve(dir) => open_files(dir, repair)?,
+            opened => opened?,
+        };
+        let disk = Arc::new(Disk::of(dir));
+        let reader = Arc::new(Reader::of(reader, disk.clone()));
+        let writer = Arc::new(Writer::start(connection, lock, disk.clone()).map_err(not_writable)?);
+        Ok(Self { writer, reader, snapshots: Arc::new(Snapshots::of(dir)), disk })
     }
 
     /// Finds out whether another process works in `dir`, before anything is made there.
@@ -185,6 +228,38 @@ impl Store {
         self.reader.close();
         self.writer.close().await;
     }
+}
+
+/// The first version of `SQLite` in which a log that begins anew can't damage the database.
+const OLDEST_SQLITE: &str = "3.51.3";
+
+fn ensure_sound_sqlite(number: i32, found: &'static str) -> Result<(), OpenError> {
+    if number < 3_051_003 { Err(OpenError::Sqlite { found }) } else { Ok(()) }
+}
+
+/// The connections that write and read.
+fn open_files(
+    dir: &Path,
+    repair: Option<Repair>,
+) -> Result<(rusqlite::Connection, Vec<rusqlite::Connection>), OpenError> {
+    let path = dir.join(DATABASE);
+    let open = || {
+        let connection = opening::open(dir, repair)?;
+        let readers =
+            reader::connect_all(&path).map_err(|source| OpenError::Database { path: path.clone(), source })?;
+        Ok((connection, readers))
+    };
+    open().map_err(|error| match error {
+        OpenError::Database { source, .. } if is_full(&source) => OpenError::Full { path: dir.to_owned(), source },
+        other => other,
+    })
+}
+
+/// Whether `SQLite` found no room on the disk. What it shares between its connections says so in another way than the rest.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == rusqlite::ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    })
 }
 
 fn make_private_dir(dir: &Path) -> std::io::Result<()> {

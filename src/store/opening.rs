@@ -79,7 +79,8 @@ fn sound(dir: &Path) -> Result<Connection, Trouble> {
     examined(&dir.join(DATABASE))
 }
 
-fn examined(path: &Path) -> Result<Connection, Trouble> {
+/// A connection to a database that is sound.
+pub(super) fn examined(path: &Path) -> Result<Connection, Trouble> {
     let connection = connect(path)?;
     let bytes = fs::metadata(path).map_or(0, |file| file.len());
     if bytes > LARGE {

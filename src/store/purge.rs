@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Store, StoreError};
 
@@ -40,6 +40,15 @@ const OLD: &[(&str, &str)] = &[
 ];
 
 impl Store {
+    /// When the newest message came, in milliseconds since the Unix epoch; nothing when there is none.
+    pub async fn newest_message_ms(&self) -> Result<Option<i64>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT received_ms FROM inbox ORDER BY seq DESC LIMIT 1";
+            connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()
+        })
+        .await
+    }
+
     /// Removes what has been over for a week, in as many commits as that takes.
     pub async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
         for (find, remove) in OLD {

@@ -1,7 +1,7 @@
 //! Reads, on connections of their own, so that a long list never delays a commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::damage::{self, is_damage};
+use super::damage::{self, is_damage, is_io_error};
+use super::disk::Disk;
 use super::{Store, StoreError};
 use crate::scope::panic_text;
 
@@ -21,23 +22,52 @@ const CONNECTIONS: usize = 2;
 pub(super) struct Reader {
     free: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
-    /// Cancelled when a read finds the database damaged.
-    damaged: CancellationToken,
+    /// Cancelled when a read finds the database damaged, or its disk failing for the second time.
+    lost: CancellationToken,
+    disk: Arc<Disk>,
+}
+
+/// Opens the connections.
+pub(super) fn connect_all(path: &Path) -> rusqlite::Result<Vec<Connection>> {
+    (0..CONNECTIONS).map(|_| connect(path)).collect()
 }
 
 impl Reader {
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
-        let connections = (0..CONNECTIONS).map(|_| connect(path)).collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Self {
+    pub(super) fn of(connections: Vec<Connection>, disk: Arc<Disk>) -> Self {
+        Self {
             free: Mutex::new(connections),
             permits: Arc::new(Semaphore::new(CONNECTIONS)),
-            damaged: CancellationToken::new(),
-        })
+            lost: CancellationToken::new(),
+            disk,
+        }
     }
 
-    /// Cancelled when a read finds the database damaged.
-    pub(super) fn damaged(&self) -> &CancellationToken {
-        &self.damaged
+    /// Cancelled when a read finds the database damaged, or its disk failing for the second time.
+    pub(super) fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
+    /// Does what an error of the file or of the disk calls for. Returns the connection to go on with.
+    fn after(&self, error: &rusqlite::Error, connection: Connection) -> Connection {
+        if is_damage(error) {
+            tracing::error!(%error, "The database is damaged; the next start checks it and restores a snapshot");
+            damage::met(&connection);
+            self.lost.cancel();
+        } else if is_io_error(error) {
+            return self.after_io_error(error, connection);
+        }
+        connection
+    }
+
+    fn after_io_error(&self, error: &rusqlite::Error, connection: Connection) -> Connection {
+        if !self.disk.is_first_io_error() {
+            tracing::error!(%error, "The disk fails again: nothing more is read");
+            self.lost.cancel();
+            return connection;
+        }
+        tracing::error!(%error, "The disk failed: the database is opened once more");
+        let path = connection.path().map(PathBuf::from);
+        path.and_then(|path| connect(&path).ok()).unwrap_or(connection)
     }
 
     fn take(&self) -> Option<Connection> {
@@ -77,14 +107,10 @@ impl Store {
         let connection = reader.take().ok_or(StoreError::Closed)?;
         let answer = tokio::task::spawn_blocking(move || {
             let answer = catch_unwind(AssertUnwindSafe(|| query(&connection)));
-            if let Ok(Err(error)) = &answer
-                && is_damage(error)
-            {
-                tracing::error!(%error, "The database is damaged; the next start checks it and restores a snapshot");
-                damage::met(&connection);
-                reader.damaged.cancel();
-            }
-            reader.give_back(connection);
+            reader.give_back(match &answer {
+                Ok(Err(error)) => reader.after(error, connection),
+                _ => connection,
+            });
             // Whoever has the permit finds the connection there.
             drop(permit);
             answer.map_err(|panic| crashed(panic_text(panic.as_ref())))?.map_err(StoreError::from)

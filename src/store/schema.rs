@@ -70,6 +70,79 @@ mod tests {
         assert_eq!(store.interrupted_turns().await.unwrap().len(), 1);
     }
 
+    /// A row in every table of the second version, two where their order counts.
+    const ROWS_OF_2: &str = r#"
+        INSERT INTO run VALUES ('r', 1);
+        INSERT INTO dedup VALUES ('event:E1', 1);
+        INSERT INTO inbox (seq, team, channel, thread, line, state, version, body, received_ms) VALUES
+            (7, 'T', 'C', '1', 'turn', 'queued', 1, '{"author":{"user":"U1"}}', 5),
+            (8, 'T', 'C', '1', 'turn', 'queued', 1, 'no JSON', 4),
+            (9, 'T', 'C', '1', 'turn', 'done', 1, NULL, 6);
+        DELETE FROM inbox WHERE seq = 9;
+        INSERT INTO outbox (pos, id, team, channel, thread, op, state, created_ms) VALUES
+            (3, 'b', 'T', 'C', '1', '{}', 'pending', 1), (4, 'a', 'T', 'C', '1', '{}', 'pending', 1);
+        INSERT INTO note (team, author, text, created_ms) VALUES ('T', 'U', 'n', 1);
+        INSERT INTO chat_message (conversation, key, author, text, created_ms) VALUES ('web', 'k', 'web', 't', 1);"#;
+
+    fn all(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut rows = connection.prepare(sql).unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn what_the_second_version_wrote_keeps_its_order_its_numbers_and_its_authors() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = made_with(2, dir.path());
+        connection.execute_batch(&format!("{ROWS}{ROWS_OF_2}")).unwrap();
+        let path = dir.path().join(DATABASE);
+        let counts = |connection: &Connection| -> Vec<String> {
+            let tables = ["run", "dedup", "inbox", "session", "turn", "outbox", "note", "chat_message"];
+            tables
+                .iter()
+                .flat_map(|table| all(connection, &format!("SELECT '{table} ' || count(*) FROM {table}")))
+                .collect()
+        };
+        let before = counts(&connection);
+        migrate(&connection, &path).unwrap();
+        assert_eq!(counts(&connection), before);
+        assert!(before.iter().all(|count| !count.ends_with(" 0")), "{before:?}");
+        let queued = "SELECT seq || author FROM inbox WHERE state = 'queued' ORDER BY said_us, seq";
+        assert_eq!(all(&connection, queued), ["8", "7U1"]);
+        assert_eq!(all(&connection, "SELECT id FROM outbox WHERE state = 'pending' ORDER BY pos"), ["b", "a"]);
+        assert_eq!(
+            all(&connection, "SELECT 'reached ' || reached FROM turn"),
+            ["reached 1"],
+            "nobody knows: it may have been"
+        );
+        connection
+            .execute_batch(
+                "INSERT INTO inbox (team, channel, thread, line, state, version, received_ms) \
+                 VALUES ('T', 'C', '1', 'turn', 'done', 1, 1)",
+            )
+            .unwrap();
+        assert_eq!(connection.last_insert_rowid(), 10, "a number that was given is never given again");
+    }
+
+    #[test]
+    fn f_76_a_process_that_is_killed_in_a_migration_leaves_the_version_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = made_with(2, dir.path());
+        connection.execute_batch(&format!("{ROWS}{ROWS_OF_2} PRAGMA journal_mode = WAL;")).unwrap();
+        let killed = tempfile::tempdir().unwrap();
+        // All of the step but its end, on disk as far as it gets there, and then copied as a kill leaves it.
+        connection.pragma_update(None, "cache_size", 1).unwrap();
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {} PRAGMA user_version = 3;", SCRIPTS[2])).unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap().flatten() {
+            std::fs::copy(entry.path(), killed.path().join(entry.file_name())).unwrap();
+        }
+        let path = killed.path().join(DATABASE);
+        let left = Connection::open(&path).unwrap();
+        assert_eq!(found(&left).unwrap(), 2);
+        assert_eq!(all(&left, "SELECT 'seq ' || seq FROM inbox ORDER BY seq"), ["seq 7", "seq 8"]);
+        migrate(&left, &path).unwrap();
+        assert_eq!(found(&left).unwrap(), 3);
+    }
+
     #[test]
     fn a_step_that_fails_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::damage::{self, Trouble};
+use super::disk;
 use super::{COMPANIONS, DATABASE, OpenError, Store, StoreError, lock, make_private_dir, schema};
 
 /// Their directory's name in the state directory.
@@ -146,8 +147,7 @@ fn ensure_room(dir: &Path, keep_free: u64) -> Result<(), NotTaken> {
     let size = |name| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
     // What is in the log may come on top.
     let needed = size(DATABASE).saturating_add(size(COMPANIONS[0])).saturating_add(keep_free);
-    let disk = rustix::fs::statvfs(dir).map_err(io::Error::from)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let free = disk::free(dir)?;
     if free < needed { Err(NotTaken::NoRoom { needed, free }) } else { Ok(()) }
 }
 

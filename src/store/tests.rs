@@ -62,13 +62,8 @@ pub(super) async fn accept(store: &Store, inbound: Inbound, keep: Keep) -> Accep
     outcome.await.unwrap().unwrap()
 }
 
-async fn still_owed(store: &Store) -> Vec<Owed> {
-    let (mut after, mut rows) = (0, Vec::new());
-    while let Some(row) = store.next_owed(key(), after).await.unwrap() {
-        after = row.pos;
-        rows.push(row.owed.unwrap());
-    }
-    rows
+async fn first_owed(store: &Store) -> Owed {
+    store.next_owed(key()).await.unwrap().expect("something is owed").owed.unwrap()
 }
 
 impl Store {
@@ -78,6 +73,27 @@ impl Store {
             connection.execute("UPDATE outbox SET op = '{\"no such op' WHERE id = ?1", [id.to_string()])
         };
         assert_eq!(self.write(spoil).await.unwrap(), 1);
+    }
+
+    /// An event that `author` made; returns its number.
+    pub(crate) async fn event_of(&self, author: &'static str) -> i64 {
+        let insert = move |connection: &Connection| {
+            connection.execute(
+                "INSERT INTO inbox (team, channel, thread, line, state, version, received_ms, author) \
+                 VALUES ('T1', 'C1', '1.0', 'turn', 'running', 1, 0, ?1)",
+                [author],
+            )?;
+            Ok(connection.last_insert_rowid())
+        };
+        self.write(insert).await.unwrap()
+    }
+
+    /// Makes a row pending again that was parked.
+    pub(crate) async fn revive(&self, id: OwedId) {
+        let revive = move |connection: &Connection| {
+            connection.execute("UPDATE outbox SET state = 'pending' WHERE id = ?1 AND state = 'dead'", [id.to_string()])
+        };
+        assert_eq!(self.write(revive).await.unwrap(), 1);
     }
 
     /// State, error and content of a row, as they are on disk.
@@ -196,6 +212,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
         id: OwedId::new(),
         conversation: key(),
         turn: Some(intent.turn),
+        answers: None,
         op: Op::Post(Body::Text("hello".into())),
     };
     let end = TurnEnd {
@@ -211,7 +228,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     store.finish_turn(end).await.unwrap();
     assert!(store.interrupted_turns().await.unwrap().is_empty());
     assert!(store.queued(Line::Turn, 0, 10).await.unwrap().is_empty());
-    assert_eq!(still_owed(&store).await, vec![owed.clone()]);
+    assert_eq!(first_owed(&store).await, owed);
     let kept = store.session_in(&key()).await.unwrap().unwrap();
     assert_eq!((kept.backend_ref, kept.last_active_ms), (Some(BackendRef("b1".into())), 2_000));
     store.delivered(owed.id, Some("9.9".into())).await.unwrap();
@@ -221,10 +238,53 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_parked_row_knows_who_asked_for_it_also_before_its_turn_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let record = record();
+    let intent = intent(&record);
+    let keep = Keep { intent: Some(intent.clone()), ..Keep::default() };
+    let Accepted::Stored { seq, .. } = accept(&store, message("1.1", "E1"), keep).await else { panic!("not stored") };
+    let author =
+        move |connection: &Connection| connection.execute("UPDATE inbox SET author = 'U1' WHERE seq = ?1", [seq]);
+    assert_eq!(store.write(author).await.unwrap(), 1);
+    let row = |turn| Owed {
+        id: OwedId::new(),
+        conversation: key(),
+        turn,
+        answers: None,
+        op: Op::Post(Body::Text("hello".into())),
+    };
+    let (of_turn, of_event, of_nobody) = (row(Some(intent.turn)), row(None), row(None));
+    store.owe(vec![of_turn.clone(), of_nobody.clone()], None, 1_000).await.unwrap();
+    store.owe(vec![of_event.clone()], Some(seq), 1_000).await.unwrap();
+    let park = async |row: &Owed| {
+        let parked = Parked { why: "gone".into(), doubtful: false, notice: Some("not answered".into()) };
+        store.park(row.id, parked, 2_000).await.unwrap()
+    };
+    let direct = ConversationKey::channel_wide(key().team, "U1".into());
+    for asked_for in [&of_turn, &of_event] {
+        let notice = park(asked_for).await.expect("somebody asked for it");
+        assert_eq!(notice.conversation, direct);
+        let next = store.next_owed(direct.clone()).await.unwrap().unwrap();
+        assert_eq!(next.owed.unwrap(), notice);
+        assert_eq!(park(&notice).await, None, "of a notice that can't be delivered nobody is told");
+    }
+    assert_eq!(park(&of_nobody).await, None);
+    assert_eq!(store.last_owed().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_note_is_on_disk_soon_even_without_company_and_before_the_store_closes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let row = || Owed { id: OwedId::new(), conversation: key(), turn: None, op: Op::Delete { ts: "1.1".into() } };
+    let row = || Owed {
+        id: OwedId::new(),
+        conversation: key(),
+        turn: None,
+        answers: None,
+        op: Op::Delete { ts: "1.1".into() },
+    };
     let (alone, last) = (row(), row());
     store.owe(vec![last.clone(), alone.clone()], None, 1_000).await.unwrap();
     store.delivered(alone.id, None).await.unwrap();
@@ -265,12 +325,26 @@ async fn what_is_reported_as_failed_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_second_instance_is_refused_and_a_newer_schema_too() {
+async fn f_44_a_second_instance_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     assert!(matches!(Store::open(dir.path()), Err(OpenError::Locked { .. })));
     store.close().await;
     drop(store);
+    assert!(Store::open(dir.path()).is_ok());
+}
+
+#[test]
+fn a_sqlite_with_a_known_fault_is_refused() {
+    assert!(matches!(ensure_sound_sqlite(3_051_002, "3.51.2"), Err(OpenError::Sqlite { found: "3.51.2" })));
+    assert!(ensure_sound_sqlite(3_051_003, "3.51.3").is_ok());
+    assert!(ensure_sound_sqlite(rusqlite::version_number(), rusqlite::version()).is_ok(), "what is built in");
+}
+
+#[tokio::test]
+async fn f_46_a_newer_schema_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).close().await;
     let connection = Connection::open(dir.path().join("hitchline.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);

@@ -128,6 +128,8 @@ pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result
         insert(connection, &TurnId::new().to_string(), &session, seq, now_ms)?;
     }
     connection.execute("UPDATE inbox SET state = 'dead' WHERE line IN ('turn', 'command') AND state = 'queued'", [])?;
+    // Any of these may have been sent since, not only the first of its conversation.
+    connection.execute("UPDATE outbox SET doubtful = 1 WHERE state = 'pending'", [])?;
     transaction.commit()
 }
 
@@ -146,7 +148,7 @@ fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<usize> {
     ])?;
     events::finish_event(connection, end.seq)?;
     sessions::touch(connection, end.session, end.now_ms)?;
-    outbox::insert(connection, &end.owed, end.now_ms)?;
+    outbox::insert(connection, &end.owed, Some(end.seq), end.now_ms)?;
     let Some(conversation) = &end.session_ended else { return Ok(0) };
     sessions::end(connection, end.session, end.now_ms)?;
     waiting::drop_waiting(connection, conversation, i64::MAX)

@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -16,15 +17,20 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::damage::{self, is_damage};
+use super::damage::{self, Trouble, is_damage, is_io_error};
+use super::disk::Disk;
 use super::lock::Lock;
-use super::{Store, StoreError};
+use super::{Store, StoreError, boots, is_full, opening};
 use crate::scope::panic_text;
 
 /// How many jobs one transaction takes at the most.
 const GROUP: usize = 256;
 /// How many jobs may wait. When it is full, whoever wants to write waits, and withholds its acknowledgement after its own deadline.
 const WAITING: usize = 1_024;
+
+/// How often a database whose disk failed is opened again, and the pause between.
+const REOPENINGS: u32 = 3;
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long notes wait for a job to ride with; a crash loses what was noted meanwhile.
 const RIDE: Duration = Duration::from_millis(10);
@@ -39,6 +45,10 @@ type Change = Box<dyn FnOnce(Option<&Connection>) -> (Ran, Settle) + Send>;
 enum Ran {
     Done,
     Failed,
+    /// There was no room for it on the disk.
+    Full,
+    /// The disk failed. What it holds of this commit is not known.
+    Io,
     /// It failed because the database is damaged.
     Damaged,
 }
@@ -48,6 +58,8 @@ impl Ran {
         match result {
             Ok(_) => Self::Done,
             Err(error) if is_damage(error) => Self::Damaged,
+            Err(error) if is_full(error) => Self::Full,
+            Err(error) if is_io_error(error) => Self::Io,
             Err(_) => Self::Failed,
         }
     }
@@ -83,7 +95,7 @@ pub struct Slot(mpsc::OwnedPermit<Job>);
 
 impl Writer {
     /// Starts the thread. It holds the directory's lock until the database is closed.
-    pub(super) fn start(connection: Connection, lock: Lock) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, lock: Lock, disk: Arc<Disk>) -> std::io::Result<Self> {
         let (sender, jobs) = mpsc::channel(WAITING);
         let runtime = Handle::current();
         // Of its own, for it waits with a time-out even while everything else ends.
@@ -97,7 +109,7 @@ impl Writer {
             let _ending = ending;
             // What a settled job wakes may spawn tasks.
             let _runtime = runtime.enter();
-            write_groups(connection, jobs, &waiting, &counted);
+            Writing { connection, disk, changed: counted }.run(jobs, &waiting);
             drop(lock);
         })?;
         Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), ended, changed })
@@ -127,11 +139,11 @@ impl Store {
     /// Waits until the writer has ended.
     ///
     /// # Panics
-    /// When it ended by itself and not because the store was closed, or when the database was found damaged: nothing can be written
-    /// any more, and whoever owns the store has to stop.
+    /// When it ended by itself and not because the store was closed, or when the database was found damaged or unreadable: nothing can
+    /// be relied on any more, and whoever owns the store has to stop.
     pub async fn ended(&self) {
-        let damaged = self.reader.damaged().run_until_cancelled(self.writer.ended.cancelled()).await.is_none();
-        assert!(!damaged, "the database is damaged");
+        let lost = self.reader.lost().run_until_cancelled(self.writer.ended.cancelled()).await.is_none();
+        assert!(!lost, "the database can't be read any more");
         assert!(locked(&self.writer.jobs).is_none(), "the store's writer ended by itself");
     }
 
@@ -203,20 +215,81 @@ fn crashed(panic: &(dyn Any + Send)) -> StoreError {
     StoreError::Failed(format!("the change crashed: {why}"))
 }
 
-fn write_groups(connection: Connection, mut jobs: mpsc::Receiver<Job>, waiting: &Runtime, changed: &AtomicU64) {
-    let mut group = Vec::with_capacity(GROUP);
-    while waiting.block_on(next_group(&mut jobs, &mut group)) {
-        if write_group(&connection, group.drain(..), changed) == Ran::Damaged {
-            tracing::error!(
-                "The database is damaged, so nothing more is written; the next start checks it and restores a snapshot"
-            );
-            damage::met(&connection);
-            break;
+/// What the writer's thread works with.
+struct Writing {
+    connection: Connection,
+    disk: Arc<Disk>,
+    changed: Arc<AtomicU64>,
+}
+
+impl Writing {
+    /// Writes group after group, until there are no more or the database can't be written any more.
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>, waiting: &Runtime) {
+        let mut group = Vec::with_capacity(GROUP);
+        while waiting.block_on(next_group(&mut jobs, &mut group)) {
+            let worst = write_group(&self.connection, group.drain(..), &self.changed);
+            if !self.goes_on_after(worst, waiting) {
+                break;
+            }
+        }
+        if let Err((_connection, error)) = self.connection.close() {
+            tracing::warn!(%error, "The database did not close cleanly; its log is replayed at the next start");
         }
     }
-    if let Err((_connection, error)) = connection.close() {
-        tracing::warn!(%error, "The database did not close cleanly; its log is replayed at the next start");
+
+    /// Does what a group's failure calls for. Returns whether more may be written.
+    fn goes_on_after(&mut self, worst: Ran, waiting: &Runtime) -> bool {
+        match worst {
+            Ran::Done | Ran::Failed => true,
+            Ran::Full => {
+                self.disk.release_reserve();
+                true
+            }
+            Ran::Io => self.reopen(waiting),
+            Ran::Damaged => {
+                tracing::error!(
+                    "The database is damaged, so nothing more is written; the next start checks it and restores a snapshot"
+                );
+                damage::met(&self.connection);
+                false
+            }
+        }
     }
+
+    /// Goes on with a new connection after an error of the disk, once in the life of the process: one that failed to sync may take
+    /// for written what is not. The readers keep what all connections share, and so the place up to which the log is valid: what was
+    /// written of the failed commit lies beyond it and is overwritten by the next.
+    fn reopen(&mut self, waiting: &Runtime) -> bool {
+        if self.disk.is_read_only() {
+            tracing::error!("The disk can only be read: nothing is written until it is mounted for writing again");
+            return true;
+        }
+        if !self.disk.is_first_io_error() {
+            tracing::error!("The disk failed again, so nothing more is written; see what the system says about it");
+            return false;
+        }
+        tracing::error!("The disk failed: that commit is taken back, and the database is opened and checked once more");
+        for attempt in 1..=REOPENINGS {
+            match reopened(&self.connection) {
+                Ok(connection) => {
+                    self.connection = connection;
+                    tracing::warn!("The database is sound; going on");
+                    return true;
+                }
+                Err(trouble) => tracing::error!(attempt, %trouble, "The database can't be opened again"),
+            }
+            waiting.block_on(tokio::time::sleep(REOPEN_PAUSE));
+        }
+        false
+    }
+}
+
+/// A new connection to the same database, checked, and shown to be able to commit.
+fn reopened(connection: &Connection) -> Result<Connection, Trouble> {
+    let path = connection.path().map(PathBuf::from).unwrap_or_default();
+    let connection = opening::examined(&path)?;
+    boots::try_commit(&connection)?;
+    Ok(connection)
 }
 
 /// Takes everything that waits, and waits for something; notes alone wait a little longer for company. Returns whether there is more.

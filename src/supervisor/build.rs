@@ -1,7 +1,6 @@
 //! From settings to a running daemon, part by part.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -20,11 +19,11 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::secret::SecretString;
-use crate::session::{Manager, Parts};
+use crate::session::{Hold, Manager, Parts};
 use crate::settings::Settings;
 use crate::simulator::{self, Simulator};
-use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally, sockets};
-use crate::store::{Repair, Store, StoreError};
+use crate::slack::{Api, ApiErrorKind, AuthTest, LinkStatus, SocketParts, Surface, Tally};
+use crate::store::{self, OpenError, Repair, Store, StoreError};
 use crate::telemetry::Counters;
 
 use super::fresh_state::FreshState;
@@ -32,9 +31,11 @@ use super::housekeeping::Housekeeping;
 use super::link;
 use super::policy;
 use super::runs;
+use super::safe_mode;
 use super::shutdown::Pace;
 use super::signals::Signals;
-use super::{Options, Reason, RunError, notify, operator_token};
+use super::storage::{Storage, keep_link};
+use super::{Options, Reason, RunError, SimulatorOptions, notify, operator_token};
 
 /// The delays between attempts to reach Slack for the first time.
 const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
@@ -54,9 +55,13 @@ pub(super) struct Foundation {
     close_listeners: CancellationToken,
     close_sockets: CancellationToken,
     sockets: Vec<(watch::Receiver<LinkStatus>, JoinHandle<()>)>,
+    /// How the runs before this one have ended.
+    start: safe_mode::Start,
     /// Names this run, once agents may start.
     run_id: Option<String>,
     outbox: Option<Outbox>,
+    /// Whether nothing was on its way to Slack when we stopped.
+    at_rest: bool,
     chat: Chat,
     /// The probes see it too.
     manager: watch::Sender<Option<Manager>>,
@@ -78,15 +83,13 @@ impl Foundation {
             _ => None,
         };
         let repair = Repair { fresh: fresh_store, now_ms: clock.wall_ms() };
-        let store = open_store(settings.store.dir.clone(), repair).await?;
+        let store = open_store(&settings.store, repair).await?;
+        let start = safe_mode::begin(&store, &clock, settings.sessions.safe_mode_after).await?;
         let listeners = Listeners::open(&settings.store.dir, http_listener)?;
         if let (Some(address), Some(_)) = (listeners.address(), &simulator) {
             operator_token::provide(&mut settings, address)?;
         }
-        let simulator = match simulator {
-            Some(options) => Some(start_simulator(options.listen, &mut settings, announce).await?),
-            None => None,
-        };
+        let simulator = start_simulator(simulator, &mut settings, announce).await?;
         let (readiness, watched) = watch::channel(Readiness::default());
         let scope = Scope::new();
         let close_listeners = CancellationToken::new();
@@ -120,8 +123,10 @@ impl Foundation {
             close_listeners,
             close_sockets: CancellationToken::new(),
             sockets: Vec::new(),
+            start,
             run_id: None,
             outbox: None,
+            at_rest: false,
             chat,
             manager,
             http,
@@ -143,10 +148,11 @@ impl Foundation {
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
         housekeeping.refusals(outbox.refused(), self.readiness.clone());
         self.outbox = Some(outbox.clone());
-        outbox.recover().await?;
+        outbox.recover(!self.start.after_clean_end).await?;
         let run_id = runs::begin(&self.store, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
+        self.hold_turns(&manager);
         self.manager.send_replace(Some(manager.clone()));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
@@ -155,6 +161,18 @@ impl Foundation {
         self.chat.open(manager, inbox.clone()).await?;
         self.open_sockets(&me, &base, &app_token, &inbox);
         Ok(())
+    }
+
+    /// Holds turns back when the runs before this one have crashed again and again.
+    fn hold_turns(&self, manager: &Manager) {
+        let pause = self.start.hold;
+        if pause.is_zero() {
+            return;
+        }
+        safe_mode::tell(pause);
+        manager.hold(Hold::Everything);
+        let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
+        housekeeping.safe_mode(safe_mode::keep(manager.clone(), self.store.clone(), self.clock.clone(), pause));
     }
 
     /// Asks Slack who we are, until it answers.
@@ -210,6 +228,7 @@ impl Foundation {
 
     fn open_sockets(&mut self, me: &AuthTest, base: &Url, app_token: &SecretString, inbox: &Arc<Inbox>) {
         let tally = Tally::default();
+        let open = watch::Sender::new(Storage::is_open_at_start(&self.store));
         for _ in 0..self.settings.slack.sockets {
             let (status, seen) = watch::channel(LinkStatus::default());
             let parts = SocketParts {
@@ -222,9 +241,17 @@ impl Foundation {
                 clock: self.clock.clone(),
                 seed: fastrand::u64(..),
             };
-            let task = sockets::run(parts, status, self.close_sockets.clone());
+            let task = keep_link(parts, status, self.close_sockets.clone(), open.subscribe());
             self.sockets.push((seen, self.scope.spawn("socket", OnCrash::Stop, task)));
         }
+        let storage = Storage {
+            store: self.store.clone(),
+            refusals: inbox.refusals(),
+            readiness: self.readiness.clone(),
+            open,
+            clock: self.clock.clone(),
+        };
+        Housekeeping { scope: &self.scope, close: &self.close_listeners }.storage(storage);
     }
 
     /// Watches the daemon until there is a reason to stop.
@@ -290,13 +317,16 @@ impl Foundation {
         }
         self.manager.send_replace(None);
         self.chat.close();
-        self.outbox = None;
+        if let Some(outbox) = self.outbox.take() {
+            self.at_rest = outbox.is_at_rest();
+        }
         if self.fresh_state.is_none() {
             let snapshot = self.store.snapshot(self.settings.store.min_free, self.clock.wall_ms());
             if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
                 tracing::warn!(%error, "The store is closed without a snapshot");
             }
         }
+        self.note_clean_end().await;
         self.store.close().await;
         self.fresh_state = None;
         tracing::info!("store closed");
@@ -306,6 +336,14 @@ impl Foundation {
         }
         self.http.release();
     }
+
+    /// The last commit of all.
+    async fn note_clean_end(&self) {
+        let is_clean = self.at_rest && self.scope.crashed().is_none();
+        if is_clean && let Err(error) = self.store.end_boot().await {
+            tracing::debug!(%error, "That this was an orderly end can't be noted");
+        }
+    }
 }
 
 /// Whether an answer is that of another kind of server, or of another path of Slack's. One that is broken answers 5xx.
@@ -314,8 +352,14 @@ fn is_no_web_api(code: &str) -> bool {
 }
 
 /// Opens the store, which takes long when it is large, without holding up who else runs here.
-async fn open_store(dir: PathBuf, repair: Repair) -> Result<Store, RunError> {
-    let opened = tokio::task::spawn_blocking(move || Store::open_or_restore(&dir, repair)).await;
+async fn open_store(config: &store::config::Config, repair: Repair) -> Result<Store, RunError> {
+    let (dir, min_free) = (config.dir.clone(), config.min_free);
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open_or_restore(&dir, repair)?;
+        store.keep_free(min_free);
+        Ok::<_, OpenError>(store)
+    })
+    .await;
     Ok(opened.map_err(|crashed| StoreError::Failed(format!("the opening crashed: {crashed}")))??)
 }
 
@@ -326,17 +370,19 @@ async fn fresh_state(settings: &mut Settings) -> FreshState {
     fresh
 }
 
+/// Starts the built-in Slack where it is wanted, and lets the settings name it.
 async fn start_simulator(
-    listen: std::net::SocketAddr,
+    wanted: Option<SimulatorOptions>,
     settings: &mut Settings,
     announce: fn(&str),
-) -> Result<Simulator, RunError> {
+) -> Result<Option<Simulator>, RunError> {
+    let Some(SimulatorOptions { listen, .. }) = wanted else { return Ok(None) };
     let simulator = simulator::start(simulator::Config { listen, ..simulator::Config::default() }).await?;
     settings.slack.api_url = format!("{}/api/", simulator.base_url());
     settings.slack.bot_token = Some(simulator::BOT_TOKEN.into());
     settings.slack.app_token = Some(simulator::APP_TOKEN.into());
     announce(&format!("simulator: {}", simulator.base_url()));
-    Ok(simulator)
+    Ok(Some(simulator))
 }
 
 fn token(token: Option<&SecretString>, key: &str) -> Result<SecretString, RunError> {

@@ -8,8 +8,10 @@ mod notify;
 mod operator_token;
 mod policy;
 mod runs;
+mod safe_mode;
 mod shutdown;
 mod signals;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,9 +23,9 @@ use crate::http_client::BuildError;
 use crate::settings::{Settings, shutdown as timing};
 use crate::simulator::{self, StartError};
 use crate::store::OpenError;
-use signals::{Signal, Signals};
+use signals::Signal;
 
-pub use signals::Signal as StopSignal;
+pub use signals::{Signal as StopSignal, Signals};
 
 /// What a daemon is started with.
 pub struct Options {

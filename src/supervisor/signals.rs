@@ -3,7 +3,7 @@
 use std::fmt;
 
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::{Handle, SignalsInfo};
 
 /// A signal that asks us to stop.
@@ -25,24 +25,36 @@ impl fmt::Display for Signal {
 }
 
 /// Watches for them until it is dropped.
-pub(super) struct Signals {
+pub struct Signals {
     stream: SignalsInfo,
     handle: Handle,
 }
 
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals").finish_non_exhaustive()
+    }
+}
+
 impl Signals {
-    pub(super) fn watch() -> std::io::Result<Self> {
-        let stream = signal_hook_tokio::Signals::new([SIGTERM, SIGINT])?;
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// When the system gives us no signals.
+    pub fn watch() -> std::io::Result<Self> {
+        let stream = signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let handle = stream.handle();
         Ok(Self { stream, handle })
     }
 
     /// The next signal. Cancel safe.
-    pub(super) async fn next(&mut self) -> Signal {
+    pub async fn next(&mut self) -> Signal {
         loop {
             match self.stream.next().await {
                 Some(SIGINT) => return Signal::Interrupt,
                 Some(SIGTERM) => return Signal::Terminate,
+                // It would end us by default, in the middle of everything.
+                Some(SIGHUP) => tracing::warn!("SIGHUP changes nothing: a changed configuration needs a restart"),
                 Some(_) => {}
                 None => std::future::pending().await,
             }

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -30,6 +31,29 @@ impl Slack {
         self.start_daemon(dir, "")
     }
 
+    /// The same, with variables in its environment.
+    pub(crate) fn daemon_in(&self, dir: &str, environment: &[(&str, &str)]) -> Running {
+        let config = self.configure(dir, "");
+        let process = Process::start(&["run", "--config", &config], environment);
+        process.line("ready");
+        Running { process }
+    }
+
+    /// A daemon whose log nobody reads.
+    pub(crate) fn unread(&self, dir: &str, sections: &str) -> Running {
+        let config = self.configure(dir, sections);
+        let process = Process::start_unread(&["run", "--config", &config], &[]);
+        process.line("ready");
+        Running { process }
+    }
+
+    /// Writes the configuration; returns its path.
+    fn configure(&self, dir: &str, sections: &str) -> String {
+        let config = format!("{dir}/hitchline.toml");
+        std::fs::write(&config, self.config(dir) + sections).unwrap();
+        config
+    }
+
     /// The same, which may begin with an empty store.
     pub(crate) fn daemon_or_fresh(&self, dir: &str) -> Running {
         let config = std::path::Path::new(dir).join("hitchline.toml");
@@ -40,9 +64,8 @@ impl Slack {
     }
 
     fn start_daemon(&self, dir: &str, sections: &str) -> Running {
-        let config = std::path::Path::new(dir).join("hitchline.toml");
-        std::fs::write(&config, self.config(dir) + sections).unwrap();
-        let process = Process::start(&["run", "--config", config.to_str().unwrap()], &[]);
+        let config = self.configure(dir, sections);
+        let process = Process::start(&["run", "--config", &config], &[]);
         process.line("ready");
         Running { process }
     }
@@ -134,6 +157,26 @@ impl Running {
         self.process.ended(within)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Closes the pipe in which it writes a log that nobody reads.
+    pub(crate) fn close_log(&mut self) {
+        drop(self.process.child.stderr.take());
+    }
+
+    /// Waits for the end of one whose log nobody reads; its exit code.
+    pub(crate) fn ended_unread(&mut self) -> i32 {
+        let ended = eventually(DEADLINE, || self.process.child.try_wait().unwrap());
+        ended.expect("it waits for who reads its log").code().unwrap_or(-1)
+    }
+
+    /// Waits for its end; its exit code and its log.
+    pub(crate) fn ended(&mut self) -> (i32, String) {
+        self.process.ended(DEADLINE)
+    }
+
     pub(crate) fn wait_for_log(&self, text: &str) {
         let seen = eventually(DEADLINE, || self.process.log().contains(text).then_some(()));
         assert!(seen.is_some(), "never logged: {text}");
@@ -155,6 +198,21 @@ impl Running {
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         ids.filter(|id| *id != self.process.child.id() && works_in(*id, dir)).collect()
     }
+}
+
+/// Whether the daemon with its state below `dir` would take a message now, and why not.
+pub(crate) fn readiness(dir: &str) -> (bool, String) {
+    ask_control(dir, "/readyz")
+}
+
+/// Whether a path of its control socket is answered well, and what.
+pub(crate) fn ask_control(dir: &str, path: &str) -> (bool, String) {
+    // It may not have got that far yet.
+    let Ok(mut stream) = UnixStream::connect(format!("{dir}/state/ctl.sock")) else { return (false, String::new()) };
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: control\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    (answer.starts_with("HTTP/1.1 200"), answer)
 }
 
 /// `hitchline run --simulator` for somebody at `home`, without any configuration.
@@ -433,6 +491,11 @@ fn unchunk(mut content: &str) -> String {
         content = &rest[size + 2..];
     }
     whole
+}
+
+/// Waits until a condition holds, for so long at the most.
+pub(crate) fn until_within(within: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    assert!(eventually(within, || condition().then_some(())).is_some(), "it did not happen in time: {what}");
 }
 
 /// Waits until a condition holds.

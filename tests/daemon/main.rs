@@ -5,7 +5,11 @@ mod agent;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod disk;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]
 mod example_agent;
@@ -17,6 +21,8 @@ mod logs;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;
+#[cfg(test)]
+mod posts;
 #[path = "../tools/process.rs"]
 mod process;
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn last(log: &str) -> &str {
 }
 
 #[test]
-fn a_second_instance_is_told_so() {
+fn f_44_a_second_instance_is_told_so() {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().to_str().unwrap();
     let slack = Slack::start();
@@ -22,6 +22,19 @@ fn a_second_instance_is_told_so() {
     assert_eq!(code, 75, "{log}");
     assert!(last(&log).starts_with("hitchline: store.dir: another hitchline already works in"), "{log}");
     assert_eq!(first.stop(), 0, "the first one is not disturbed");
+}
+
+#[test]
+fn f_46_a_store_of_a_newer_version_is_for_that_version() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    assert_eq!(slack.daemon(dir).stop(), 0);
+    let database = rusqlite::Connection::open(state.path().join("state/hitchline.db")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    let (code, log) = slack.refused(dir, "[access]", "[access]");
+    assert!(code == 78 && last(&log).contains("was written by a newer hitchline (schema 99"), "{log}");
 }
 
 #[test]
@@ -61,7 +74,7 @@ fn what_slack_or_the_system_refuses_is_named_with_its_key() {
 
 // holds: C-4
 #[test]
-fn a_daemon_that_never_reached_slack_stops_in_order() {
+fn f_76_a_stop_during_the_start_is_a_clean_end() {
     let state = tempfile::tempdir().unwrap();
     let slack = Slack::start();
     let daemon = slack.lonely(state.path().to_str().unwrap());

@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "probe",
             "supervisor",
             "settings",
             "admin",
@@ -54,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "settings",
         &["admin", "chat", "mcp", "session", "inbox", "outbox", "slack", "simulator", "backend", "store", "domain"],
     ),
+    ("probe", &["slack", "domain"]),
     ("admin", &["session", "store", "domain"]),
     ("chat", &["session", "store", "domain"]),
     ("mcp", &["session", "domain"]),

@@ -39,7 +39,7 @@ impl Subject {
         let config = format!(
             "[slack]\napi_url = \"http://{slack}/api/\"\nbot_token = \"xoxb-simulator\"\napp_token = \"xapp-simulator\"\npacing = \"off\"\n\
              [access]\nusers = [\"*\"]\n[store]\ndir = \"{dir}/state\"\n[http]\nlisten = \"\"\n[sessions]\nbackend = \"{name}\"\n\
-             max_per_user = 0\n{sections}"
+             max_per_user = 0\nsafe_mode_after = 0\n{sections}"
         );
         std::fs::write(subject.config(), config).unwrap();
         subject

@@ -29,6 +29,8 @@ mod endings;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod holds;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;

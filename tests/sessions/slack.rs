@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use hitchline::domain::conversation::{ConversationKey, Markup};
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use hitchline::domain::inbound::{Button, ReplyUrl};
-use hitchline::domain::outgoing::{ApprovalCard, Body, List, Place};
+use hitchline::domain::outgoing::{ApprovalCard, Body, Label, List, Place};
 use hitchline::domain::ports::{Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
 
 use tokio::sync::watch;
@@ -115,7 +115,7 @@ impl FakeSlack {
     /// The texts that stand in a thread.
     pub(crate) fn texts(&self, thread: &Ts) -> Vec<String> {
         let text = |shown: Shown| match shown.body {
-            Body::Text(text) => Some(text),
+            Body::Text(text) | Body::Plain(text) => Some(text),
             Body::List(list) => Some(list.text),
             Body::Approval(_) => None,
         };
@@ -126,7 +126,7 @@ impl FakeSlack {
     pub(crate) fn cards(&self, thread: &Ts) -> Vec<(Ts, ApprovalCard)> {
         let card = |shown: Shown| match shown.body {
             Body::Approval(card) => Some((shown.ts, card)),
-            Body::Text(_) | Body::List(_) => None,
+            Body::Text(_) | Body::Plain(_) | Body::List(_) => None,
         };
         self.thread(thread).into_iter().filter_map(card).collect()
     }
@@ -198,7 +198,7 @@ impl FakeSlack {
 /// What a message for one person alone says.
 fn said(body: &Body) -> String {
     match body {
-        Body::Text(text) => text.clone(),
+        Body::Text(text) | Body::Plain(text) => text.clone(),
         Body::Approval(card) => card.title.clone(),
         Body::List(list) => {
             let rows = list.rows.iter().map(|row| row.text.as_str());
@@ -230,18 +230,29 @@ impl SlackRead for FakeSlack {
         let mut said = said.ok_or(WriteError { kind, call: "conversations.replies", code: "closed".into() })?;
         Ok(said.split_off(said.len().saturating_sub(limit)))
     }
+
+    async fn answered(&self, _conversation: &ConversationKey, _ts: &Ts) -> Result<bool, WriteError> {
+        Ok(false)
+    }
 }
 
 #[async_trait]
 impl SlackWrite for FakeSlack {
-    async fn post(&self, to: &Place, body: &Body, key: OwedId) -> Result<Ts, WriteError> {
+    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
         let mut slow = self.slow.subscribe();
         let _through = slow.wait_for(|slow| !slow).await;
-        self.make(Step::Post, || self.show(to.thread.clone(), body.clone(), Some(key), false))
+        self.make(Step::Post, || self.show(to.thread.clone(), body.clone(), Some(label.key), false))
     }
     async fn update(&self, _channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
         self.step(Step::Update, Some(ts))?;
         self.change(ts, |shown| shown.body = body.clone())
+    }
+    async fn finish(&self, _channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError> {
+        self.step(Step::Update, Some(ts))?;
+        self.change(ts, |shown| {
+            shown.body = body.clone();
+            shown.key = Some(label.key);
+        })
     }
     async fn delete(&self, _channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         locked(&self.shown).retain(|shown| shown.ts != *ts);

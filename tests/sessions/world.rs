@@ -86,7 +86,7 @@ impl World {
         let (agents, others) = (Arc::new(Agents::default()), Arc::new(Agents::default()));
         let backend = |name: &str, agents: &Arc<Agents>| (name.to_owned(), Arc::new(Shared(agents.clone())) as _);
         let outbox = Outbox::new(store.clone(), slack.clone(), clock.clone(), scope.clone());
-        outbox.recover().await.unwrap();
+        outbox.recover(true).await.unwrap();
         let manager = Manager::new(Parts {
             policy: policy.clone(),
             gate: Gate::new(rules.clone(), people::HOME.into()),

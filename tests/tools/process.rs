@@ -24,11 +24,29 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::spawn(Command::new(env!("CARGO_BIN_EXE_hitchline")).args(arguments), environment)
+        Self::spawn(binary().args(arguments), environment)
     }
 
     /// The same for a command of any program.
     pub(crate) fn spawn(command: &mut Command, environment: &[(&str, &str)]) -> Self {
+        let mut process = Self::spawn_unread(command, environment);
+        let (written, err) = (process.log.clone(), BufReader::new(process.child.stderr.take().unwrap()));
+        process.reader = Some(std::thread::spawn(move || {
+            for line in err.lines().map_while(Result::ok) {
+                let mut log = written.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        }));
+        process
+    }
+
+    /// One of which nobody reads the log.
+    pub(crate) fn start_unread(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn_unread(binary().args(arguments), environment)
+    }
+
+    fn spawn_unread(command: &mut Command, environment: &[(&str, &str)]) -> Self {
         let mut child = command
             .env_clear()
             .envs(std::env::var("PATH").map(|path| ("PATH", path)))
@@ -42,16 +60,7 @@ impl Process {
         let (send, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || out.lines().map_while(Result::ok).all(|line| send.send(line).is_ok()));
-        let log = Arc::new(Mutex::new(String::new()));
-        let (written, err) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
-        let reader = std::thread::spawn(move || {
-            for line in err.lines().map_while(Result::ok) {
-                let mut log = written.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        Self { child, lines, log, reader: Some(reader) }
+        Self { child, lines, log: Arc::default(), reader: None }
     }
 
     /// Waits for a line of stdout that begins so; returns the rest of it.
@@ -94,6 +103,10 @@ impl Drop for Process {
             println!("the log:\n{}", self.log());
         }
     }
+}
+
+fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_hitchline"))
 }
 
 /// Looks again and again until there is something, by the deadline.

@@ -15,6 +15,9 @@ use crate::secret::redact;
 /// How much of stderr is kept, in bytes.
 const TAIL: usize = 4 * 1024;
 
+/// How many file descriptors no agent may take: without them the connections to Slack could not be opened again.
+const KEPT_DESCRIPTORS: u64 = 16;
+
 /// A running process and its group. Dropping it kills the group.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -46,6 +49,9 @@ impl Process {
         let failed = |why: &dyn std::fmt::Display| {
             BackendError::Transient(format!("the agent's program `{program}` could not be started: {why}"))
         };
+        if !has_descriptors() {
+            return Err(failed(&"too few file descriptors are left (LimitNOFILE)"));
+        }
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(dir)
@@ -98,6 +104,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
+}
+
+/// Whether a further process leaves enough descriptors for connections and files. Where nobody can say, it does.
+fn has_descriptors() -> bool {
+    let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current else { return true };
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return true };
+    let open = u64::try_from(open.count()).unwrap_or(u64::MAX);
+    open.saturating_add(KEPT_DESCRIPTORS) < limit
 }
 
 /// How a process ended, in words.

@@ -23,12 +23,16 @@ impl Render for Noted {
 
 #[async_trait]
 impl SlackWrite for Noted {
-    async fn post(&self, _: &Place, _: &Body, _: OwedId) -> Result<Ts, WriteError> {
+    async fn post(&self, _: &Place, _: &Body, _: &Label) -> Result<Ts, WriteError> {
         self.note("post");
         Ok("1.0".into())
     }
     async fn update(&self, _: &ChannelId, _: &Ts, _: &Body) -> Result<(), WriteError> {
         self.note("update");
+        Ok(())
+    }
+    async fn finish(&self, _: &ChannelId, _: &Ts, _: &Body, _: &Label) -> Result<(), WriteError> {
+        self.note("finish");
         Ok(())
     }
     async fn delete(&self, _: &ChannelId, _: &Ts) -> Result<(), WriteError> {
@@ -79,6 +83,10 @@ impl SlackRead for Noted {
         self.note("thread");
         Ok(Vec::new())
     }
+    async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<bool, WriteError> {
+        self.note("answered");
+        Ok(true)
+    }
 }
 
 struct World {
@@ -102,7 +110,7 @@ impl World {
     async fn call_all(&self, key: &ConversationKey, member: &str, reply: &ReplyUrl) -> Result<(), WriteError> {
         let (to, channel, user) = (Place::from(key), &key.channel, UserId::from(member));
         let slack = &self.surfaces;
-        let ts = slack.post(&to, &text("one"), OwedId::new()).await?;
+        let ts = slack.post(&to, &text("one"), &OwedId::new().into()).await?;
         slack.update(channel, &ts, &text("two")).await?;
         slack.whisper(&to, &user, &text("aside")).await?;
         slack.respond(reply, &text("back")).await?;
@@ -157,8 +165,8 @@ async fn a_post_that_is_repeated_stands_there_once_and_a_message_that_grew_keeps
     let world = World::new();
     let (key, owed) = (ConversationKey::web("w1"), OwedId::new());
     let slack = &world.surfaces;
-    let first = slack.post(&Place::from(&key), &text("once"), owed).await.unwrap();
-    assert_eq!(slack.post(&Place::from(&key), &text("once"), owed).await.unwrap(), first);
+    let first = slack.post(&Place::from(&key), &text("once"), &owed.into()).await.unwrap();
+    assert_eq!(slack.post(&Place::from(&key), &text("once"), &owed.into()).await.unwrap(), first);
     let grows = slack.start_stream(&key, &OPERATOR.into(), "a").await.unwrap();
     slack.append_stream(&key.channel, &grows, "b").await.unwrap();
     assert_eq!(world.transcript.board.look(&"w1".into()).growing[0].markdown, "ab");

@@ -105,7 +105,8 @@ impl Inner {
             (Way::Message { kind: ChannelKind::Direct | ChannelKind::Web, .. }, _)
             | (Way::Message { .. }, Audience::Conversation)
             | (_, Audience::Everybody) => {
-                let owed = bodies.into_iter().map(|body| post(&asked.at, body)).collect();
+                let row = |body| Owed { answers: asked.message.clone(), ..post(&asked.at, body) };
+                let owed = bodies.into_iter().map(row).collect();
                 return Ok(self.answer_with(asked.key, asked.seq, owed).await);
             }
             (Way::Message { thread, .. }, Audience::Asker) => {
@@ -202,5 +203,5 @@ impl Inner {
 
 /// A row that posts `body` into a conversation, and belongs to no turn.
 pub(super) fn post(key: &ConversationKey, body: Body) -> Owed {
-    Owed { id: OwedId::new(), conversation: key.clone(), turn: None, op: Op::Post(body) }
+    Owed { id: OwedId::new(), conversation: key.clone(), turn: None, answers: None, op: Op::Post(body) }
 }

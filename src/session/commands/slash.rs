@@ -101,7 +101,7 @@ impl Inner {
         let place = Place { channel: key.channel.clone(), thread: None };
         let root = Body::Text(root);
         for _ in 0..THREAD_ATTEMPTS {
-            let error = match self.parts.slack.post(&place, &root, OwedId::new()).await {
+            let error = match self.parts.slack.post(&place, &root, &OwedId::new().into()).await {
                 Ok(ts) => return Ok(Ok(ts)),
                 Err(error) => error,
             };

@@ -82,7 +82,7 @@ impl Connection {
             biased;
             // An order to close, or a link that is gone: the attempt ends.
             () = closed(&mut orders) => return,
-            dialed = dial::dial(&parts) => dialed,
+            dialed = dial::dial(&parts.http, &parts.api_url, &parts.app_token, &parts.clock) => dialed,
         };
         match dialed {
             Ok(mut socket) => {

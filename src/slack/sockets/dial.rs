@@ -12,8 +12,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use url::{Host, Url};
 
-use super::SocketParts;
-use crate::http_client::cause;
+use crate::clock::Clock;
+use crate::http_client::{HttpClient, cause};
+use crate::secret::SecretString;
 use crate::slack::api;
 use crate::slack::error::{ApiError, ApiErrorKind};
 use crate::slack::link::Loss;
@@ -33,18 +34,23 @@ pub(super) struct NotOpen {
 }
 
 /// Asks for an address, which works once, and connects to it.
-pub(super) async fn dial(parts: &SocketParts) -> Result<WebSocket, NotOpen> {
-    let address = api::open(&parts.http, &parts.api_url, &parts.app_token).await.map_err(|error| refused(&error))?;
+pub(super) async fn dial(
+    http: &HttpClient,
+    api_url: &Url,
+    app_token: &SecretString,
+    clock: &Clock,
+) -> Result<WebSocket, NotOpen> {
+    let address = api::open(http, api_url, app_token).await.map_err(|error| refused(&error))?;
     let url = http_address(address).map_err(broken)?;
-    let handshake = parts.clock.timeout(HANDSHAKE, upgrade(parts, url)).await;
+    let handshake = clock.timeout(HANDSHAKE, upgrade(http, url)).await;
     let stream = handshake.map_err(|_late| broken("the handshake took too long"))?.map_err(broken)?;
     let config = WebSocketConfig::default().max_message_size(Some(LONGEST_FRAME)).max_frame_size(Some(LONGEST_FRAME));
     Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
 }
 
-async fn upgrade(parts: &SocketParts, url: Url) -> Result<Upgraded, String> {
+async fn upgrade(http: &HttpClient, url: Url) -> Result<Upgraded, String> {
     let key = generate_key();
-    let request = parts.http.request(Method::GET, url).headers(headers(&key)?);
+    let request = http.request(Method::GET, url).headers(headers(&key)?);
     let response = request.send().await.map_err(cause)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(format!("the server answered the handshake with {}", response.status()));

@@ -48,7 +48,7 @@ fn asides(dir: &Path) -> Vec<String> {
 
 // holds: M-4
 #[tokio::test]
-async fn a_damaged_store_is_set_aside_and_the_newest_snapshot_takes_its_place() {
+async fn f_43_a_damaged_store_is_set_aside_and_the_newest_snapshot_takes_its_place() {
     for (name, damage) in DAMAGES {
         let dir = left_behind(true).await;
         let path = dir.path().join(DATABASE);
@@ -172,6 +172,29 @@ async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself
 
 // holds: S-6
 #[tokio::test]
+async fn whatever_was_owed_when_the_snapshot_was_taken_may_have_been_sent_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let row = || Owed {
+        id: OwedId::new(),
+        conversation: key(),
+        turn: None,
+        answers: None,
+        op: Op::Post(Body::Text("hi".into())),
+    };
+    let rows = vec![row(), row()];
+    store.owe(rows.clone(), None, 1).await.unwrap();
+    assert!(store.snapshot(0, 5_000).await.unwrap());
+    store.close().await;
+    fs::remove_file(dir.path().join(DATABASE)).unwrap();
+    let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
+    for row in rows {
+        assert!(store.still_owed(row.id).await.unwrap().unwrap().trouble.doubtful);
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_command_that_waited_when_the_snapshot_was_taken_is_not_run_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -192,7 +215,7 @@ async fn a_close_in_order_leaves_one_file() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_version_left_is_kept_as_a_snapshot() {
+async fn f_84_what_an_earlier_version_left_is_kept_for_it_as_a_snapshot() {
     let dir = tempfile::tempdir().unwrap();
     let earlier = Connection::open(dir.path().join(DATABASE)).unwrap();
     earlier.execute_batch(include_str!("../schema/1.sql")).unwrap();
@@ -201,6 +224,11 @@ async fn what_an_earlier_version_left_is_kept_as_a_snapshot() {
     Store::open_or_restore(dir.path(), REPAIR).unwrap().close().await;
     let kept = snapshots::stored(dir.path()).unwrap();
     assert_eq!((kept.len(), damage::check_file(&kept[0].path).unwrap()), (1, 1));
+    // The earlier version finds a newer schema, as this one does in a later one's store, and refuses it.
+    let brought_along = Connection::open(dir.path().join(DATABASE)).unwrap();
+    let version: i64 = brought_along.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(usize::try_from(version), Ok(schema::VERSION));
+    drop(brought_along);
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     Store::open_or_restore(dir.path(), REPAIR).expect("it is brought along again").close().await;
 }
@@ -226,7 +254,7 @@ async fn damage_that_is_met_while_running_is_repaired_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let id = OwedId::new();
-    let owed = Owed { id, conversation: key(), turn: None, op: Op::Post(Body::Text("hi".into())) };
+    let owed = Owed { id, conversation: key(), turn: None, answers: None, op: Op::Post(Body::Text("hi".into())) };
     store.owe(vec![owed], None, 1).await.unwrap();
     assert!(store.snapshot(0, 5_000).await.unwrap());
     store.close().await;

@@ -41,6 +41,9 @@ ALTER TABLE turn ADD COLUMN card TEXT;
 ALTER TABLE outbox ADD COLUMN seq INTEGER;
 ALTER TABLE outbox ADD COLUMN not_before_ms INTEGER;
 ALTER TABLE outbox ADD COLUMN failing_since_ms INTEGER;
+-- The message that it answers, and whether it may be in Slack although no answer said so.
+ALTER TABLE outbox ADD COLUMN answers TEXT;
+ALTER TABLE outbox ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0 CHECK (doubtful IN (0, 1));
 CREATE INDEX outbox_dead ON outbox (pos) WHERE state = 'dead';
 
 -- Questions that people can still see with their buttons, each with the row that posted it.
@@ -71,5 +74,7 @@ CREATE TABLE moment (
 CREATE TABLE boot (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     started_ms INTEGER NOT NULL,
-    clean      INTEGER NOT NULL DEFAULT 0 CHECK (clean IN (0, 1))
+    clean      INTEGER NOT NULL DEFAULT 0 CHECK (clean IN (0, 1)),
+    held_s     INTEGER NOT NULL DEFAULT 0, -- for how long no turn began, because earlier runs had crashed, in seconds
+    probes     INTEGER NOT NULL DEFAULT 0  -- commits made only to see whether one works
 );

@@ -76,3 +76,64 @@ async fn a_writer_that_is_closed_ends_in_order() {
     store.close().await;
     store.ended().await;
 }
+
+fn failing(code: i32) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+}
+
+#[tokio::test]
+async fn an_error_of_the_disk_is_survived_once_and_its_commit_is_taken_back() {
+    for by_reading in [false, true] {
+        let (store, _dir) = open();
+        let failed = async || {
+            if by_reading {
+                store.read(|_| Err::<(), _>(failing(rusqlite::ffi::SQLITE_IOERR_READ))).await
+            } else {
+                store
+                    .write(|connection| {
+                        begin(connection, "lost")?;
+                        Err::<(), _>(failing(rusqlite::ffi::SQLITE_IOERR_FSYNC))
+                    })
+                    .await
+            }
+        };
+        assert!(failed().await.is_err());
+        store.write(|connection| begin(connection, "after")).await.unwrap();
+        assert_eq!(store.open_runs().await.unwrap(), ["after"]);
+        let scope = Scope::new();
+        let watched = store.clone();
+        scope.spawn("store", OnCrash::Stop, async move { watched.ended().await });
+        assert!(failed().await.is_err());
+        scope.finish().cancelled().await;
+        assert_eq!(scope.crashed(), Some("store"), "a second error is one too many");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn f_41_a_disk_that_can_only_be_read_is_waited_for() {
+    let (store, _dir) = open();
+    store.pretend(crate::store::Room::ReadOnly);
+    for _ in 0..3 {
+        let failed = store.write(|_| Err::<(), _>(failing(rusqlite::ffi::SQLITE_IOERR_WRITE))).await;
+        assert!(failed.is_err());
+        assert!(store.takes_events().is_err(), "no acknowledgement, and not ready");
+    }
+    store.pretend(crate::store::Room::Ample);
+    assert!(store.takes_events().is_ok());
+    store.write(|connection| begin(connection, "written again")).await.unwrap();
+    store.close().await;
+    store.ended().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_the_reserve_and_nothing_else() {
+    let (store, dir) = open();
+    store.keep_free(64 << 10);
+    assert!(dir.path().join("reserve").exists());
+    for _ in 0..2 {
+        assert!(store.write(|_| Err::<(), _>(failing(rusqlite::ffi::SQLITE_FULL))).await.is_err());
+    }
+    store.write(|connection| begin(connection, "written again")).await.unwrap();
+    assert!(!dir.path().join("reserve").exists());
+}

@@ -1,0 +1,88 @@
+//! What is on its way to Slack when the daemon is killed is there once in the end.
+
+use serde_json::json;
+
+use super::harness::{Daemon, Slack, text};
+
+const CHANNEL: &str = "C0GENERAL";
+
+/// Asks for something more in a thread, so that everything that was owed before stands above the answer.
+fn fence(slack: &Slack, thread: &str) {
+    slack.say("U0ALICE", CHANNEL, Some(thread), "fence");
+    slack.wait_for_answer(CHANNEL, thread, "fence");
+}
+
+#[test]
+fn f_28_a_post_that_was_taken_as_the_daemon_was_killed_stands_there_once() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let daemon = slack.daemon(dir);
+    slack.fault(&json!({"fault": "slow", "ms": 600_000, "method": "chat.postMessage"}));
+    let ts = slack.say("U0ALICE", CHANNEL, None, "@hitchline hello");
+    slack.wait_for_answer(CHANNEL, &ts, "hello");
+    daemon.kill();
+    let daemon = slack.daemon(dir);
+    fence(&slack, &ts);
+    let texts: Vec<String> = slack.replies(CHANNEL, &ts).iter().map(text).collect();
+    assert_eq!(texts, ["hello", "fence"]);
+    slack.wait_for_calls("conversations.replies", 1);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn an_answer_says_which_message_it_answers_however_it_came() {
+    let daemon = Daemon::start(&[]);
+    let streamed = daemon.say("U0ALICE", CHANNEL, None, "@hitchline !stream 30");
+    daemon.wait_for_calls("chat.update", 1);
+    let posted = daemon.say("U0ALICE", CHANNEL, Some(&streamed), "hello");
+    daemon.wait_for_answer(CHANNEL, &streamed, "hello");
+    let asked = daemon.say("U0ALICE", CHANNEL, Some(&streamed), "!status");
+    daemon.wait_for_calls("chat.postMessage", 2);
+    let answered = |method: &str| daemon.calls(method)[0]["args"]["metadata"]["event_payload"]["answers"].clone();
+    assert_eq!((answered("chat.update"), answered("chat.postMessage")), (json!(streamed), json!(posted)));
+    let command = &daemon.calls("chat.postMessage")[1]["args"]["metadata"]["event_payload"]["answers"];
+    assert_eq!(*command, asked);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn an_answer_that_never_left_the_killed_daemon_arrives() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let daemon = slack.daemon(dir);
+    slack.fault(
+        &json!({"fault": "api_error", "error": "service_unavailable", "method": "chat.postMessage", "rate": 1.0}),
+    );
+    let ts = slack.say("U0ALICE", CHANNEL, None, "@hitchline hello");
+    daemon.wait_for_log("waits for another attempt");
+    daemon.kill();
+    slack.clear_faults();
+    let daemon = slack.daemon(dir);
+    slack.wait_for_answer(CHANNEL, &ts, "hello");
+    fence(&slack, &ts);
+    let texts: Vec<String> = slack.replies(CHANNEL, &ts).iter().map(text).collect();
+    assert_eq!(texts, ["hello", "fence"]);
+    slack.wait_for_calls("conversations.replies", 2);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn a_streamed_answer_that_was_being_finished_as_the_daemon_was_killed_is_one_message() {
+    for method in ["chat.stopStream", "chat.update"] {
+        let state = tempfile::tempdir().unwrap();
+        let dir = state.path().to_str().unwrap();
+        let slack = Slack::start();
+        let daemon = slack.daemon(dir);
+        slack.fault(&json!({"fault": "slow", "ms": 600_000, "method": method}));
+        let ts = slack.say("U0ALICE", CHANNEL, None, "@hitchline !stream 30");
+        slack.wait_for_calls(method, 1);
+        daemon.kill();
+        let daemon = slack.daemon(dir);
+        fence(&slack, &ts);
+        let texts: Vec<String> = slack.replies(CHANNEL, &ts).iter().map(text).collect();
+        assert!(texts.len() == 2 && texts[0].ends_with("30"), "{method}: {texts:?}");
+        assert_eq!(daemon.stop(), 0);
+    }
+}

@@ -1,0 +1,8 @@
+//! The outbox before a Slack that loses answers, lists its messages late and is too busy, and in processes that are killed.
+
+#[cfg(test)]
+mod ambiguity;
+#[cfg(test)]
+mod cuts;
+mod process;
+mod workspace;
