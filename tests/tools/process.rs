@@ -41,12 +41,8 @@ impl Process {
         process
     }
 
-    /// One of which nobody reads the log.
-    pub(crate) fn start_unread(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::spawn_unread(binary().args(arguments), environment)
-    }
-
-    fn spawn_unread(command: &mut Command, environment: &[(&str, &str)]) -> Self {
+    /// The same, of which nobody reads the log.
+    pub(crate) fn spawn_unread(command: &mut Command, environment: &[(&str, &str)]) -> Self {
         let mut child = command
             .env_clear()
             .envs(std::env::var("PATH").map(|path| ("PATH", path)))
@@ -105,7 +101,8 @@ impl Drop for Process {
     }
 }
 
-fn binary() -> Command {
+/// The built binary, to be started.
+pub(crate) fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hitchline"))
 }
 
