@@ -271,6 +271,11 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
             assert!(run.stderr.starts_with(&format!("error: invalid value '{wrong}' for '{flag} <")), "{run:?}");
         }
     }
+    let mood = home.run(&["simulator", "--personality", r#"{"mood":"good"}"#], &[]);
+    assert_eq!(mood.code, 64, "{mood:?}");
+    assert!(mood.stderr.contains("unknown field `mood`, expected one of `redelivers_offline`"), "{mood:?}");
+    let watch = home.run(&["probe", "--channel", "C1", "--watch", "2h"], &[]);
+    assert!(watch.stderr.contains("write a duration from 1s to 1h, such as 6m"), "{watch:?}");
     let listen = home.run(&["simulator", "--listen", "localhost:0"], &[]);
     assert!(listen.stderr.contains("write an IP address with a port, such as 127.0.0.1:0"), "{listen:?}");
 }
@@ -333,7 +338,7 @@ fn help_and_version_are_no_errors() {
     let home = Home::new();
     let help = home.run(&["--help"], &[]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for command in ["run", "simulator", "check", "manifest", "healthcheck", "config", "completions", "man"] {
+    for command in ["run", "simulator", "check", "manifest", "healthcheck", "probe", "config", "completions", "man"] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
     }
     let version = home.run(&["--version"], &[]);

@@ -1,9 +1,10 @@
-//! The operator's surface: probes, metrics and sessions on the HTTP listener, and the same on the control socket for our own commands.
+//! The operator's surface: probes, metrics, sessions and dead letters on the HTTP listener, and the same on the control socket for our own commands.
 //!
 //! `/livez` says only that our own loops turn: it does not ask Slack, the store or an agent, for a restart would mend none of them.
 //! `/readyz` says whether a message would be taken now, and if not, why.
 
 pub mod config;
+mod dead_letters;
 mod listeners;
 mod sessions;
 
@@ -13,7 +14,7 @@ use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
 use crate::secret::{SecretString, is_same};
@@ -21,6 +22,7 @@ use crate::session::{Hold, Manager};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
+pub use dead_letters::{DeadLetter, Named};
 pub use listeners::{CONTROL_SOCKET, Http, ListenError, Listeners, Operator};
 pub use sessions::{Ended, Pool, Status, View};
 
@@ -54,7 +56,11 @@ pub struct Probes {
 
 impl Probes {
     /// What has been counted, with what there is at this moment.
-    fn measure(&self) -> String {
+    async fn measure(&self) -> String {
+        // A store that fails has gauges of its own.
+        if let Ok(letters) = self.store.count_dead_letters().await {
+            set("hitchline_dead_letters", letters as usize);
+        }
         let pool = self.manager.borrow().as_ref().map(Manager::stats);
         let readiness = self.readiness.borrow();
         set("hitchline_sockets_live", readiness.sockets);
@@ -90,10 +96,13 @@ impl Access {
 
 fn router(probes: Probes, access: Access) -> Router {
     let operators = Router::new()
-        .route("/metrics", get(async |State(probes): State<Probes>| probes.measure()))
+        .route("/metrics", get(async |State(probes): State<Probes>| probes.measure().await))
         .route("/status", get(sessions::status))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show).delete(sessions::end))
+        .route("/dlq", get(dead_letters::list))
+        .route("/dlq/{id}", delete(dead_letters::drop_one))
+        .route("/dlq/{id}/retry", post(dead_letters::retry))
         .route_layer(middleware::from_fn(move |request: Request, next: Next| {
             let allowed = access.allows(request.headers());
             async move { if allowed { next.run(request).await } else { unauthorized() } }

@@ -32,6 +32,9 @@ pub struct Status {
     /// Why turns are held back that could begin otherwise; nothing when none is.
     #[serde(default)]
     pub held: Vec<String>,
+    /// How many dead letters there are.
+    #[serde(default)]
+    pub dead_letters: u32,
     /// The pool of sessions; nothing before there is one, and after it has been let go.
     pub pool: Option<Pool>,
 }
@@ -155,8 +158,8 @@ pub(super) async fn status(State(probes): State<Probes>) -> Result<Json<Status>,
         Ok(manager) => Some(pool(&manager).await?),
         Err(_none) => None,
     };
-    let held = held(&probes);
-    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, held, pool }))
+    let (held, dead_letters) = (held(&probes), probes.store.count_dead_letters().await?);
+    Ok(Json(Status { version: env!("CARGO_PKG_VERSION").to_owned(), failing, sockets, held, dead_letters, pool }))
 }
 
 /// Why turns are held back.
@@ -191,7 +194,7 @@ pub(super) async fn end(State(probes): State<Probes>, Path(id): Path<String>) ->
     Ok(Json(Ended { id: id.to_string(), waiting }))
 }
 
-fn manager(probes: &Probes) -> Result<Manager, NoAnswer> {
+pub(super) fn manager(probes: &Probes) -> Result<Manager, NoAnswer> {
     probes.manager.borrow().clone().ok_or(NoAnswer::NoPool)
 }
 
@@ -219,6 +222,6 @@ async fn the_one(manager: &Manager, prefix: &str) -> Result<Overview, NoAnswer> 
     }
 }
 
-fn time(ms: i64) -> Timestamp {
+pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }

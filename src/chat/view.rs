@@ -186,7 +186,7 @@ impl Approval {
                 ("decided", None, Some(Decided { by: by.to_string(), label }))
             }
             ApprovalState::Expired => ("expired", None, None),
-            ApprovalState::Withdrawn => ("withdrawn", None, None),
+            ApprovalState::Withdrawn | ApprovalState::CutOff => ("withdrawn", None, None),
         };
         let button = |(option, (label, kind)): (usize, &(String, crate::domain::agent::OptionKind))| Press {
             label: label.clone(),

@@ -9,6 +9,8 @@ use clap_complete::Shell;
 
 use crate::duration;
 use crate::settings::sources::Flags;
+use crate::simulator::Personality;
+use crate::store::DeadId;
 use crate::telemetry::{self, Format};
 
 /// How much of a session's id must be typed.
@@ -42,6 +44,8 @@ pub(super) enum Command {
     Status(Asking),
     /// List, show or end the running daemon's sessions
     Sessions(Sessions),
+    /// List, retry or drop what the running daemon has given up
+    Dlq(Dlq),
     /// Find out how a real workspace behaves where Slack's documentation is silent
     ///
     /// Posts into a thread of its own and deletes that afterwards. Asks for one press of a button. Stop the daemon before: Slack
@@ -85,6 +89,10 @@ fn log_level(text: &str) -> Result<String, String> {
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address with a port, such as 127.0.0.1:0")
+}
+
+fn personality(text: &str) -> serde_json::Result<Personality> {
+    serde_json::from_str(text)
 }
 
 /// The values of `--log-format`.
@@ -141,6 +149,9 @@ pub(super) struct Simulator {
     /// Where it listens; port 0 is any free one
     #[arg(long, value_name = "ADDR", default_value_t = FREE_PORT, value_parser = address)]
     pub(super) listen: SocketAddr,
+    /// How it behaves where Slack's documentation is silent, such as `{"history_lag_ms":500}`; `GET /sim/personality` shows all
+    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true, value_parser = personality)]
+    pub(super) personality: Personality,
     #[command(flatten)]
     pub(super) log: Log,
 }
@@ -224,6 +235,38 @@ fn session_id(text: &str) -> Result<String, &'static str> {
     } else {
         Err("write at least 4 characters of an id: digits, and the letters a to f")
     }
+}
+
+/// Arguments of `dlq`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Dlq {
+    #[command(subcommand)]
+    pub(super) what: DlqWhat,
+}
+
+/// What may be done with dead letters.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum DlqWhat {
+    /// What was given up, newest first, without what it says
+    List(Asking),
+    /// Try one once more, as if its author had asked again
+    Retry(OneDeadLetter),
+    /// Drop one for good
+    Drop(OneDeadLetter),
+}
+
+/// A dead letter of the running daemon.
+#[derive(Debug, Clone, Args)]
+pub(super) struct OneDeadLetter {
+    /// Its id, such as m12 or o34
+    #[arg(value_name = "ID", value_parser = dead_letter_id)]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+fn dead_letter_id(text: &str) -> Result<String, &'static str> {
+    DeadId::parse(text).map(|id| id.to_string()).ok_or("write an id as `dlq list` shows it: m or o, and a number")
 }
 
 /// Arguments of `probe`.

@@ -4,6 +4,7 @@ mod arguments;
 mod check;
 mod config;
 mod daemon;
+mod dlq;
 mod healthcheck;
 mod manifest;
 mod output;
@@ -124,6 +125,7 @@ async fn dispatch(command: Command, environment: &Environment) -> Result<Exit, F
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&arguments, environment).await,
         Command::Status(arguments) => sessions::status(&arguments, environment).await,
         Command::Sessions(arguments) => sessions::sessions(&arguments.what, environment).await,
+        Command::Dlq(arguments) => dlq::dlq(&arguments.what, environment).await,
         Command::Probe(arguments) => probe::probe(&arguments, environment).await,
         Command::Config(arguments) => config::config(&arguments.what, environment),
         Command::Completions { shell } => pages::completions(shell),

@@ -1,11 +1,10 @@
 //! `hitchline run` and `hitchline simulator`.
 
 use super::arguments::{Run, Simulator};
-use std::net::SocketAddr;
-
 use super::{Exit, Failure, load_and_check, output};
 use crate::clock::Clock;
 use crate::settings::{Environment, Settings};
+use crate::simulator;
 use crate::store::OpenError;
 use crate::supervisor::{self, Ended, RunError, SimulatorOptions, StopSignal};
 use crate::telemetry;
@@ -35,7 +34,12 @@ pub(super) async fn simulator(arguments: &Simulator) -> Result<Exit, Failure> {
     log.level = arguments.log.log_level.clone().unwrap_or(log.level);
     log.format = arguments.log.log_format.map_or(log.format, Into::into);
     telemetry::init(&log);
-    serve(arguments.listen).await
+    serve(simulator::Config {
+        listen: arguments.listen,
+        personality: arguments.personality,
+        ..simulator::Config::default()
+    })
+    .await
 }
 
 async fn start(
@@ -77,8 +81,8 @@ fn exit_for(error: &RunError) -> Exit {
     }
 }
 
-async fn serve(listen: SocketAddr) -> Result<Exit, Failure> {
-    supervisor::run_simulator(listen, output::announce)
+async fn serve(config: simulator::Config) -> Result<Exit, Failure> {
+    supervisor::run_simulator(config, output::announce)
         .await
         .map_err(|error| Failure::new(exit_for(&error), error.to_string()))?;
     Ok(Exit::Done)

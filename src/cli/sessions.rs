@@ -44,7 +44,11 @@ pub(super) async fn sessions(what: &SessionsWhat, environment: &Environment) -> 
     }
 }
 
-fn show<T: DeserializeOwned>(asking: &Asking, answer: &str, text: impl Fn(T) -> String) -> Result<Exit, Failure> {
+pub(super) fn show<T: DeserializeOwned>(
+    asking: &Asking,
+    answer: &str,
+    text: impl Fn(T) -> String,
+) -> Result<Exit, Failure> {
     if asking.json {
         output::print(answer)?;
         return Ok(Exit::Done);
@@ -74,6 +78,9 @@ fn describe_status(status: &Status) -> String {
         }
         None => text.push_str("no sessions yet, or no more\n"),
     }
+    if status.dead_letters > 0 {
+        let _infallible = writeln!(text, "{} dead letter(s): `hitchline dlq list`", status.dead_letters);
+    }
     text
 }
 
@@ -83,16 +90,21 @@ fn table(sessions: &[View]) -> String {
     }
     let head = ["ID", "STATE", "AGENT", "CREATOR", "LAST USED", "WAITING", "DESCRIPTION"].map(str::to_owned);
     let rows: Vec<[String; 7]> = std::iter::once(head).chain(sessions.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
     let mut text = String::new();
-    for row in &rows {
-        for (cell, width) in row.iter().zip(&widths) {
-            let _infallible = write!(text, "{cell:width$}  ");
-        }
-        let _infallible = writeln!(text, "{}", row[6]);
+    for line in columns(&rows) {
+        let _infallible = writeln!(text, "{line}");
     }
     text
+}
+
+/// Rows as lines in which each column but the last is as wide as its widest cell.
+pub(super) fn columns(rows: &[[String; 7]]) -> impl Iterator<Item = String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    rows.iter().map(move |row| {
+        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
+        padded.collect::<String>() + &row[6]
+    })
 }
 
 fn row(session: &View) -> [String; 7] {
@@ -130,12 +142,12 @@ fn describe(session: &View) -> String {
     text
 }
 
-fn minute(time: Timestamp) -> String {
+pub(super) fn minute(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
 /// What people wrote, without anything that a terminal would take for a command.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -190,12 +202,13 @@ mod tests {
     fn the_status_tells_the_pool_in_numbers_and_why_it_is_not_ready() {
         let pool = Pool { mapped: 7, total: 3, active: 0, draining: 3, busy: 1, closed: true };
         let failing = vec!["stopping: no turn starts any more".to_owned()];
-        let status =
-            Status { version: "1".to_owned(), failing, sockets: 1, held: vec!["no room".to_owned()], pool: Some(pool) };
+        let held = vec!["no room".to_owned()];
+        let status = Status { version: "1".to_owned(), failing, sockets: 1, held, dead_letters: 2, pool: Some(pool) };
         assert_eq!(
             describe_status(&status),
             "hitchline 1: not ready, 1 connection(s) to Slack\n  stopping: no turn starts any more\nheld back: no room\n\
-             7 session(s), 3 of them running: 0 active, 3 draining; 1 at work; no turn starts any more\n"
+             7 session(s), 3 of them running: 0 active, 3 draining; 1 at work; no turn starts any more\n\
+             2 dead letter(s): `hitchline dlq list`\n"
         );
     }
 }

@@ -87,6 +87,14 @@ impl Ts {
         &self.0
     }
 
+    /// The moment that it names in Slack's time, in microseconds since the Unix epoch; nothing for an id that is no time stamp, such as the
+    /// web chat's.
+    pub fn micros(&self) -> Option<i64> {
+        let (seconds, micros) = self.0.split_once('.')?;
+        let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<i64>().ok())?;
+        number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
+    }
+
     fn parts(&self) -> (u64, u64) {
         let (seconds, micros) = self.0.split_once('.').unwrap_or((&self.0, "0"));
         (seconds.parse().unwrap_or(0), micros.parse().unwrap_or(0))
@@ -194,6 +202,13 @@ uuid_id!(
     now_v7
 );
 
+impl OwedId {
+    /// The key of the message `n` that grows by edits in a turn, from 0. It follows from the turn alone, so that another process finds it.
+    pub fn of_draft(turn: TurnId, n: u32) -> Self {
+        Self(Uuid::new_v5(&turn.0, &n.to_be_bytes()))
+    }
+}
+
 impl SessionId {
     /// The first eight characters: what people see and type.
     pub fn short(&self) -> String {
@@ -224,6 +239,28 @@ mod tests {
     fn time_stamps_are_compared_as_numbers() {
         assert!(Ts::from("999.000001") < Ts::from("1000.000000"));
         assert!(Ts::from("1.000009") < Ts::from("1.000010"));
+    }
+
+    #[test]
+    fn only_a_time_stamp_names_a_moment() {
+        for (ts, moment) in [
+            ("1700000000.000100", Some(1_700_000_000_000_100)),
+            ("web1.0190a", None),
+            ("1.", None),
+            (".1", None),
+            ("1.-5", None),
+            ("", None),
+            ("9223372036854775807.1", None),
+        ] {
+            assert_eq!(Ts::from(ts).micros(), moment, "{ts}");
+        }
+    }
+
+    #[test]
+    fn a_drafts_key_follows_from_its_turn() {
+        let turn = TurnId::new();
+        assert_eq!(OwedId::of_draft(turn, 0), OwedId::of_draft(turn, 0));
+        assert_ne!(OwedId::of_draft(turn, 0), OwedId::of_draft(turn, 1));
     }
 
     #[test]

@@ -231,6 +231,11 @@ pub enum Choice {
 }
 
 impl Button {
+    /// Whether a press waits like a command, rather than acts on what runs or is put into a line by what it finds.
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Option { .. } | Self::Interrupted { .. } | Self::Offer { .. })
+    }
+
     /// The thread that the button itself names.
     pub fn thread(&self) -> Option<&Ts> {
         match self {
@@ -265,6 +270,12 @@ impl Inbound {
     pub fn queue(&self) -> ConversationKey {
         let top_level = || ConversationKey::channel_wide(self.team.clone(), self.channel.clone());
         self.conversation().unwrap_or_else(top_level)
+    }
+
+    /// Where it is answered when it waits in the line of `key`: there, or in its own thread where that is a whole channel.
+    pub fn answered_at(&self, key: &ConversationKey) -> ConversationKey {
+        let thread = key.is_channel_wide().then(|| self.conversation()).flatten();
+        thread.unwrap_or_else(|| key.clone())
     }
 
     /// The conversation it belongs to. A slash command stands in none, nor does a press on its answer.

@@ -174,4 +174,6 @@ pub enum ApprovalState {
     Expired,
     /// The turn ended or was stopped first.
     Withdrawn,
+    /// The process that asked ended first.
+    CutOff,
 }

@@ -89,6 +89,9 @@ pub struct Intent {
     pub session: SessionId,
     /// The mapping to write along, when the session is new.
     pub new_session: Option<Box<SessionRecord>>,
+    /// Whether the agent may see the prompt as soon as this is written, because its session is live. Otherwise that is noted in a commit
+    /// of its own, just before the agent does.
+    pub reached: bool,
     /// What the new session's creator may have; without it there is no limit. Means nothing without a new session.
     pub limit: Option<Limit>,
 }
@@ -112,12 +115,13 @@ impl Keep {
 impl Intent {
     /// A turn in a session that exists.
     pub fn follow(session: SessionId) -> Self {
-        Self { turn: TurnId::new(), session, new_session: None, limit: None }
+        Self { turn: TurnId::new(), session, new_session: None, reached: false, limit: None }
     }
 
     /// The turn with which a session begins.
     pub fn begin(record: SessionRecord) -> Self {
-        Self { turn: TurnId::new(), session: record.id, new_session: Some(Box::new(record)), limit: None }
+        let (session, new_session) = (record.id, Some(Box::new(record)));
+        Self { turn: TurnId::new(), session, new_session, reached: false, limit: None }
     }
 }
 

@@ -5,6 +5,7 @@ mod answer;
 mod breakout;
 mod connect;
 mod discover;
+mod interrupted;
 mod lists;
 mod notebook;
 mod options;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -26,7 +27,7 @@ use super::manager::Inner;
 use super::pool::CLEAN_UP;
 use super::reply::QUIET;
 use super::rules::{self, Decision};
-use super::slots::{Active, Live, Mapping, Running};
+use super::slots::{Active, Mapping, Running};
 use super::turn::{self, Controls, Finished, StopReason, Turn};
 use super::words;
 
@@ -41,6 +42,10 @@ pub(super) struct Work {
     pub(super) admitted: Admitted,
     /// Set when the intent was committed with the event.
     pub(super) intent: Option<Intent>,
+    /// How often its handling had begun before.
+    pub(super) attempts: u32,
+    /// Whether its turn is to go on where an interrupted one was.
+    pub(super) resumes: bool,
 }
 
 impl Work {
@@ -55,30 +60,6 @@ impl Work {
 }
 
 impl Inner {
-    /// A crash ends the turn visibly, and nothing else: the conversation goes on with a fresh start of its session.
-    pub(super) async fn after_crash(&self, key: &ConversationKey, line: Line, seq: i64) -> Delivered {
-        tracing::error!(conversation = %key, "A message's handling crashed; its turn is ended and the conversation goes on");
-        metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
-        let running = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            // A command has no part in what runs.
-            Some(Mapping::Active(active)) if line == Line::Turn => active.live.take(),
-            _ => None,
-        };
-        if let Some(Live { session, .. }) = running {
-            self.release(key, &session, CLEAN_UP).await;
-        }
-        let open = self.parts.store.interrupted_turns().await.unwrap_or_default();
-        match open.into_iter().find(|turn| turn.seq == seq) {
-            Some(turn) => {
-                if let Err(error) = self.close_interrupted(turn).await {
-                    tracing::error!(conversation = %key, %error, "A crashed turn is closed at the next start");
-                }
-                None
-            }
-            None => self.answer(key, seq, words::CRASHED).await,
-        }
-    }
-
     /// Does what a message asks for, in its line.
     pub(super) async fn handle(
         self: &Arc<Self>,
@@ -100,16 +81,22 @@ impl Inner {
             return self.move_to_thread(&at, work.seq).await;
         }
         let decision = rules::decide(&work.message, work.kind, active.is_some(), &self.parts.policy);
+        let begun_before = work.attempts > 0 && active.is_some();
+        let decision = if begun_before { decision.once_more() } else { decision };
         // What it means may have been unknown when it was claimed, or have changed since, for instance because the session was ended.
         let belongs = if decision.line(active.is_some()) == Line::Turn { Line::Turn } else { Line::Command };
         if line != belongs {
             return self.move_to(key, belongs, work.seq).await;
         }
+        let begins_turn =
+            active.is_none() && matches!(&decision, Decision::Run(Command::New(args)) if !args.text.is_empty());
         match decision {
             Decision::Ignore(_) => {
                 self.tell_not_passed_on(&at, &work);
                 self.done(key, work.seq).await
             }
+            // A turn counts its own attempts, with its intent.
+            Decision::Misused(_) | Decision::Run(_) if !begins_turn && !self.take_up(key, work.seq).await? => Ok(None),
             Decision::Misused(misuse) => Ok(self.answer(&at, work.seq, &words::misused(&misuse)).await),
             Decision::Run(Command::New(args)) if active.is_none() && !args.text.is_empty() => {
                 self.prompt_anew(key, work, &args).await
@@ -143,9 +130,10 @@ impl Inner {
         self: &Arc<Self>,
         key: &ConversationKey,
         work: Work,
-        intent: Intent,
+        mut intent: Intent,
         text: String,
     ) -> Result<Delivered, Later> {
+        intent.reached = self.slots().runs(key, intent.session);
         let begun = self
             .parts
             .store
@@ -207,6 +195,8 @@ impl Inner {
             key: work.place(key),
             prompt: Prompt::new(intent.turn, &work.admitted, text),
             message: work.message.ts.clone(),
+            resumes: work.resumes,
+            reached: AtomicBool::new(intent.reached),
         };
         let mut attempt = self.attempt(&turn, &active.record, IfLost::StartAfresh, &mut controls).await;
         if attempt.is_lost() {
@@ -237,7 +227,7 @@ impl Inner {
             biased;
             // A start that is dropped half-way leaves nothing behind.
             why = turn::stopped(&mut controls.stop) => Err(turn.not_begun(why)),
-            ready = self.ready_in_peace(record, if_lost) => ready.map_err(|error| turn.not_started(error.into())),
+            ready = self.ready_for(turn, record, if_lost) => ready.map_err(|error| turn.not_started(error.into())),
             never = self.show_start(&turn.key) => match never {},
         };
         match ready {
@@ -250,7 +240,11 @@ impl Inner {
     }
 
     /// A live session for the mapping; after too many crashes, only once they are some time ago.
-    async fn ready_in_peace(self: &Arc<Self>, record: &SessionRecord, if_lost: IfLost) -> Result<Ready, NotReady> {
+    pub(super) async fn ready_in_peace(
+        self: &Arc<Self>,
+        record: &SessionRecord,
+        if_lost: IfLost,
+    ) -> Result<Ready, NotReady> {
         if let Some(until) = self.crashes.hold_until(&record.conversation) {
             tracing::warn!(conversation = %record.conversation, session.id = %record.id, "An agent died again and again; its next start waits");
             self.parts.clock.sleep_until(until).await;
@@ -384,7 +378,7 @@ impl Inner {
     }
 
     /// Waits before the next attempt to commit what people wait for. Returns whether there is none, because everything stops.
-    async fn is_over(&self, key: &ConversationKey, error: &StoreError) -> bool {
+    pub(super) async fn is_over(&self, key: &ConversationKey, error: &StoreError) -> bool {
         tracing::error!(conversation = %key, %error, "An answer is not committed yet; trying again");
         self.parts.scope.stop().run_until_cancelled(self.parts.clock.sleep(COMMIT_RETRY)).await.is_none()
     }

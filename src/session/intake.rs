@@ -30,6 +30,7 @@ impl Intake for Manager {
             What::Message(message) => self.0.claim_message(inbound, message),
             What::Edited(_) | What::Deleted { .. } => self.0.claim_change(inbound),
             // Who may do it is decided when it is handled: the answer is for them alone.
+            What::Click(click) if click.button.waits() => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
             What::Click(_) | What::Stop { .. } => Claim::Keep(Keep { line: Line::AtOnce, ..Keep::default() }),
             What::Slash(_) => Claim::Keep(Keep { line: Line::Command, ..Keep::default() }),
         }
@@ -109,7 +110,7 @@ impl Inner {
         let place = self.queue(Line::Turn).place()?;
         let mapped = slots.get(key).and_then(|slot| slot.active()).map(|active| active.record.id);
         let intent = if let Some(session) = mapped {
-            Intent::follow(session)
+            Intent { reached: slots.runs(key, session), ..Intent::follow(session) }
         } else {
             let start = self.parts.policy.start(&key.channel, None, None).ok()?;
             self.begin(self.new_record(key, &start, admitted.user(), &text))
@@ -195,7 +196,15 @@ impl Inner {
         };
         let Reserved { admitted, text, place } = reserved;
         let message = Message { text, ..message };
-        let work = Work { seq, message, kind: inbound.channel_kind, admitted, intent: Some(intent) };
+        let work = Work {
+            seq,
+            message,
+            kind: inbound.channel_kind,
+            admitted,
+            intent: Some(intent),
+            attempts: 0,
+            resumes: false,
+        };
         self.run_line(key, Line::Turn, place, Some(work));
     }
 

@@ -7,21 +7,18 @@
 //! Whatever waits is known in one of two ways: its line's task is going to look for more, or it lies in the backlog, a range of
 //! numbers that is gone through as places become free. Meeting a message twice is harmless: the store says whether it still waits.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
-use crate::domain::inbound::What;
 use crate::domain::ports::Line;
 use crate::outbox::Fate;
 use crate::scope::OnCrash;
-use crate::store::{Queued, StoreError};
+use crate::store::StoreError;
 
 use super::conversation::Work;
 use super::manager::Inner;
@@ -95,6 +92,11 @@ impl Queue {
             self.grown.notify_one();
         }
         place
+    }
+
+    /// A place as soon as there is one; nothing when everything ends.
+    pub(super) async fn place_in_time(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().acquire_owned().await.ok()
     }
 
     fn place_before(&self, backlog: &Backlog) -> Option<OwnedSemaphorePermit> {
@@ -210,7 +212,7 @@ impl Inner {
         in_hand: Option<Work>,
     ) -> Option<Result<Delivered, Later>> {
         if let Some(work) = in_hand {
-            return Some(self.handle_safely(key, line, work).await);
+            return Some(self.handle_begun(key, line, work).await);
         }
         let _on_trial = self.holds.pass(line).await;
         if self.stops(key, line) {
@@ -243,55 +245,6 @@ impl Inner {
             Err(Later) => self.pause(RETRY).await,
         }
         keeps || self.slots().delivered(key, line)
-    }
-
-    async fn handle_next(self: &Arc<Self>, key: &ConversationKey, line: Line) -> Result<Delivered, Later> {
-        let next = self.parts.store.next_in(key, line).await.map_err(|error| Later::because(key, &error))?;
-        let Some(Queued { seq, inbound }) = next else { return Ok(None) };
-        self.slots().note_more(key, line);
-        let inbound = match inbound {
-            Ok(inbound) => inbound,
-            Err(why) => {
-                tracing::error!(conversation = %key, seq, %why, "A stored message can't be read and is set aside in the inbox");
-                let aside = self.parts.store.set_event_aside(seq).await;
-                return aside.map(|()| None).map_err(|error| Later::because(key, &error));
-            }
-        };
-        let admitted = self.admit(&inbound);
-        match (&inbound.what, admitted) {
-            (What::Message(message), Ok(admitted)) => {
-                let work = Work { seq, message: message.clone(), kind: inbound.channel_kind, admitted, intent: None };
-                self.handle_safely(key, line, work).await
-            }
-            (What::Slash(slash), _) => {
-                let answered = AssertUnwindSafe(self.slash(key, seq, &inbound, slash)).catch_unwind().await;
-                let Ok(answered) = answered else { return self.done(key, seq).await };
-                answered
-            }
-            (What::Click(click), Ok(by)) => {
-                let pressed = AssertUnwindSafe(self.press(key, seq, &inbound, click, &by)).catch_unwind().await;
-                let Ok(pressed) = pressed else { return self.done(key, seq).await };
-                pressed
-            }
-            (_, denied) => {
-                tracing::info!(conversation = %key, seq, reason = ?denied.err(), "A stored message is passed over: its author may no longer");
-                self.done(key, seq).await
-            }
-        }
-    }
-
-    /// Handles a message; its crash ends its turn visibly, and nothing else.
-    async fn handle_safely(
-        self: &Arc<Self>,
-        key: &ConversationKey,
-        line: Line,
-        work: Work,
-    ) -> Result<Delivered, Later> {
-        let seq = work.seq;
-        match AssertUnwindSafe(self.handle(key, line, work)).catch_unwind().await {
-            Ok(handled) => handled,
-            Err(_panic) => Ok(self.after_crash(key, line, seq).await),
-        }
     }
 
     /// Waits, unless we begin to stop.
@@ -370,7 +323,7 @@ impl Inner {
         if self.slots().note_more(&key, line) {
             return;
         }
-        let Ok(place) = self.queue(line).places.clone().acquire_owned().await else { return };
+        let Some(place) = self.queue(line).place_in_time().await else { return };
         {
             let mut slots = self.slots();
             if slots.draining || slots.note_more(&key, line) {

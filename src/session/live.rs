@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
@@ -15,6 +16,7 @@ use crate::domain::session::{BackendRef, SessionRecord, SessionStatus};
 use super::manager::Inner;
 use super::pool::CLEAN_UP;
 use super::slots::Live;
+use super::turn::Turn;
 
 /// How long a backend may take to clean up after a start that took too long.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -83,6 +85,25 @@ impl Origin {
 }
 
 impl Inner {
+    /// Brings a turn's session up, and notes that the agent may see the prompt from now on.
+    pub(super) async fn ready_for(
+        self: &Arc<Self>,
+        turn: &Turn,
+        record: &SessionRecord,
+        if_lost: IfLost,
+    ) -> Result<Ready, NotReady> {
+        let ready = self.ready_in_peace(record, if_lost).await?;
+        while !turn.reached.load(Ordering::Relaxed) {
+            match self.parts.store.reach(turn.prompt.turn()).await {
+                Ok(()) => turn.reached.store(true, Ordering::Relaxed),
+                // It has not started, and simply runs after the next start.
+                Err(error) if self.is_over(&turn.key, &error).await => std::future::pending().await,
+                Err(_again) => {}
+            }
+        }
+        Ok(ready)
+    }
+
     /// A live session for the mapping. Whoever else wants it meanwhile waits, and gets the same.
     pub(super) async fn ready(self: &Arc<Self>, record: &SessionRecord, if_lost: IfLost) -> Result<Ready, NotReady> {
         let gate = self.gate(&record.conversation).await;

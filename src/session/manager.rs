@@ -27,7 +27,6 @@ use super::holds::Holds;
 use super::lines::{Delivered, Later, Queue};
 use super::policy::{Policy, Start};
 use super::slots::Slots;
-use super::words;
 
 /// How many answers for one person alone may be on their way; a further one is left out.
 const ASIDES: usize = 64;
@@ -139,11 +138,8 @@ impl Manager {
 
     /// Takes up what the last process left, and starts to fetch what doesn't fit into memory.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        for turn in self.0.parts.store.interrupted_turns().await? {
-            tracing::warn!(turn.id = %turn.turn, conversation = %turn.conversation, "A turn was cut off; it is not repeated by itself");
-            self.0.close_interrupted(turn).await?;
-        }
         self.0.parts.store.drop_cut_off().await?;
+        self.0.take_up_cut_off().await?;
         for key in self.0.parts.store.channel_wide().await? {
             self.0.note_place(&key, true);
         }
@@ -212,22 +208,5 @@ impl Inner {
             op: Op::Post(Body::Text(text)),
         };
         parts.into_iter().map(row).collect()
-    }
-
-    /// Ends a turn that was cut off.
-    pub(super) async fn close_interrupted(&self, turn: crate::store::Interrupted) -> Result<(), StoreError> {
-        let told = if turn.session_lives { words::INTERRUPTED } else { words::INTERRUPTED_AND_ENDED };
-        let end = crate::store::TurnEnd {
-            turn: turn.turn,
-            seq: turn.seq,
-            session: turn.session,
-            outcome: "interrupted",
-            session_ended: None,
-            owed: self.say(&turn.conversation, Some(turn.turn), told),
-            now_ms: self.parts.clock.wall_ms(),
-        };
-        self.parts.store.finish_turn(end.clone()).await?;
-        let _nobody_waits = self.parts.outbox.send(end.owed);
-        Ok(())
     }
 }

@@ -5,15 +5,18 @@
 //! message means is decided in `rules`, what people read stands in `words`.
 
 mod approvals;
+mod attempts;
 mod channels;
 mod commands;
 pub mod config;
 mod conversation;
 mod crashes;
+mod dead_letters;
 mod ending;
 mod history;
 mod holds;
 mod intake;
+mod interrupted;
 mod limits;
 mod lines;
 mod live;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::domain::ids::ChannelId;
 
-use super::config::WhenBusy;
+use super::config::{OnInterrupt, WhenBusy};
 
 /// How sessions are started and how long things may take.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Policy {
     pub max_per_user: Option<u32>,
     /// After how long without use what runs for a session is released; nothing is never.
     pub idle_expiry: Option<Duration>,
+    /// What becomes of a turn that a crash cut off.
+    pub on_interrupt: OnInterrupt,
     /// What becomes of a message that arrives during a turn.
     pub when_busy: WhenBusy,
     /// Whether a session that had to be replaced is told the thread's earlier messages.
@@ -150,6 +152,7 @@ mod tests {
             require_mention: true,
             max_per_user: None,
             idle_expiry: None,
+            on_interrupt: OnInterrupt::Ask,
             when_busy: WhenBusy::Queue,
             history_on_loss: true,
             inactivity_timeout: Duration::from_mins(10),

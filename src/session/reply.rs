@@ -18,6 +18,7 @@ use crate::domain::ids::{OwedId, Ts, TurnId, UserId};
 use crate::domain::outgoing::{Body, List, ListRow, Op, Place};
 use crate::domain::ports::{Render, SlackWrite, Trace, WriteError, WriteErrorKind};
 use crate::outbox::Outbox;
+use crate::store::Store;
 
 use super::commands::stop_button;
 use super::manager::Parts;
@@ -25,8 +26,8 @@ use super::words;
 
 mod draft;
 
-use draft::{Draft, Mode, Next, Step, finals};
-pub(super) use draft::{QUIET, Worked};
+use draft::{Draft, Mode, Next, Step};
+pub(super) use draft::{QUIET, Worked, finals};
 
 /// How long the end of a turn waits for a call that is on its way.
 const LAST_CALL: Duration = Duration::from_secs(5);
@@ -48,6 +49,9 @@ pub(super) struct Reply {
     call: Option<Call>,
     /// By what the message that was started last would be found.
     started: Trace,
+    /// How many messages were started that grow by edits.
+    drafts: u32,
+    store: Store,
 }
 
 /// A cosmetic call that was begun.
@@ -76,6 +80,8 @@ impl Reply {
             draft: Draft::new(now),
             call: None,
             started: Trace::Growing,
+            drafts: 0,
+            store: parts.store.clone(),
         }
     }
 
@@ -125,7 +131,7 @@ impl Reply {
         let parts = self.render.parts(self.key.markup(), self.draft.text.trim());
         let now = self.clock.now();
         let live = self.draft.restart(now);
-        finals(parts, live)
+        finals(parts.into_iter().map(Body::Text).collect(), live)
     }
 
     /// Looks for a message whose start was not answered: if it is there, it gets its final form like any other.
@@ -175,17 +181,21 @@ impl Reply {
 
     fn start(&mut self, upto: usize, left: Arc<AtomicBool>) -> Answer {
         let (slack, key, outbox) = (self.slack.clone(), self.key.clone(), self.outbox.clone());
+        let (store, turn) = (self.store.clone(), self.turn);
         // What is owed from before must stand above.
         let settled = async move |key: &ConversationKey| {
             outbox.settled(key).await;
             left.store(true, Ordering::Relaxed);
         };
         if self.draft.mode == Mode::Edit {
-            let (body, id) = (self.preview(upto), OwedId::new());
+            let (body, id) = (self.preview(upto), OwedId::of_draft(turn, self.drafts));
+            self.drafts += 1;
             self.started = Trace::Key(id);
             return async move {
                 settled(&key).await;
-                slack.post(&Place::from(&key), &body, &id.into()).await.map(Some)
+                let ts = slack.post(&Place::from(&key), &body, &id.into()).await?;
+                note(&store, turn, &ts).await;
+                Ok(Some(ts))
             }
             .boxed();
         }
@@ -193,7 +203,9 @@ impl Reply {
         let (piece, recipient) = (self.draft.text[self.draft.shown..upto].to_owned(), self.recipient.clone());
         async move {
             settled(&key).await;
-            slack.start_stream(&key, &recipient, &piece).await.map(Some)
+            let ts = slack.start_stream(&key, &recipient, &piece).await?;
+            note(&store, turn, &ts).await;
+            Ok(Some(ts))
         }
         .boxed()
     }
@@ -207,6 +219,12 @@ impl Reply {
         let row = ListRow { text: words::WRITING.to_owned(), button: Some(stop_button(self.turn)) };
         Body::List(List { text, rows: vec![row] })
     }
+}
+
+/// Notes a message that grows, so that what a crash leaves of it is taken over.
+async fn note(store: &Store, turn: TurnId, ts: &Ts) {
+    // A store that is closed takes no notes any more, and then nothing else either.
+    let _closed = store.note_shown(turn, ts.clone()).await;
 }
 
 /// Looks for a message more than once: what was just posted may not be listed yet.

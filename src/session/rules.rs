@@ -20,6 +20,14 @@ pub(super) enum Decision {
 }
 
 impl Decision {
+    /// What is meant when a message is taken up once more: the session that it was to begin is there by now.
+    pub(super) fn once_more(self) -> Self {
+        match self {
+            Self::Run(Command::New(args)) if !args.text.is_empty() => Self::Prompt(args.text),
+            other => other,
+        }
+    }
+
     /// What it waits behind; `mapped` says whether its conversation has a session.
     pub(super) fn line(&self, mapped: bool) -> Line {
         match self {
@@ -77,7 +85,7 @@ fn file_note(files: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::config::WhenBusy;
+    use crate::session::config::{OnInterrupt, WhenBusy};
     use crate::session::policy::Policy;
 
     fn policy(auto_session: bool, require_mention: bool) -> Policy {
@@ -87,6 +95,7 @@ mod tests {
             require_mention,
             max_per_user: None,
             idle_expiry: None,
+            on_interrupt: OnInterrupt::Ask,
             when_busy: WhenBusy::Queue,
             history_on_loss: true,
             inactivity_timeout: std::time::Duration::ZERO,

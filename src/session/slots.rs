@@ -207,10 +207,15 @@ impl Slots {
     pub(super) fn stops(&mut self, key: &ConversationKey, line: Line) -> bool {
         let draining = self.draining;
         if draining {
-            self.entry(key).state_mut(line).phase = Phase::Idle;
-            self.forget_if_empty(key);
+            self.give_up(key, line);
         }
         draining
+    }
+
+    /// Lets go of a line that was held back, because we begin to stop.
+    pub(super) fn give_up(&mut self, key: &ConversationKey, line: Line) {
+        self.entry(key).state_mut(line).phase = Phase::Idle;
+        self.forget_if_empty(key);
     }
 
     /// The conversations at rest whose live sessions nobody has used since `before`, each with the gate that nobody else holds.
@@ -229,6 +234,12 @@ impl Slots {
     /// Every running turn.
     pub(super) fn running(&self) -> Vec<Running> {
         self.by_key.values().filter_map(|slot| slot.turn.clone()).collect()
+    }
+
+    /// Whether a conversation's session is live, so that it takes a prompt at once.
+    pub(super) fn runs(&self, key: &ConversationKey, id: SessionId) -> bool {
+        let active = self.by_key.get(key).and_then(Slot::active).filter(|active| active.record.id == id);
+        active.and_then(|active| active.live.as_ref()).is_some_and(|live| live.session.is_alive())
     }
 
     /// A running turn, with its session.

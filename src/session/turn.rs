@@ -1,6 +1,7 @@
 //! One turn: a prompt, the agent's events, people's interventions, and exactly one end.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -21,7 +22,7 @@ use crate::outbox::Fate;
 
 use super::approvals::Approvals;
 use super::history::History;
-use super::live::Ready;
+use super::live::{Origin, Ready};
 use super::manager::Inner;
 use super::reply::{Reply, Worked};
 use super::words;
@@ -48,6 +49,10 @@ pub(super) struct Turn {
     pub(super) prompt: Prompt,
     /// The message that asked.
     pub(super) message: Ts,
+    /// Whether it goes on where an interrupted turn was, as far as its session knows of that.
+    pub(super) resumes: bool,
+    /// Whether it is on disk that the agent may have seen the prompt.
+    pub(super) reached: AtomicBool,
 }
 
 /// Why a running turn is to stop.
@@ -152,8 +157,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         why = stopped(&mut controls.stop) => return turn.not_begun(why),
         told = turn.history(ready) => told,
     };
-    let own = command::for_agent(turn.prompt.text(), &ready.session.offers().commands);
-    let prompt = own.into_iter().fold(turn.prompt.clone(), Prompt::reworded);
+    let prompt = turn.wording(ready);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
     let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,
@@ -182,6 +186,16 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
 }
 
 impl Turn {
+    /// What its session is told of what is asked. One that remembers where it was only hears that it is to go on.
+    fn wording(&self, ready: &Ready) -> Prompt {
+        let remembers = matches!(ready.origin, Origin::Running | Origin::Restored) && !ready.untold;
+        if self.resumes && remembers {
+            return self.prompt.clone().reworded(words::GO_ON.to_owned());
+        }
+        let own = command::for_agent(self.prompt.text(), &ready.session.offers().commands);
+        own.into_iter().fold(self.prompt.clone(), Prompt::reworded)
+    }
+
     /// What its session is told of what was said before, where it stands in for a lost one.
     async fn history(&self, ready: &Ready) -> Option<History> {
         if !ready.untold {

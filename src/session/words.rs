@@ -1,5 +1,6 @@
 //! What people read from us, as Markdown. One place, so that it sounds like one voice.
 
+mod interrupted;
 mod lists;
 mod moving;
 mod options;
@@ -16,6 +17,7 @@ use crate::duration::spoken;
 
 use super::policy::StartRefused;
 
+pub(super) use interrupted::*;
 pub(super) use lists::*;
 pub(super) use moving::*;
 pub(super) use options::*;
@@ -36,14 +38,6 @@ pub(super) const SUPERSEDED: &str = "_Stopped for the newer message._";
 /// The turn was cut off by our own restart.
 pub(super) const RESTARTING: &str =
     "_Hitchline is restarting, so this turn was interrupted. Your session is kept: send a message to go on._";
-/// The turn was cut off by a crash.
-pub(super) const INTERRUPTED: &str = "Hitchline was interrupted while the agent worked on this, so it may be half done. Your session is kept: send a message to go on.";
-/// The same where the session has been ended since.
-pub(super) const INTERRUPTED_AND_ENDED: &str =
-    "Hitchline was interrupted while the agent worked on this, so it may be half done. The session has ended.";
-/// Something of ours broke before the agent was asked.
-pub(super) const CRASHED: &str =
-    "Something in Hitchline broke on this message, so it was not passed on. Send it again.";
 /// The agent finished and said nothing.
 pub(super) const NOTHING_SAID: &str = "_The agent finished without saying anything._";
 /// The agent declined.
@@ -63,8 +57,6 @@ pub(super) const SESSION_EXISTS: &str =
 pub(super) const QUEUE_FULL: &str = "Too many messages are waiting in this thread already, so the newest are not taken. Send them again when the agent has caught up.";
 /// A button whose question is settled.
 pub(super) const STALE_BUTTON: &str = "This has been settled already, or the session behind it is gone.";
-/// What becomes of a question that was left open.
-pub(super) const CLOSED_CARD: &str = "_This question is closed: the turn that asked it is over._";
 /// Commands that need a session, given as a slash command.
 pub(super) const THREADS_ONLY: &str = "This works inside a session's thread, where Slack offers no slash commands: write it there with an exclamation mark, such as `!status`.";
 /// An agent's question that Slack will never show.

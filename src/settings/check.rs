@@ -297,16 +297,6 @@ fn operations(settings: &Settings, findings: &mut Findings) {
     if let Some(problem) = settings.log.problem() {
         findings.problem("log.level", problem);
     }
-    without_effect(settings, findings);
-}
-
-/// Says of a key that this version only reads that it does so.
-fn without_effect(settings: &Settings, findings: &mut Findings) {
-    let (sessions, default) = (&settings.sessions, Sessions::default());
-    let keys = [("sessions.on_interrupt", sessions.on_interrupt != default.on_interrupt)];
-    for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
-        findings.warning(key, "has no effect in this version yet");
-    }
 }
 
 /// Says what would keep the store from being opened, and makes nothing.

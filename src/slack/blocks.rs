@@ -75,7 +75,7 @@ fn headline(card: &ApprovalCard) -> &'static str {
         ApprovalState::Open { .. } => "The agent asks for permission",
         ApprovalState::Decided { .. } => "The agent asked for permission",
         ApprovalState::Expired => "The agent asked for permission and got no answer",
-        ApprovalState::Withdrawn => "The agent no longer asks for permission",
+        ApprovalState::Withdrawn | ApprovalState::CutOff => "The agent no longer asks for permission",
     }
 }
 
@@ -96,6 +96,7 @@ fn verdict(card: &ApprovalCard) -> String {
         }
         ApprovalState::Expired => "Nobody decided in time, so it was rejected.".to_owned(),
         ApprovalState::Withdrawn => "The turn ended before anybody decided.".to_owned(),
+        ApprovalState::CutOff => "Expired: Hitchline was restarted before anybody decided.".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Messages by which `probe` tries Slack out, and what can be read back of them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,22 @@ use super::api::{Api, Call, Encoding, Urgency};
 use super::error::ApiError;
 use super::surface::METADATA;
 use crate::domain::ids::{ChannelId, Ts};
+use crate::scope::Scope;
 
+const POST: &str = "chat.postMessage";
 /// How many messages are read at a time: more than a trial posts.
 const READ: usize = 200;
 
 /// A channel, and what was posted there for the trial.
 #[derive(Debug)]
 pub struct Trial {
+    place: Arc<Place>,
+    /// Posts that are on their way: a trial that is given up must know what it has posted.
+    posts: Scope,
+}
+
+#[derive(Debug)]
+struct Place {
     api: Api,
     channel: ChannelId,
     posted: Mutex<Vec<Ts>>,
@@ -47,23 +56,17 @@ pub struct ReadBack {
 impl Trial {
     /// A trial in `channel`, in which nothing was posted yet.
     pub fn new(api: Api, channel: ChannelId) -> Self {
-        Self { api, channel, posted: Mutex::default() }
+        Self { place: Arc::new(Place { api, channel, posted: Mutex::default() }), posts: Scope::new() }
     }
 
-    /// Posts a message.
+    /// Posts a message; to its end, also when nobody waits for that any more.
     ///
     /// # Errors
     /// Slack's refusal, or that it was not reached.
     pub async fn post(&self, sample: &Sample<'_>) -> Result<Ts, ApiError> {
-        const METHOD: &str = "chat.postMessage";
-        let answer = self.call(METHOD, Encoding::Json, arguments(&self.channel, sample)).await?;
-        let ts = answer["ts"].as_str().map(Ts::from);
-        let ts = ts.ok_or_else(|| ApiError::lost(METHOD, true, "the answer names no message"))?;
-        let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
-        if !posted.contains(&ts) {
-            posted.push(ts.clone());
-        }
-        Ok(ts)
+        let (place, args) = (Arc::clone(&self.place), arguments(&self.place.channel, sample));
+        let posted = self.posts.to_its_end("post of a trial", async move { place.post(args).await }).await;
+        posted.unwrap_or_else(|| Err(ApiError::lost(POST, true, "it crashed")))
     }
 
     /// Looks for a message in its thread (`conversations.replies`).
@@ -72,9 +75,9 @@ impl Trial {
     /// Slack's refusal, or that it was not reached.
     pub async fn reply(&self, root: &Ts, ts: &Ts) -> Result<Option<ReadBack>, ApiError> {
         let args = json!({
-            "channel": self.channel, "ts": root, "oldest": ts, "inclusive": true, "include_all_metadata": true, "limit": READ,
+            "channel": self.place.channel, "ts": root, "oldest": ts, "inclusive": true, "include_all_metadata": true, "limit": READ,
         });
-        let answer = self.call("conversations.replies", Encoding::Form, args).await;
+        let answer = self.place.call("conversations.replies", Encoding::Form, args).await;
         match answer {
             // Slack's word for a thread that the reads have not caught up with.
             Err(error) if error.code == "thread_not_found" => Ok(None),
@@ -88,20 +91,35 @@ impl Trial {
     /// Slack's refusal, or that it was not reached.
     pub async fn in_history(&self, ts: &Ts) -> Result<Option<ReadBack>, ApiError> {
         let args = json!({
-            "channel": self.channel, "oldest": ts, "inclusive": true, "include_all_metadata": true, "limit": READ,
+            "channel": self.place.channel, "oldest": ts, "inclusive": true, "include_all_metadata": true, "limit": READ,
         });
-        Ok(find(&self.call("conversations.history", Encoding::Form, args).await?, ts))
+        Ok(find(&self.place.call("conversations.history", Encoding::Form, args).await?, ts))
     }
 
     /// Deletes all that was posted, the last first, so that a thread goes with its root. Returns how many messages are left.
     pub async fn clear(&self) -> usize {
-        let posted = std::mem::take(&mut *self.posted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.posts.wait().await;
+        let place = &self.place;
+        let posted = std::mem::take(&mut *place.posted.lock().unwrap_or_else(PoisonError::into_inner));
         let mut left = 0;
         for ts in posted.iter().rev() {
-            let deleted = self.call("chat.delete", Encoding::Json, json!({"channel": self.channel, "ts": ts})).await;
+            let deleted = place.call("chat.delete", Encoding::Json, json!({"channel": place.channel, "ts": ts})).await;
             left += usize::from(deleted.is_err_and(|error| error.code != "message_not_found"));
         }
         left
+    }
+}
+
+impl Place {
+    async fn post(&self, args: Value) -> Result<Ts, ApiError> {
+        let answer = self.call(POST, Encoding::Json, args).await?;
+        let ts = answer["ts"].as_str().map(Ts::from);
+        let ts = ts.ok_or_else(|| ApiError::lost(POST, true, "the answer names no message"))?;
+        let mut posted = self.posted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !posted.contains(&ts) {
+            posted.push(ts.clone());
+        }
+        Ok(ts)
     }
 
     async fn call(&self, method: &'static str, encoding: Encoding, args: Value) -> Result<Value, ApiError> {

@@ -62,14 +62,6 @@ impl Store {
         self.write(move |connection| finish_event(connection, seq)).await
     }
 
-    /// Takes an inbound out of the way that can't be handled; its body stays, for a person to look at.
-    pub async fn set_event_aside(&self, seq: i64) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            connection.prepare_cached("UPDATE inbox SET state = 'dead' WHERE seq = ?1")?.execute([seq]).map(drop)
-        })
-        .await
-    }
-
     /// Lets an inbound wait in another line, in the place that its number gives it there, unless it was taken back meanwhile.
     pub async fn move_to(&self, seq: i64, line: Line) -> Result<(), StoreError> {
         self.write(move |connection| {
@@ -95,7 +87,7 @@ impl Store {
         self.write(move |connection| {
             let (key, body) = (inbound.queue(), to_json(&inbound)?);
             let sql = "UPDATE inbox SET state = 'queued', line = 'turn', team = ?2, channel = ?3, thread = ?4, version = ?5, \
-                       body = ?6 WHERE seq = ?1";
+                       body = ?6, attempts = 0 WHERE seq = ?1";
             let (team, channel, thread) = (key.team.as_str(), key.channel.as_str(), key.thread.as_str());
             connection
                 .prepare_cached(sql)?
@@ -129,7 +121,7 @@ fn accept_in(connection: &Connection, accept: &Accept, body: &str) -> rusqlite::
     let intent = allowed(connection, accept.keep.intent.as_ref(), &key)?;
     let state = if intent.is_some() { "running" } else { state_of(connection, accept, &key)? };
     let body = (state != "refused").then_some(body);
-    let seq = insert_event(connection, &key, accept.keep.line, state, body, accept.now_ms)?;
+    let seq = insert_event(connection, accept, &key, state, body)?;
     if let Some(intent) = intent {
         turns::begin(connection, intent, seq, accept.now_ms)?;
     }
@@ -165,9 +157,10 @@ fn state_of(connection: &Connection, accept: &Accept, key: &ConversationKey) -> 
     Ok(if waiting >= accept.queue_limit { "refused" } else { "queued" })
 }
 
-/// Marks an event as taken up by a turn.
+/// Marks an event as taken up by a turn, which is one more attempt.
 pub(super) fn start_event(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE inbox SET state = 'running' WHERE seq = ?1")?.execute([seq]).map(drop)
+    let sql = "UPDATE inbox SET state = 'running', attempts = attempts + 1 WHERE seq = ?1";
+    connection.prepare_cached(sql)?.execute([seq]).map(drop)
 }
 
 pub(super) fn finish_event(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
@@ -186,20 +179,43 @@ fn insert_keys(connection: &Connection, keys: &[String], now_ms: i64) -> rusqlit
 
 fn insert_event(
     connection: &Connection,
+    accept: &Accept,
     key: &ConversationKey,
-    line: Line,
     state: &str,
     body: Option<&str>,
-    now_ms: i64,
 ) -> rusqlite::Result<i64> {
+    let (inbound, now_ms) = (&accept.inbound, accept.now_ms);
     let (team, channel, thread) = (key.team.as_str(), key.channel.as_str(), key.thread.as_str());
+    // A turn that begins with its event is its first attempt.
+    let attempts = i64::from(accept.keep.intent.is_some() && state == "running");
     connection
         .prepare_cached(
-            "INSERT INTO inbox (team, channel, thread, line, state, version, body, received_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO inbox (team, channel, thread, line, state, version, body, received_ms, author, said_us, attempts) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
-        .execute(params![team, channel, thread, name(line), state, INBOUND_VERSION, body, now_ms])?;
+        .execute(params![
+            team,
+            channel,
+            thread,
+            name(accept.keep.line),
+            state,
+            INBOUND_VERSION,
+            body,
+            now_ms,
+            inbound.author.user.as_str(),
+            said_us(inbound, now_ms),
+            attempts,
+        ])?;
     Ok(connection.last_insert_rowid())
+}
+
+/// When something was said in Slack's time, in microseconds. What bears no time stamp was said when it came.
+fn said_us(inbound: &Inbound, now_ms: i64) -> i64 {
+    let ts = match &inbound.what {
+        What::Message(message) => message.ts.micros(),
+        _ => None,
+    };
+    ts.unwrap_or_else(|| now_ms.saturating_mul(1_000))
 }
 
 fn is_followed(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {

@@ -3,9 +3,12 @@
 //! A method that writes returns when its change is on disk. Everything that waits when the writer is free goes into one transaction;
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
 
+mod approvals;
 mod boots;
 pub mod config;
+mod cut_off;
 mod damage;
+mod dead_letters;
 mod disk;
 mod events;
 mod file_system;
@@ -30,7 +33,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use approvals::OpenApproval;
 pub use boots::Boot;
+pub use cut_off::{Aftermath, CutOff, CutOffEnd, Interrupted, Settlement};
+pub use dead_letters::{DeadId, DeadLetter, Retried};
 pub use disk::Room;
 pub use events::{Accept, Accepted};
 pub use notes::Note;
@@ -38,7 +44,7 @@ pub use opening::Repair;
 pub use outbox::{Noted, Parked, Pending, Trouble};
 pub use sessions::{Moved, SessionFilter};
 pub use transcript::{ChatAuthor, ChatMessage};
-pub use turns::{Begun, Interrupted, TurnEnd};
+pub use turns::{Begun, TurnEnd};
 pub use waiting::{Queued, Unreadable};
 pub use writer::Slot;
 

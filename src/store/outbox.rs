@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::oneshot;
 
-use super::{Store, StoreError, events};
+use super::{Store, StoreError, events, turns};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, TurnId};
 use crate::domain::outgoing::{Body, Op, Owed};
@@ -218,6 +218,7 @@ pub(super) fn insert(connection: &Connection, owed: &[Owed], seq: Option<i64>, n
             row.answers.as_ref().map(Ts::as_str),
             seq,
         ])?;
+        turns::follow(connection, row)?;
     }
     Ok(())
 }

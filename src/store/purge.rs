@@ -18,7 +18,7 @@ const BATCH: usize = 1_000;
 const OLD: &[(&str, &str)] = &[
     ("SELECT key FROM dedup WHERE seen_ms < ?1 LIMIT ?2", "DELETE FROM dedup WHERE key = ?1"),
     (
-        "SELECT seq FROM inbox WHERE received_ms < ?1 AND state IN ('done', 'refused', 'dead') LIMIT ?2",
+        "SELECT seq FROM inbox WHERE received_ms < ?1 AND state IN ('done', 'refused', 'dead', 'interrupted') LIMIT ?2",
         "DELETE FROM inbox WHERE seq = ?1",
     ),
     ("SELECT id FROM turn WHERE ended_ms < ?1 LIMIT ?2", "DELETE FROM turn WHERE id = ?1"),

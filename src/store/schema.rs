@@ -62,12 +62,14 @@ mod tests {
     #[tokio::test]
     async fn what_an_earlier_version_wrote_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        made_with(1, dir.path()).execute_batch(ROWS).unwrap();
+        let event = "INSERT INTO inbox (seq, team, channel, thread, line, state, version, received_ms) \
+                     VALUES (1, 'T', 'C', '1', 'turn', 'running', 1, 1);";
+        made_with(1, dir.path()).execute_batch(&format!("{ROWS}{event}")).unwrap();
         let store = Store::open(dir.path()).unwrap();
         let id = SessionId::parse("00000000000000000000000000000001").unwrap();
         let found = store.session(id).await.unwrap().unwrap();
         assert_eq!((found.description.as_str(), found.last_active_ms, found.options.len()), ("one", 2, 0));
-        assert_eq!(store.interrupted_turns().await.unwrap().len(), 1);
+        assert_eq!(store.cut_off_turns().await.unwrap().len(), 1);
     }
 
     /// A row in every table of the second version, two where their order counts.

@@ -110,8 +110,9 @@ pub(super) fn plain() -> Keep {
     Keep::default()
 }
 
-fn intent(record: &SessionRecord) -> Intent {
-    Intent::begin(record.clone())
+/// The intent of a turn whose agent may see the prompt as soon as it is written.
+pub(super) fn intent(record: &SessionRecord) -> Intent {
+    Intent { reached: true, ..Intent::begin(record.clone()) }
 }
 
 // holds: T-2
@@ -182,7 +183,7 @@ async fn a_message_whose_session_would_be_one_too_many_waits_without_it() {
     assert_eq!(store.waiting(&key(), Line::Turn).await.unwrap(), 1, "it waits on");
     assert_eq!(begin(None).await, Begun::Begun);
     assert_eq!(begin(limit).await, Begun::NotWaiting);
-    assert_eq!(store.interrupted_turns().await.unwrap().len(), 2);
+    assert_eq!(store.cut_off_turns().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -206,7 +207,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     let Accepted::Stored { seq, begun: true } = accept(&store, message("1.1", "E1"), keep).await else {
         panic!("not stored")
     };
-    let open_turns = store.interrupted_turns().await.unwrap();
+    let open_turns = store.cut_off_turns().await.unwrap();
     assert_eq!((open_turns[0].turn, open_turns[0].seq), (intent.turn, seq));
     let owed = Owed {
         id: OwedId::new(),
@@ -226,7 +227,7 @@ async fn a_turn_is_open_from_its_intent_to_its_end() {
     };
     store.name_session(record.id, BackendRef("b1".into())).await.unwrap();
     store.finish_turn(end).await.unwrap();
-    assert!(store.interrupted_turns().await.unwrap().is_empty());
+    assert!(store.cut_off_turns().await.unwrap().is_empty());
     assert!(store.queued(Line::Turn, 0, 10).await.unwrap().is_empty());
     assert_eq!(first_owed(&store).await, owed);
     let kept = store.session_in(&key()).await.unwrap().unwrap();
@@ -403,5 +404,5 @@ async fn a_turn_begins_only_with_what_stands_there_and_where_its_session_answers
     store.move_session(record.id, key()).await.unwrap();
     store.end_session(record.id, 0, 2).await.unwrap();
     assert_eq!(begin(TEXT).await, Begun::NoSession);
-    assert!(store.interrupted_turns().await.unwrap().is_empty());
+    assert!(store.cut_off_turns().await.unwrap().is_empty());
 }

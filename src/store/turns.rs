@@ -1,11 +1,11 @@
 //! Turns: the intent before the first byte, the outcome together with what is owed for it.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
-use super::{Store, StoreError, events, outbox, sessions, waiting};
+use super::{Store, StoreError, approvals, events, outbox, sessions, waiting};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{SessionId, TurnId};
-use crate::domain::outgoing::Owed;
+use crate::domain::ids::{SessionId, Ts, TurnId};
+use crate::domain::outgoing::{Body, Op, Owed};
 use crate::domain::ports::Intent;
 
 /// The end of a turn, all of it in one commit.
@@ -25,21 +25,6 @@ pub struct TurnEnd {
     pub owed: Vec<Owed>,
     /// When, in milliseconds since the Unix epoch.
     pub now_ms: i64,
-}
-
-/// A turn that a crash cut off.
-#[derive(Debug, Clone)]
-pub struct Interrupted {
-    /// The turn.
-    pub turn: TurnId,
-    /// The event that started it.
-    pub seq: i64,
-    /// The session.
-    pub session: SessionId,
-    /// Where it answers.
-    pub conversation: ConversationKey,
-    /// Whether that is still active.
-    pub session_lives: bool,
 }
 
 /// What became of a turn's intent.
@@ -82,14 +67,46 @@ impl Store {
         self.write(move |connection| finish(connection, &end)).await
     }
 
-    /// The turns that have an intent and no outcome: at start, those that a crash cut off.
-    pub async fn interrupted_turns(&self) -> Result<Vec<Interrupted>, StoreError> {
-        self.read(|connection| {
-            let sql = "SELECT turn.id, turn.seq, session.id, team, channel, thread, status = 'active' FROM turn \
-                       JOIN session ON session.id = turn.session WHERE outcome IS NULL ORDER BY turn.id";
-            connection.prepare(sql)?.query_map([], interrupted)?.collect()
+    /// Notes that the agent may have seen the prompt from now on; when this returns, that is on disk.
+    pub async fn reach(&self, turn: TurnId) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached("UPDATE turn SET reached = 1 WHERE id = ?1")?
+                .execute([turn.to_string()])
+                .map(drop)
         })
         .await
+    }
+
+    /// Notes a message that grows while a turn runs. Nobody waits for this commit; it rides with the next one.
+    pub async fn note_shown(&self, turn: TurnId, ts: Ts) -> Result<(), StoreError> {
+        let slot = self.slot().await?;
+        let change = move |connection: &Connection| {
+            let sql = "UPDATE turn SET shown = coalesce(shown || ' ', '') || ?2 WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute(params![turn.to_string(), ts.as_str()]).map(drop)
+        };
+        Self::note_in(slot, change, move |outcome| {
+            if let Err(error) = outcome {
+                tracing::warn!(turn.id = %turn, %error, "A growing message was not noted; after a crash it is looked for");
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Keeps what is known of a turn in step with what is owed for it: its open questions, and the messages that grow.
+pub(super) fn follow(connection: &Connection, owed: &Owed) -> rusqlite::Result<()> {
+    match &owed.op {
+        Op::Post(Body::Approval(card)) | Op::Revise { body: Body::Approval(card), .. } => {
+            approvals::follow(connection, owed, card)
+        }
+        // It gets its final form, with all others of this part of the answer.
+        Op::Finish { .. } | Op::Delete { .. } => {
+            let Some(turn) = owed.turn else { return Ok(()) };
+            let sql = "UPDATE turn SET shown = NULL WHERE id = ?1 AND shown IS NOT NULL";
+            connection.prepare_cached(sql)?.execute([turn.to_string()]).map(drop)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -115,7 +132,8 @@ pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: 
         Some(record) => sessions::insert(connection, record)?,
         None => sessions::touch(connection, intent.session, now_ms)?,
     }
-    insert(connection, &intent.turn.to_string(), &intent.session.to_string(), seq, now_ms)
+    let (turn, session) = (intent.turn.to_string(), intent.session.to_string());
+    insert(connection, &turn, &session, seq, now_ms, intent.reached)
 }
 
 /// Takes what waited when a snapshot was made for cut off: by now it may have been handled, and nothing may be done twice by itself.
@@ -125,39 +143,44 @@ pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result
     let transaction = connection.unchecked_transaction()?;
     for (seq, session) in waiting::prompts(connection)? {
         events::start_event(connection, seq)?;
-        insert(connection, &TurnId::new().to_string(), &session, seq, now_ms)?;
+        insert(connection, &TurnId::new().to_string(), &session, seq, now_ms, true)?;
     }
-    connection.execute("UPDATE inbox SET state = 'dead' WHERE line IN ('turn', 'command') AND state = 'queued'", [])?;
+    connection.execute("UPDATE turn SET reached = 1 WHERE outcome IS NULL", [])?;
+    let sql = "UPDATE inbox SET state = 'dead', reason = ?1 WHERE line IN ('turn', 'command') AND state = 'queued'";
+    connection.execute(sql, ["it waited when the snapshot was taken that took the place of a damaged store"])?;
     // Any of these may have been sent since, not only the first of its conversation.
     connection.execute("UPDATE outbox SET doubtful = 1 WHERE state = 'pending'", [])?;
     transaction.commit()
 }
 
-fn insert(connection: &Connection, turn: &str, session: &str, seq: i64, now_ms: i64) -> rusqlite::Result<()> {
+fn insert(
+    connection: &Connection,
+    turn: &str,
+    session: &str,
+    seq: i64,
+    now_ms: i64,
+    reached: bool,
+) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT INTO turn (id, session, seq, started_ms) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![turn, session, seq, now_ms])
+        .prepare_cached("INSERT INTO turn (id, session, seq, started_ms, reached) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![turn, session, seq, now_ms, reached])
+        .map(drop)
+}
+
+/// Writes down how a turn ended.
+pub(super) fn conclude(connection: &Connection, turn: TurnId, outcome: &str, now_ms: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE turn SET outcome = ?2, ended_ms = ?3 WHERE id = ?1")?
+        .execute(params![turn.to_string(), outcome, now_ms])
         .map(drop)
 }
 
 fn finish(connection: &Connection, end: &TurnEnd) -> rusqlite::Result<usize> {
-    connection.prepare_cached("UPDATE turn SET outcome = ?2, ended_ms = ?3 WHERE id = ?1")?.execute(params![
-        end.turn.to_string(),
-        end.outcome,
-        end.now_ms
-    ])?;
+    conclude(connection, end.turn, end.outcome, end.now_ms)?;
     events::finish_event(connection, end.seq)?;
     sessions::touch(connection, end.session, end.now_ms)?;
     outbox::insert(connection, &end.owed, Some(end.seq), end.now_ms)?;
     let Some(conversation) = &end.session_ended else { return Ok(0) };
     sessions::end(connection, end.session, end.now_ms)?;
     waiting::drop_waiting(connection, conversation, i64::MAX)
-}
-
-fn interrupted(row: &Row<'_>) -> rusqlite::Result<Interrupted> {
-    let text = |column: usize| row.get::<_, String>(column);
-    let turn = TurnId::parse(&text(0)?).ok_or_else(|| outbox::unreadable(0, "not a turn id"))?;
-    let session = SessionId::parse(&text(2)?).ok_or_else(|| outbox::unreadable(2, "not a session id"))?;
-    let conversation = ConversationKey { team: text(3)?.into(), channel: text(4)?.into(), thread: text(5)?.into() };
-    Ok(Interrupted { turn, seq: row.get(1)?, session, conversation, session_lives: row.get(6)? })
 }

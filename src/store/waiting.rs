@@ -14,7 +14,7 @@ use crate::domain::ports::Line;
 pub(super) const INBOUND_VERSION: i64 = 1;
 
 /// What waits in a channel, in all its threads, and may be a certain message.
-const CHANGEABLE: &str = "SELECT seq, version, body FROM inbox \
+const CHANGEABLE: &str = "SELECT seq, version, body, attempts, resumes FROM inbox \
                           WHERE team = ?1 AND channel = ?2 AND state = 'queued' AND instr(body, ?3) ORDER BY seq";
 
 /// An inbound that waits in the store.
@@ -22,6 +22,10 @@ const CHANGEABLE: &str = "SELECT seq, version, body FROM inbox \
 pub struct Queued {
     /// Its number.
     pub seq: i64,
+    /// How often its handling has begun before.
+    pub attempts: u32,
+    /// Whether its turn is to go on where an interrupted one was.
+    pub resumes: bool,
     /// What was done; or why that can't be read.
     pub inbound: Result<Inbound, Unreadable>,
 }
@@ -48,12 +52,13 @@ pub enum Unreadable {
 }
 
 impl Store {
-    /// The inbound that is next in a conversation's line.
+    /// The inbound that is next in a conversation's line: what was said first, in whichever order it came.
     pub async fn next_in(&self, key: &ConversationKey, line: Line) -> Result<Option<Queued>, StoreError> {
         let key = key.clone();
         self.read(move |connection| {
-            let sql = "SELECT seq, version, body FROM inbox \
-                       WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued' ORDER BY seq LIMIT 1";
+            let sql = "SELECT seq, version, body, attempts, resumes FROM inbox \
+                       WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued' \
+                       ORDER BY said_us, seq LIMIT 1";
             let key = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), name(line)];
             connection.prepare_cached(sql)?.query_row(key, queued_row).optional()
         })
@@ -102,8 +107,9 @@ impl Store {
     pub async fn waiting_of(&self, key: &ConversationKey, user: &UserId) -> Result<Vec<usize>, StoreError> {
         let (key, user) = (key.clone(), user.clone());
         self.read(move |connection| {
-            let sql = "SELECT seq, version, body FROM inbox \
-                       WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued' ORDER BY seq";
+            let sql = "SELECT seq, version, body, attempts, resumes FROM inbox \
+                       WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = ?4 AND state = 'queued' \
+                       ORDER BY said_us, seq";
             let line = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), name(Line::Turn)];
             let mut queued = connection.prepare_cached(sql)?;
             let places = queued.query_map(line, queued_row)?.zip(1..);
@@ -131,7 +137,7 @@ pub(super) fn changed_by(connection: &Connection, change: &Inbound) -> rusqlite:
     let mut queued = connection.prepare_cached(CHANGEABLE)?;
     let mut rows = queued.query(params![change.team.as_str(), change.channel.as_str(), ts.as_str()])?;
     while let Some(row) = rows.next()? {
-        let Queued { seq, inbound: Ok(inbound) } = queued_row(row)? else { continue };
+        let Queued { seq, inbound: Ok(inbound), .. } = queued_row(row)? else { continue };
         let What::Message(message) = &inbound.what else { continue };
         if message.ts == *ts && inbound.author.user == change.author.user {
             let message = message.clone();
@@ -164,8 +170,9 @@ pub(super) fn prompts(connection: &Connection) -> rusqlite::Result<Vec<(i64, Str
 
 /// An event that still waits, and the conversation in whose line.
 pub(super) fn waits(connection: &Connection, seq: i64) -> rusqlite::Result<Option<(ConversationKey, Queued)>> {
-    let sql = "SELECT seq, version, body, team, channel, thread FROM inbox WHERE seq = ?1 AND state = 'queued'";
-    let row = |row: &Row<'_>| Ok((outbox::conversation(row, 3)?, queued_row(row)?));
+    let sql = "SELECT seq, version, body, attempts, resumes, team, channel, thread FROM inbox \
+               WHERE seq = ?1 AND state = 'queued'";
+    let row = |row: &Row<'_>| Ok((outbox::conversation(row, 5)?, queued_row(row)?));
     connection.prepare_cached(sql)?.query_row([seq], row).optional()
 }
 
@@ -190,10 +197,11 @@ pub(super) fn to_json(inbound: &Inbound) -> rusqlite::Result<String> {
 }
 
 fn queued_row(row: &Row<'_>) -> rusqlite::Result<Queued> {
-    Ok(Queued { seq: row.get(0)?, inbound: inbound(row.get(1)?, row.get_ref(2)?) })
+    let inbound = inbound(row.get(1)?, row.get_ref(2)?);
+    Ok(Queued { seq: row.get(0)?, attempts: row.get(3)?, resumes: row.get(4)?, inbound })
 }
 
-fn inbound(version: i64, body: ValueRef<'_>) -> Result<Inbound, Unreadable> {
+pub(super) fn inbound(version: i64, body: ValueRef<'_>) -> Result<Inbound, Unreadable> {
     if version != INBOUND_VERSION {
         return Err(Unreadable::Version(version));
     }

@@ -62,9 +62,9 @@ impl std::fmt::Debug for Options {
 ///
 /// # Errors
 /// When it can't start.
-pub async fn run_simulator(listen: SocketAddr, announce: fn(&str)) -> Result<(), RunError> {
+pub async fn run_simulator(config: simulator::Config, announce: fn(&str)) -> Result<(), RunError> {
     let mut signals = Signals::watch()?;
-    let simulator = simulator::start(simulator::Config { listen, ..simulator::Config::default() }).await?;
+    let simulator = simulator::start(config).await?;
     announce(&format!("simulator: {}", simulator.base_url()));
     announce("ready");
     let signal = signals.next().await;

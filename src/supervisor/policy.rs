@@ -29,6 +29,7 @@ pub(super) fn from(settings: &Settings, environment: &BTreeMap<String, String>) 
         require_mention: sessions.require_mention,
         max_per_user: Some(sessions.max_per_user).filter(|max| *max > 0),
         idle_expiry: Some(sessions.idle_expiry).filter(|expiry| !expiry.is_zero()),
+        on_interrupt: sessions.on_interrupt,
         when_busy: sessions.when_busy,
         history_on_loss: sessions.history_on_loss,
         inactivity_timeout: sessions.inactivity_timeout,

@@ -363,6 +363,21 @@ impl Api {
         assert_eq!(clicked["acked"], true, "{clicked}");
     }
 
+    /// Presses the button `label` of a list in a thread.
+    pub(crate) fn choose(&self, user: &str, channel: &str, thread: &str, label: &str) {
+        let found = eventually(DEADLINE, || {
+            self.replies(channel, thread).into_iter().find_map(|message| {
+                let blocks = message["blocks"].as_array().into_iter().flatten();
+                let button = blocks.map(|block| &block["accessory"]).find(|button| button["text"]["text"] == label)?;
+                Some((message["ts"].clone(), button["action_id"].clone(), button["value"].clone()))
+            })
+        });
+        let (ts, action, value) = found.unwrap_or_else(|| panic!("no button {label:?} appeared"));
+        let click = json!({"user": user, "channel": channel, "ts": ts, "action_id": action, "value": value});
+        let clicked = self.post("/sim/click", &click);
+        assert_eq!(clicked["acked"], true, "{clicked}");
+    }
+
     /// Changes a person's own message.
     pub(crate) fn edit(&self, user: &str, channel: &str, ts: &str, text: &str) {
         let edited = self.post("/sim/edit", &json!({"user": user, "channel": channel, "ts": ts, "text": text}));

@@ -17,6 +17,8 @@ mod example_agent;
 mod fresh_state;
 mod harness;
 #[cfg(test)]
+mod interrupted;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]

@@ -13,21 +13,21 @@ const CHANNEL: &str = "C0GENERAL";
 const AGENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py");
 
 /// A simulator and a state directory.
-struct Place {
-    slack: Slack,
+pub(crate) struct Place {
+    pub(crate) slack: Slack,
     _state: tempfile::TempDir,
-    dir: String,
+    pub(crate) dir: String,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let dir = state.path().canonicalize().unwrap().to_str().unwrap().to_owned();
         Self { slack: Slack::start(), _state: state, dir }
     }
 
     /// Runs a command that asks the daemon; its exit code, and what it printed.
-    fn ask(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> (i32, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_hitchline"))
             .args(arguments)
             .args(["--config", &format!("{}/hitchline.toml", self.dir)])
@@ -39,13 +39,13 @@ impl Place {
         (output.status.code().unwrap_or(-1), String::from_utf8(said).unwrap())
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let (code, said) = self.ask(&[arguments, &["--json"]].concat());
         assert_eq!(code, 0, "{said}");
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
     }
 
-    fn sessions(&self) -> Vec<Value> {
+    pub(crate) fn sessions(&self) -> Vec<Value> {
         self.json(&["sessions", "list"]).as_array().unwrap().clone()
     }
 
@@ -55,7 +55,7 @@ impl Place {
         Some(self.slack.daemon_with(&self.dir, &agent, "1s"))
     }
 
-    fn begin(&self, text: &str) -> String {
+    pub(crate) fn begin(&self, text: &str) -> String {
         self.slack.say("U0ALICE", CHANNEL, None, &format!("@hitchline {text}"))
     }
 
@@ -63,7 +63,7 @@ impl Place {
         self.slack.say("U0ALICE", CHANNEL, Some(thread), text);
     }
 
-    fn wait_for(&self, thread: &str, part: &str) {
+    pub(crate) fn wait_for(&self, thread: &str, part: &str) {
         let told = || self.slack.replies(CHANNEL, thread).iter().any(|message| text(message).contains(part));
         until(&format!("`{part}` in a thread"), told);
     }

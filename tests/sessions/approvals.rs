@@ -60,7 +60,7 @@ fn chose(option: usize) -> Decision {
 
 // holds: K-5
 #[tokio::test]
-async fn who_asked_decides_and_only_once() {
+async fn f_56_who_asked_decides_once_and_everybody_else_is_told_so() {
     let asked = Asked::new().await;
     let told = asked.press("U2", 1, "somebody else").await.expect("told");
     assert!(told.contains("Only the person who asked"), "{told}");
@@ -88,7 +88,7 @@ async fn an_admin_decides_for_others() {
 }
 
 #[tokio::test]
-async fn a_press_that_comes_twice_side_by_side_counts_once() {
+async fn f_56_a_press_that_comes_twice_side_by_side_counts_once() {
     let asked = Asked::new().await;
     let press = |reply| people::press("U1", &asked.thread, &asked.at, asked.card.id, 1, reply);
     tokio::join!(asked.world.deliver(press("one")), asked.world.deliver(press("two")));

@@ -3,10 +3,12 @@
 use hitchline::backend::Outcome;
 use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::Ts;
+use hitchline::domain::outgoing::Body;
 use hitchline::domain::ports::Receipt;
 use hitchline::store::{Moved, SessionFilter};
 
 use super::people;
+use super::slack::Shown;
 use super::world::World;
 
 /// A session that answers in all of our channel.
@@ -69,4 +71,24 @@ async fn a_turn_of_a_whole_channel_is_stopped_from_its_messages_thread() {
     world.until("its end", || world.mappings() == 0).await;
     world.rest().await;
     assert_eq!(world.deliver(people::written("U1", &world.ts(), "anybody?")).await, Receipt::Ignored);
+}
+
+// holds: M-5, P-8
+#[tokio::test]
+async fn what_a_crash_cut_off_in_a_whole_channel_is_asked_in_its_messages_thread() {
+    let before = whole_channel().await;
+    let first = write(&before, "first").await;
+    before.prompted("first").await;
+    let world = before.after_power_cut().await;
+    world.until_told(&first, "What is to become of it?").await;
+    let list = |shown: Shown| if let Body::List(list) = shown.body { Some(list) } else { None };
+    let card = world.slack.thread(&first).into_iter().find_map(list).expect("a card");
+    let retry = card.rows[1].button.clone().expect("a button").button;
+    world.deliver(people::choose("U1", Some(&first), retry, "r")).await;
+    let session = world.prompted("first").await;
+    session.says("about the first").await;
+    session.ends(Outcome::Completed);
+    world.until_told(&first, "about the first").await;
+    world.rest().await;
+    assert_eq!((world.agents.count("restore"), world.agents.count("start")), (1, 0));
 }

@@ -31,6 +31,8 @@ mod expiry;
 #[cfg(test)]
 mod holds;
 #[cfg(test)]
+mod interrupted;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;

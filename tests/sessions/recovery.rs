@@ -3,6 +3,7 @@
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
 use hitchline::domain::agent::OptionKind;
+use hitchline::domain::outgoing::ApprovalState;
 
 use super::agent::{Act, locked};
 use super::people;
@@ -111,17 +112,19 @@ async fn an_event_that_comes_again_after_a_restart_is_known() {
 
 // holds: K-5
 #[tokio::test]
-async fn a_question_that_a_crash_left_open_is_closed_by_a_press() {
+async fn f_56_after_a_restart_a_question_has_no_buttons_and_a_late_press_does_nothing() {
     let before = World::new().await;
     let thread = before.mention("U1", "hello").await;
     before.prompted("hello").await.asks("a", &[OptionKind::AllowOnce, OptionKind::RejectOnce]).await;
     let (at, card) = before.card(&thread).await;
-    before.settle().await;
-    let after = before.after_power_cut().await;
+    before.rest_of_outbox().await;
+    let after = before.after_power_cut_in(&before.slack).await;
+    after.until("a closed question", || after.slack.cards(&thread)[0].1.state == ApprovalState::CutOff).await;
     after.until_told(&thread, "interrupted").await;
-    after.slack.remember(&before.slack);
     after.deliver(people::press("U1", &thread, &at, card.id, 0, "late")).await;
-    after.until_told(&thread, "This question is closed").await;
-    assert!(after.slack.cards(&thread).is_empty());
-    assert!(locked(&after.slack.responses)[0].1.contains("settled already"));
+    after.until_answered("late", "settled already").await;
+    assert_eq!(after.slack.cards(&thread)[0].1.state, ApprovalState::CutOff);
+    let again = after.after_power_cut_in(&after.slack).await;
+    again.rest().await;
+    assert_eq!(again.slack.thread(&thread).len(), 2, "closed once");
 }

@@ -17,14 +17,14 @@ use hitchline::domain::session::SessionRecord;
 use hitchline::inbox::Inbox;
 use hitchline::outbox::Outbox;
 use hitchline::scope::Scope;
-use hitchline::session::config::WhenBusy;
+use hitchline::session::config::{OnInterrupt, WhenBusy};
 use hitchline::session::policy::{BackendPolicy, Policy};
 use hitchline::session::{Manager, Parts};
 use hitchline::store::Store;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::agent::{Act, Agents, Prompted, Shared, locked};
+use super::agent::{Act, Agents, Manners, Prompted, Shared, locked};
 use super::people;
 use super::puppet::Puppet;
 use super::slack::{FakeSlack, Plain};
@@ -80,10 +80,14 @@ impl World {
     }
 
     async fn in_dir(dir: TempDir, policy: Policy, rules: Rules) -> Self {
+        Self::beside(FakeSlack::default(), Agents::default(), dir, policy, rules).await
+    }
+
+    async fn beside(slack: FakeSlack, agents: Agents, dir: TempDir, policy: Policy, rules: Rules) -> Self {
         let (clock, hand) = Clock::manual(1_000_000);
         let store = Store::open(dir.path()).unwrap();
-        let (slack, scope) = (Arc::new(FakeSlack::default()), Scope::new());
-        let (agents, others) = (Arc::new(Agents::default()), Arc::new(Agents::default()));
+        let (slack, scope) = (Arc::new(slack), Scope::new());
+        let (agents, others) = (Arc::new(agents), Arc::new(Agents::default()));
         let backend = |name: &str, agents: &Arc<Agents>| (name.to_owned(), Arc::new(Shared(agents.clone())) as _);
         let outbox = Outbox::new(store.clone(), slack.clone(), clock.clone(), scope.clone());
         outbox.recover(true).await.unwrap();
@@ -107,13 +111,36 @@ impl World {
 
     /// A new process on what this one has on disk now, as if the power had been cut.
     pub(crate) async fn after_power_cut(&self) -> Self {
+        self.after_power_cut_with_slack(FakeSlack::default()).await
+    }
+
+    /// The same in the same workspace: all that stood there still does.
+    pub(crate) async fn after_power_cut_in(&self, slack: &FakeSlack) -> Self {
+        let same = FakeSlack::default();
+        same.remember(slack);
+        self.after_power_cut_with_slack(same).await
+    }
+
+    /// The same with agents that behave so from the start.
+    pub(crate) async fn after_power_cut_with(&self, change: impl FnOnce(&mut Manners)) -> Self {
+        let agents = Agents::default();
+        change(&mut locked(&agents.manners));
+        self.after_power_cut_beside(FakeSlack::default(), agents).await
+    }
+
+    /// The same beside another Slack.
+    pub(crate) async fn after_power_cut_with_slack(&self, slack: FakeSlack) -> Self {
+        self.after_power_cut_beside(slack, Agents::default()).await
+    }
+
+    async fn after_power_cut_beside(&self, slack: FakeSlack, agents: Agents) -> Self {
         // Nothing else is being written while this goes through.
         self.store.probe().await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         for file in ["hitchline.db", "hitchline.db-wal"] {
             copy(self.dir.path(), dir.path(), file);
         }
-        let next = Self::in_dir(dir, self.policy.clone(), self.rules.clone()).await;
+        let next = Self::beside(slack, agents, dir, self.policy.clone(), self.rules.clone()).await;
         next.written.store(self.written.load(Ordering::Relaxed), Ordering::Relaxed);
         next
     }
@@ -184,6 +211,11 @@ impl World {
         let permits = Arc::new(Semaphore::new(0));
         locked(&self.agents.manners).start = Act::Wait(permits.clone());
         permits
+    }
+
+    /// Lets no session be brought back.
+    pub(crate) fn hold_restores(&self) {
+        locked(&self.agents.manners).restore = Act::Hang;
     }
 
     /// Answers `count` prompts with what they say.
@@ -264,6 +296,11 @@ impl World {
     /// Waits until nothing is in hand and nothing is owed.
     pub(crate) async fn rest(&self) {
         self.until("rest", || self.manager.stats().busy == 0).await;
+        self.rest_of_outbox().await;
+    }
+
+    /// Waits until nothing is owed.
+    pub(crate) async fn rest_of_outbox(&self) {
         self.until("an empty outbox", || format!("{:?}", self.outbox).contains("lanes: 0")).await;
     }
 
@@ -323,6 +360,7 @@ fn policy() -> Policy {
         require_mention: true,
         max_per_user: None,
         idle_expiry: None,
+        on_interrupt: OnInterrupt::Ask,
         when_busy: WhenBusy::Queue,
         history_on_loss: true,
         inactivity_timeout: INACTIVITY,

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Asked;
 use super::answer::Answer;
-use crate::domain::access::Admitted;
+use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, Reading};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, SessionId, Ts, TurnId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, What};
-use crate::domain::outgoing::Body;
 use crate::domain::ports::Line;
 use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::session::lines::{Delivered, Later};
@@ -28,9 +27,7 @@ impl Inner {
         let acted = match (&inbound.what, admitted) {
             (What::Click(click), Ok(by)) => self.click(&key, seq, &inbound, click, by).await,
             (What::Click(click), Err(denied)) => {
-                metrics::counter!("hitchline_authz_denied_total").increment(1);
-                tracing::info!(conversation = %key, reason = ?denied, "A press by somebody who may not was refused");
-                self.respond(click.reply.clone(), words::PRESS_DENIED);
+                self.refuse_press(&key, click, denied);
                 self.done(&key, seq).await
             }
             (What::Stop { .. }, Ok(_)) => {
@@ -45,6 +42,13 @@ impl Inner {
         if acted.is_err() {
             tracing::warn!(conversation = %key, "A press or a stop is not marked as handled");
         }
+    }
+
+    /// Tells somebody who may not press a button that they may not.
+    pub(in crate::session) fn refuse_press(self: &Arc<Self>, key: &ConversationKey, click: &Click, denied: Denied) {
+        metrics::counter!("hitchline_authz_denied_total").increment(1);
+        tracing::info!(conversation = %key, reason = ?denied, "A press by somebody who may not was refused");
+        self.respond(click.reply.clone(), words::PRESS_DENIED);
     }
 
     /// `stop`, or `stop all`. Where nothing runs, the answer that says so waits like that of any other command.
@@ -92,6 +96,7 @@ impl Inner {
         match click.button {
             Button::Approval { id, option } => self.decide(key, click, by, id, option),
             Button::Stop { turn } => self.stop_from(inbound, click, &by, turn),
+            // An earlier version may have stored it as one that acts at once.
             Button::Option { .. } | Button::Interrupted { .. } | Button::Offer { .. } => {
                 return self.move_to(&inbound.queue(), Line::Command, seq).await;
             }
@@ -108,21 +113,10 @@ impl Inner {
     fn decide(self: &Arc<Self>, key: &ConversationKey, click: &Click, by: Admitted, id: ApprovalId, option: usize) {
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
         let press = Press { id, option, by, reply: click.reply.clone() };
-        match running.map(|running| running.presses.try_send(press)) {
-            Some(Ok(())) => {}
-            Some(Err(_settled_or_full)) => self.respond(click.reply.clone(), words::STALE_BUTTON),
-            None => {
-                self.respond(click.reply.clone(), words::STALE_BUTTON);
-                self.close_card(key, &click.message);
-            }
+        // Where none runs, whoever ended it has taken the buttons away, or does so now.
+        if running.is_none_or(|running| running.presses.try_send(press).is_err()) {
+            self.respond(click.reply.clone(), words::STALE_BUTTON);
         }
-    }
-
-    /// Takes the buttons off a question whose turn is over: a crash may have left them there.
-    fn close_card(self: &Arc<Self>, key: &ConversationKey, card: &Ts) {
-        let (slack, channel, card) = (self.parts.slack.clone(), key.channel.clone(), card.clone());
-        let closed = Body::Text(words::CLOSED_CARD.to_owned());
-        self.aside(async move { slack.update(&channel, &card, &closed).await });
     }
 
     /// Stops a certain turn, which may run elsewhere.
@@ -166,9 +160,8 @@ impl Inner {
                 let answer = self.set_option(&record, option, value).await?;
                 self.give(&asked, answer).await
             }
-            Button::Interrupted { .. } | Button::Offer { .. } => {
-                self.give(&asked, Answer::aside(words::STALE_BUTTON)).await
-            }
+            Button::Interrupted { turn, choice } => self.decide_interrupted(&asked, *turn, *choice).await,
+            Button::Offer { .. } => self.give(&asked, Answer::aside(words::STALE_BUTTON)).await,
             Button::Approval { .. } | Button::Stop { .. } => self.done(key, seq).await,
         }
     }

@@ -292,11 +292,10 @@ impl Draft {
 }
 
 /// The operations that give `parts` their place: first the messages that are shown already, then new ones; what is left over goes.
-pub(super) fn finals(parts: Vec<String>, live: Vec<Ts>) -> Vec<Op> {
+pub(in crate::session) fn finals(parts: Vec<Body>, live: Vec<Ts>) -> Vec<Op> {
     let mut live = live.into_iter();
     let mut ops: Vec<Op> = Vec::with_capacity(parts.len());
-    for text in parts {
-        let body = Body::Text(text);
+    for body in parts {
         ops.push(live.next().map_or_else(|| Op::Post(body.clone()), |ts| Op::Finish { ts, body: body.clone() }));
     }
     ops.extend(live.map(|ts| Op::Delete { ts }));

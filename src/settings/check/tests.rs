@@ -135,15 +135,6 @@ fn a_program_is_found_by_name_or_by_path() {
 }
 
 #[test]
-fn a_key_that_is_only_read_says_so_once_it_is_set() {
-    let found = findings(|s| {
-        s.sessions.on_interrupt = crate::session::config::OnInterrupt::Retry;
-    });
-    let keys: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(keys, ["sessions.on_interrupt: has no effect in this version yet"]);
-}
-
-#[test]
 fn no_time_limit_is_zero() {
     assert!(problem(|s| s.sessions.turn_timeout = Duration::ZERO).starts_with("sessions.turn_timeout: is 0"));
     let agent = Acp { command: list(&["sh"]), create_timeout: Some(Duration::ZERO), ..Acp::default() };

@@ -37,6 +37,7 @@ fn a_settled_request_has_no_buttons_and_says_what_became_of_it() {
         (ApprovalState::Decided { by: "U2".into(), option: 2 }, "<@U2> chose: Reject"),
         (ApprovalState::Expired, "rejected"),
         (ApprovalState::Withdrawn, "before anybody decided"),
+        (ApprovalState::CutOff, "Expired: Hitchline was restarted"),
     ] {
         let (_, blocks) = content(&Body::Approval(card(state)));
         let all = blocks.to_string();
@@ -138,6 +139,7 @@ fn state() -> impl Strategy<Value = ApprovalState> {
         (0usize..40).prop_map(|option| ApprovalState::Decided { by: "U2".into(), option }),
         Just(ApprovalState::Expired),
         Just(ApprovalState::Withdrawn),
+        Just(ApprovalState::CutOff),
     ]
 }
 

@@ -163,9 +163,10 @@ async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself
     store.close().await;
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
-    let cut_off = store.interrupted_turns().await.unwrap();
-    assert_eq!((cut_off.len(), cut_off[0].seq, cut_off[0].session), (1, waits, record.id));
+    let cut_off = store.cut_off_turns().await.unwrap();
+    assert_eq!((cut_off.len(), cut_off[0].seq, cut_off[0].session_lives), (1, waits, true));
     assert!(store.queued(Line::Turn, 0, 9).await.unwrap().is_empty());
+    assert_eq!(store.requeue_unreached().await.unwrap(), 0, "nothing of it counts as never started");
     let begun = store.begin_turn(Intent::follow(record.id), waits, TEXT.to_owned(), 1).await.unwrap();
     assert_eq!(begun, Begun::NotWaiting);
 }

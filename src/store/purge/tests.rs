@@ -4,7 +4,7 @@ use super::*;
 const ROWS: &str = "
     INSERT INTO inbox (team, channel, thread, line, version, state, received_ms) VALUES
         ('T', 'C', '1', 'turn', 1, 'done', 1), ('T', 'C', '1', 'turn', 1, 'refused', 2),
-        ('T', 'C', '1', 'turn', 1, 'dead', 3), ('T', 'C', '1', 'turn', 1, 'queued', 1);
+        ('T', 'C', '1', 'turn', 1, 'dead', 3), ('T', 'C', '1', 'turn', 1, 'interrupted', 4), ('T', 'C', '1', 'turn', 1, 'queued', 1);
     INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status,
         ended_ms)
         VALUES ('ended', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended', NULL), ('used', 'T', 'C', '1', 'echo', '/', '', 'U', 1, 1, 'ended', 3),
@@ -53,7 +53,7 @@ async fn filled() -> (Store, tempfile::TempDir) {
 async fn what_has_been_over_for_a_week_is_forgotten_while_we_run() {
     let (store, _dir) = filled().await;
     store.purge(week() + 1).await.unwrap();
-    assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 17, "not a moment earlier");
+    assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 18, "not a moment earlier");
     store.purge(week() + 5).await.unwrap();
     assert_eq!(store.read(left).await.unwrap(), NOT_OVER);
 }

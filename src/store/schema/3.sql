@@ -33,7 +33,7 @@ CREATE INDEX inbox_offered ON inbox (offer) WHERE state = 'offered';
 
 -- Whether the agent may have seen the prompt. Unknown of those that began before there was this column.
 ALTER TABLE turn ADD COLUMN reached INTEGER NOT NULL DEFAULT 1 CHECK (reached IN (0, 1));
--- The message that grows while the agent speaks, and the row that asks what is to become of an interrupted turn.
+-- The messages that grow while the agent speaks, with blanks in between, and the row that asks what is to become of an interrupted turn.
 ALTER TABLE turn ADD COLUMN shown TEXT;
 ALTER TABLE turn ADD COLUMN card TEXT;
 

@@ -8,7 +8,7 @@ async fn texts(store: &Store) -> Vec<String> {
         What::Message(message) => message.text,
         other => panic!("{other:?}"),
     };
-    let sql = "SELECT seq, version, body FROM inbox WHERE state = 'queued' ORDER BY seq";
+    let sql = "SELECT seq, version, body, attempts, resumes FROM inbox WHERE state = 'queued' ORDER BY seq";
     let waiting = store.read(|connection| connection.prepare(sql)?.query_map([], queued_row)?.collect());
     let waiting: Vec<Queued> = waiting.await.unwrap();
     waiting.into_iter().map(said).collect()
@@ -116,4 +116,31 @@ async fn what_waits_is_dropped_up_to_the_word_that_drops_it() {
     assert_eq!(store.drop_waiting(&key(), first + 1).await.unwrap(), 1);
     assert_eq!(store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq, first + 1);
     assert_eq!(store.drop_waiting(&key(), first + 1).await.unwrap(), 0);
+}
+
+// holds: S-8
+#[tokio::test]
+async fn f_20_what_comes_out_of_order_is_taken_up_in_the_order_in_which_it_was_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for ts in ["10.2", "9.3", "10.1"] {
+        let Inbound { what: What::Message(said), .. } = message(ts, ts) else { unreachable!() };
+        let what = What::Message(Message { text: ts.to_owned(), ..said });
+        let accept = super::super::Accept {
+            inbound: Inbound { what, ..message(ts, ts) },
+            keep: plain(),
+            queue_limit: 9,
+            now_ms: 1,
+        };
+        let (done, stored) = tokio::sync::oneshot::channel();
+        Store::accept(store.slot().await.unwrap(), accept, |_, outcome| done.send(outcome).unwrap());
+        stored.await.unwrap().unwrap();
+    }
+    let mut served = Vec::new();
+    while let Some(next) = store.next_in(&key(), Line::Turn).await.unwrap() {
+        let What::Message(message) = next.inbound.unwrap().what else { panic!("not a message") };
+        served.push(message.text);
+        store.done(next.seq).await.unwrap();
+    }
+    assert_eq!(served, ["9.3", "10.1", "10.2"]);
 }

@@ -139,10 +139,10 @@ fn a_slack_that_keeps_failing_is_left_alone_and_a_rate_is_waited_out() {
 #[test]
 fn the_final_form_takes_the_shown_messages_first() {
     let text = |text: &str| Body::Text(text.into());
-    let (parts, live) = (vec!["a".to_owned(), "b".to_owned()], vec![Ts::from("1.1")]);
+    let (parts, live) = (vec![text("a"), text("b")], vec![Ts::from("1.1")]);
     let expected = vec![Op::Finish { ts: "1.1".into(), body: text("a") }, Op::Post(text("b"))];
     assert_eq!(finals(parts, live), expected);
-    let spare = finals(vec!["a".to_owned()], vec!["1.1".into(), "1.2".into()]);
+    let spare = finals(vec![text("a")], vec!["1.1".into(), "1.2".into()]);
     assert_eq!(spare, vec![Op::Finish { ts: "1.1".into(), body: text("a") }, Op::Delete { ts: "1.2".into() }]);
     assert!(finals(Vec::new(), Vec::new()).is_empty());
 }
