@@ -19,6 +19,8 @@ mod crashes;
 #[cfg(test)]
 mod crossings;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod discover;
