@@ -45,8 +45,10 @@ impl Run {
     pub(crate) fn rest(&mut self, life: &Life) {
         let store = self.subject.store();
         let rested = eventually(PATIENCE, || {
+            // In this order: what is at rest has shown all the buttons that it will.
+            let at_rest = self.all_arrived(&store) && store.is_at_rest();
             let pressed = self.people.press(&self.slack, Some(&store));
-            (pressed == 0 && self.all_arrived(&store) && store.is_at_rest()).then_some(())
+            (at_rest && pressed == 0).then_some(())
         });
         if rested.is_none() {
             println!("the log of the last life:\n{}", life.log());
