@@ -21,13 +21,13 @@ const LOOK: usize = 10;
 // holds: S-8
 #[test]
 
-fn random_kills_of_a_daemon_with_agents_lose_and_double_nothing() {
+fn f_34_random_kills_of_a_daemon_with_agents_lose_and_double_nothing() {
     random_kills(Backend::Recording);
 }
 
 #[test]
 
-fn random_kills_of_a_daemon_that_echoes_lose_and_double_nothing() {
+fn f_34_random_kills_of_a_daemon_that_echoes_lose_and_double_nothing() {
     random_kills(Backend::Echo);
 }
 
