@@ -66,6 +66,8 @@ mod slack;
 #[cfg(test)]
 mod starts;
 #[cfg(test)]
+mod storms;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod world;
