@@ -94,6 +94,9 @@ impl House {
 
     /// Waits until the daemon has noted that it heard everything until now.
     pub(crate) async fn heard(&self) {
+        self.until("a connection", async |house| house.connections().await == 1).await;
+        // Later than anything that it may have noted by itself as it started.
+        self.hand.advance(Duration::from_secs(1));
         let now_us = self.now_ms() * 1_000;
         self.until("everything heard", async |house| house.moment().is_some_and(|heard| heard >= now_us)).await;
     }
