@@ -164,7 +164,6 @@ fn every_key_without_effect_is_listed() {
     let mut unlisted =
         keys.split("n this version").skip(1).filter_map(|rest| rest.split("\n#").find(|line| line.contains(" = ")));
     let listed = |line: &str| line.split(" = ").next().is_some_and(|key| section.contains(&format!(".{key}`")));
-    assert_eq!(unlisted.clone().count(), 1);
     assert_eq!(unlisted.find(|line| !listed(line)), None);
 }
 

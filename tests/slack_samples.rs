@@ -35,6 +35,7 @@ fn filled(mut payload: Value) -> Value {
         ("bot_id", "B1"),
         ("ts", "1.1"),
         ("channel", "C1"),
+        ("text", "hi"),
         ("user_id", "U1"),
         ("channel_id", "C1"),
         ("response_url", "https://x"),

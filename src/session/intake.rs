@@ -7,10 +7,11 @@ use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, Reading};
 use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::inbound::{Inbound, Message, What};
-use crate::domain::outgoing::Place;
+use crate::domain::outgoing::{Body, List, ListRow, Place};
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Line, Settled};
 use crate::scope::OnCrash;
 
+use super::commands::stop_button;
 use super::config::WhenBusy;
 use super::conversation::Work;
 use super::manager::{Inner, Manager};
@@ -92,14 +93,36 @@ impl Inner {
         runs && matches!(reading(), Reading::Command(Command::Stop { .. }))
     }
 
-    /// An edit, or a deletion, counts for what still waits.
-    fn claim_change(&self, inbound: &Inbound) -> Claim {
+    /// An edit, or a deletion, counts for what still waits; of what runs, its author is told that it comes too late.
+    fn claim_change(self: &Arc<Self>, inbound: &Inbound) -> Claim {
         let Some(key) = inbound.conversation() else { return Claim::Drop("no_conversation") };
-        if !self.lines_of(&key).any(|key| self.may_wait(&key)) {
-            return Claim::Drop("edit");
+        let Ok(_) = self.admit(inbound) else { return Claim::Drop("denied") };
+        if self.tell_too_late(&key, inbound) {
+            return Claim::Drop("too_late");
         }
-        let admitted = self.admit(inbound);
-        admitted.map_or(Claim::Drop("denied"), |_| Claim::Keep(Keep::default()))
+        let waits = self.lines_of(&key).any(|key| self.may_wait(&key));
+        if waits { Claim::Keep(Keep::default()) } else { Claim::Drop("edit") }
+    }
+
+    /// Tells an author that the agent works on the message as it was. Returns whether it does.
+    fn tell_too_late(self: &Arc<Self>, key: &ConversationKey, inbound: &Inbound) -> bool {
+        let (What::Edited(Message { ts, .. }) | What::Deleted { ts, .. }) = &inbound.what else { return false };
+        let running = {
+            let slots = self.slots();
+            self.lines_of(key).find_map(|key| slots.turn_for(&key, ts))
+        };
+        let Some(turn) = running else { return false };
+        let render = |markdown: &str| self.parts.render.parts(key.markup(), markdown).concat();
+        let body = match &inbound.what {
+            What::Deleted { .. } => {
+                let row = ListRow { text: render(words::DELETED_TOO_LATE), button: Some(stop_button(turn)) };
+                Body::List(List { text: String::new(), rows: vec![row] })
+            }
+            _ => Body::Text(render(words::EDITED_TOO_LATE)),
+        };
+        let (slack, place, user) = (self.parts.slack.clone(), Place::from(key), inbound.author.user.clone());
+        self.aside(async move { slack.whisper(&place, &user, &body).await });
+        true
     }
 
     /// Reserves an idle conversation for a turn that starts with the event's own commit.

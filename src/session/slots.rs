@@ -116,16 +116,18 @@ pub(super) struct Live {
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     pub(super) turn: TurnId,
+    /// The message that asked.
+    asked: Ts,
     stop: watch::Sender<Option<StopReason>>,
     pub(super) presses: mpsc::Sender<Press>,
 }
 
 impl Running {
     /// A turn that is about to run, and what it listens to.
-    pub(super) fn new(turn: TurnId) -> (Self, Controls) {
+    pub(super) fn new(turn: TurnId, asked: Ts) -> (Self, Controls) {
         let (stop, stopped) = watch::channel(None);
         let (presses, waiting) = mpsc::channel(PRESSES);
-        (Self { turn, stop, presses }, Controls { stop: stopped, presses: waiting })
+        (Self { turn, asked, stop, presses }, Controls { stop: stopped, presses: waiting })
     }
 
     /// Stops it; the first reason counts, except that an end outranks the others. Returns whether it still runs.
@@ -150,6 +152,12 @@ impl Slots {
 
     pub(super) fn entry(&mut self, key: &ConversationKey) -> &mut Slot {
         self.by_key.entry(key.clone()).or_default()
+    }
+
+    /// The turn that runs for the message `asked`, in this conversation.
+    pub(super) fn turn_for(&self, key: &ConversationKey, asked: &Ts) -> Option<TurnId> {
+        let running = self.by_key.get(key)?.turn.as_ref()?;
+        (running.asked == *asked).then_some(running.turn)
     }
 
     /// The slot in which the mapping `record` is known.

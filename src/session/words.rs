@@ -35,6 +35,11 @@ pub(super) const WRITING: &str = "_still working_";
 pub(super) const STOP: &str = "Stop";
 /// The turn was stopped on request.
 pub(super) const STOPPED: &str = "_Stopped._";
+/// A message was changed that the agent has been given.
+pub(super) const EDITED_TOO_LATE: &str =
+    "The agent works on your message as it was before. If the change matters, write it as a new message.";
+/// A message was deleted that the agent has been given.
+pub(super) const DELETED_TOO_LATE: &str = "The agent works on the message that you have deleted.";
 /// The turn was stopped in favour of a newer message.
 pub(super) const SUPERSEDED: &str = "_Stopped for the newer message._";
 /// The turn was cut off by our own restart.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::Calls;
 use super::connections::Order;
-use super::envelopes::{Envelopes, Travel};
+use super::envelopes::{Envelopes, Named, Travel};
 use super::faults::{Fault, Faults, Place};
 use super::feed::Feed;
 use super::ids::{OTHER_TEAM, TEAM, Ts, slack_id};
@@ -207,7 +207,7 @@ impl Core {
     fn deliver(&self, event: &Event, at: Ts, team: &str, travel: Travel) -> Option<String> {
         let event_id = slack_id("Ev");
         let payload = shapes::event_callback(&event_id, event, at, team);
-        self.envelopes.event(event_id.into(), payload.into(), travel)
+        self.envelopes.event(Named::new(&event_id, &event.inner), payload.into(), travel)
     }
 
     /// A person's message as a second event under another `ts`, where such come.

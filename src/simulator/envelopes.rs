@@ -15,7 +15,7 @@ use super::ids::uuid;
 use super::personality::{Holding, Personality, RedeliversOffline};
 use crate::clock::Clock;
 use ledger::Ledger;
-pub(super) use ledger::{Acknowledgement, Record};
+pub(super) use ledger::{Acknowledgement, Named, Record};
 
 /// How many unacknowledged deliveries wait for their next attempt; beyond that the ones due first are given up.
 const MAX_PENDING: usize = 100_000;
@@ -59,10 +59,12 @@ struct Pending {
 /// What is delivered.
 #[derive(Debug, Clone)]
 enum Kind {
-    /// An event, by its id.
-    Event(Arc<str>),
+    Event(Named),
     /// A click or a command, which may be answered.
-    Question { r#type: &'static str, takes_answer: bool },
+    Question {
+        r#type: &'static str,
+        takes_answer: bool,
+    },
 }
 
 /// How an event is to travel.
@@ -125,11 +127,11 @@ impl Envelopes {
 
     /// Delivers an `events_api` payload until it is acknowledged or its attempts are used up. Returns the id of the first
     /// envelope, if one was sent at once.
-    pub(super) fn event(&self, event_id: Arc<str>, payload: Arc<str>, travel: Travel) -> Option<String> {
+    pub(super) fn event(&self, event: Named, payload: Arc<str>, travel: Travel) -> Option<String> {
         let now = self.clock.now();
         let mut state = self.lock();
         let delay = if let Travel::After(delay) = travel { delay } else { Duration::ZERO };
-        let id = state.begin(Pending { kind: Kind::Event(event_id), payload, attempt: 0, due: now + delay });
+        let id = state.begin(Pending { kind: Kind::Event(event), payload, attempt: 0, due: now + delay });
         let envelope_id = match travel {
             Travel::Once => self.attempt(&mut state, id, now),
             Travel::Twice => {
@@ -303,8 +305,8 @@ impl State {
     fn send(&mut self, id: u64, clock: &Clock, personality: Personality) -> Option<Sent> {
         let pending = self.pending.get(&id)?;
         let envelope_id = uuid();
-        let (event_id, r#type) = match &pending.kind {
-            Kind::Event(event_id) => (Some(Arc::clone(event_id)), "events_api"),
+        let (event, r#type) = match &pending.kind {
+            Kind::Event(event) => (Some(event.clone()), "events_api"),
             Kind::Question { r#type, .. } => (None, *r#type),
         };
         let attempt = pending.attempt;
@@ -314,7 +316,7 @@ impl State {
         self.ledger.send(Record {
             n: 0,
             envelope_id: of_envelope,
-            event_id,
+            event,
             r#type,
             attempt,
             connection,

@@ -311,6 +311,7 @@ async fn next_group(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>) -> boo
 /// Writes a group, and says how the worst of it went.
 fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>, changed: &AtomicU64) -> Ran {
     let mut settles = Vec::with_capacity(GROUP);
+    let before = connection.total_changes();
     let begun = run(connection, "BEGIN IMMEDIATE");
     let mut worst = Ran::of(&begun);
     let mut group = begun.map_err(StoreError::from);
@@ -335,7 +336,7 @@ fn write_group(connection: &Connection, jobs: impl Iterator<Item = Job>, changed
         let _already_rolled_back = run(connection, "ROLLBACK");
     }
     // Before anybody is told, who may ask for a snapshot then.
-    changed.store(connection.total_changes(), Ordering::Relaxed);
+    changed.fetch_add(connection.total_changes() - before, Ordering::Relaxed);
     for settle in settles {
         // It is committed all the same; only whoever was to be told is not.
         let told = catch_unwind(AssertUnwindSafe(|| settle(committed.clone())));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::process::{DEADLINE, Process, eventually};
+use super::process::{DEADLINE, Process, binary, eventually};
 
 /// A simulator in a process of its own, which outlives the daemons that connect to it.
 pub(crate) struct Slack {
@@ -42,7 +42,7 @@ impl Slack {
     /// A daemon whose log nobody reads.
     pub(crate) fn unread(&self, dir: &str, sections: &str) -> Running {
         let config = self.configure(dir, sections);
-        let process = Process::start_unread(&["run", "--config", &config], &[]);
+        let process = Process::spawn_unread(binary().args(["run", "--config", &config]), &[]);
         process.line("ready");
         Running { process }
     }

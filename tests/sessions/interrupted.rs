@@ -149,7 +149,7 @@ async fn of_an_ended_session_nothing_is_resumed_but_a_prompt_can_be_sent_anew() 
 async fn a_session_that_was_ended_while_its_turn_ran_offers_nothing() {
     let before = World::new().await;
     let thread = before.mention("U1", "risky").await;
-    before.prompted("risky").await.set(|manners| manners.cancel = Act::Hang);
+    before.prompted("risky").await.set(|manners| (manners.cancel, manners.end) = (Act::Hang, Act::Hang));
     before.reply("U1", &thread, "end").await;
     before.until("its end", || before.mappings() == 0).await;
     let after = before.after_power_cut().await;

@@ -19,6 +19,8 @@ mod crashes;
 #[cfg(test)]
 mod crossings;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod deliveries;
 #[cfg(test)]
 mod discover;
@@ -63,6 +65,8 @@ mod shutdown;
 mod slack;
 #[cfg(test)]
 mod starts;
+#[cfg(test)]
+mod storms;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

@@ -109,7 +109,7 @@ async fn a_mark_that_an_earlier_process_left_is_taken_off() {
 
 // holds: S-8
 #[tokio::test]
-async fn an_edit_of_what_waits_replaces_it_and_a_deletion_takes_it_back() {
+async fn f_21_an_edit_of_what_waits_replaces_it_and_a_deletion_takes_it_back() {
     let queue = queue().await;
     let (world, [second, third]) = (&queue.world, &queue.waiting);
     assert_eq!(world.deliver(queue.edit("U2", second, "somebody else's words")).await, Receipt::Ignored);
@@ -123,4 +123,50 @@ async fn an_edit_of_what_waits_replaces_it_and_a_deletion_takes_it_back() {
     assert_eq!(world.deliver(queue.edit("U1", second, "too late")).await, Receipt::Ignored);
     world.settle().await;
     assert_eq!(world.agents.count("prompt"), 2, "an edit never starts a turn");
+}
+
+// holds: S-8
+#[tokio::test]
+async fn f_21_an_edit_of_what_runs_is_told_to_come_too_late_and_after_the_answer_it_is_nothing() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "first").await;
+    let session = world.prompted("first").await;
+    let edit = |user: &str, text: &str| {
+        let message = Message { ts: thread.clone(), thread: None, text: text.into(), mention: true, files: 0 };
+        people::by(user, &format!("edit {text}"), What::Edited(message))
+    };
+    assert_eq!(world.deliver(edit("U1", "better")).await, Receipt::Ignored);
+    world.until_whispered("U1", "as it was before").await;
+    session.ends(Outcome::Completed);
+    world.rest().await;
+    assert_eq!(world.deliver(edit("U1", "better still")).await, Receipt::Ignored);
+    world.settle().await;
+    assert_eq!((world.agents.count("prompt"), locked(&world.slack.whispers).len()), (1, 1));
+}
+
+// holds: S-8, K-5
+#[tokio::test]
+async fn f_22_who_deletes_what_runs_is_offered_to_stop_it() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "first").await;
+    world.prompted("first").await;
+    let what = What::Deleted { ts: thread.clone(), thread: None };
+    assert_eq!(world.deliver(people::by("U1", "delete", what)).await, Receipt::Ignored);
+    world.until_whispered("U1", "you have deleted").await;
+    let stop = world.slack.buttons().pop().expect("a button");
+    world.deliver(people::choose("U1", Some(&thread), stop, "stop")).await;
+    world.until_told(&thread, "Stopped").await;
+    world.rest().await;
+    assert_eq!(world.agents.count("cancel"), 1);
+}
+
+#[tokio::test]
+async fn f_22_what_waits_and_is_deleted_is_never_run() {
+    let queue = queue().await;
+    let (world, [second, third]) = (&queue.world, &queue.waiting);
+    assert_eq!(world.deliver(queue.delete("U1", second)).await, Receipt::Stored);
+    world.prompted_now("first").ends(Outcome::Completed);
+    world.prompted("third").await.ends(Outcome::Completed);
+    world.rest().await;
+    assert_eq!(world.agents.count("prompt"), 2, "{third}");
 }

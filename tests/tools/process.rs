@@ -24,7 +24,12 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut process = Self::start_unread(arguments, environment);
+        Self::spawn(binary().args(arguments), environment)
+    }
+
+    /// The same for a command of any program.
+    pub(crate) fn spawn(command: &mut Command, environment: &[(&str, &str)]) -> Self {
+        let mut process = Self::spawn_unread(command, environment);
         let (written, err) = (process.log.clone(), BufReader::new(process.child.stderr.take().unwrap()));
         process.reader = Some(std::thread::spawn(move || {
             for line in err.lines().map_while(Result::ok) {
@@ -37,9 +42,8 @@ impl Process {
     }
 
     /// The same, of which nobody reads the log.
-    pub(crate) fn start_unread(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hitchline"))
-            .args(arguments)
+    pub(crate) fn spawn_unread(command: &mut Command, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(std::env::var("PATH").map(|path| ("PATH", path)))
             .env("HOME", std::env::temp_dir())
@@ -95,6 +99,11 @@ impl Drop for Process {
             println!("the log:\n{}", self.log());
         }
     }
+}
+
+/// The built binary, to be started.
+pub(crate) fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_hitchline"))
 }
 
 /// Looks again and again until there is something, by the deadline.

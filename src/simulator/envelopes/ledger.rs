@@ -4,6 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
+
+use crate::simulator::ids::Ts;
 
 /// How many envelopes, and how many acknowledgements, are remembered; beyond that the oldest are forgotten, and acknowledgements
 /// of them are ignored. Whoever wants all of a long run asks in time for what is new, by its number.
@@ -25,8 +28,8 @@ pub(in crate::simulator) struct Record {
     /// Counts the envelopes from 1.
     pub(super) n: u64,
     pub(super) envelope_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) event_id: Option<Arc<str>>,
+    #[serde(flatten)]
+    pub(super) event: Option<Named>,
     pub(super) r#type: &'static str,
     pub(super) attempt: usize,
     /// The connection it went to; `None` when none was greeted.
@@ -38,6 +41,23 @@ pub(in crate::simulator) struct Record {
     /// What is delivered by it, maybe not for the first time.
     #[serde(skip)]
     pub(super) delivery: u64,
+}
+
+/// What an event is known by.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::simulator) struct Named {
+    pub(super) event_id: Arc<str>,
+    /// The message that it carries; `None` when it carries none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ts: Option<Ts>,
+}
+
+impl Named {
+    /// An event around `inner`.
+    pub(in crate::simulator) fn new(event_id: &str, inner: &Value) -> Self {
+        let ts = inner["ts"].as_str().and_then(|ts| ts.parse().ok());
+        Self { event_id: event_id.into(), ts }
+    }
 }
 
 /// An acknowledgement, as it came in.
@@ -70,7 +90,7 @@ impl Ledger {
         let record = self.find(envelope_id)?;
         record.acks += 1;
         record.acked_ms.get_or_insert(at_ms);
-        let (delivery, event_id) = (record.delivery, record.event_id.clone());
+        let (delivery, event_id) = (record.delivery, record.event.as_ref().map(|event| event.event_id.clone()));
         if self.acknowledged.len() >= KEPT {
             self.acknowledged.pop_front();
         }
@@ -105,8 +125,8 @@ mod tests {
 
     fn envelope(envelope_id: &str, delivery: u64) -> Record {
         let (envelope_id, r#type) = (envelope_id.to_owned(), "events_api");
-        let (event_id, connection, acked_ms) = (None, None, None);
-        Record { n: 0, envelope_id, event_id, r#type, attempt: 0, connection, sent_ms: 0, acked_ms, acks: 0, delivery }
+        let (event, connection, acked_ms) = (None, None, None);
+        Record { n: 0, envelope_id, event, r#type, attempt: 0, connection, sent_ms: 0, acked_ms, acks: 0, delivery }
     }
 
     #[test]

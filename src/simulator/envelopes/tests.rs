@@ -20,7 +20,7 @@ fn next(connection: &mut super::super::connections::Registered) -> Value {
 fn an_unacknowledged_event_comes_again_with_a_new_envelope_until_its_attempts_are_used_up() {
     let (envelopes, hand) = envelopes(&[3, 60]);
     let mut connection = connected(&envelopes);
-    envelopes.event("Ev1".into(), r#"{"event_id":"Ev1"}"#.into(), Travel::Once);
+    envelopes.event(Named::new("Ev1", &Value::Null), r#"{"event_id":"Ev1"}"#.into(), Travel::Once);
     let first = next(&mut connection);
     assert_eq!((&first["retry_attempt"], &first["retry_reason"]), (&0.into(), &"".into()));
     for (attempt, wait) in [(1, 3), (2, 60)] {
@@ -40,7 +40,7 @@ fn an_unacknowledged_event_comes_again_with_a_new_envelope_until_its_attempts_ar
 fn an_acknowledged_event_does_not_come_again_and_each_ack_is_counted() {
     let (envelopes, hand) = envelopes(&[3]);
     let mut connection = connected(&envelopes);
-    envelopes.event("Ev1".into(), "{}".into(), Travel::Once);
+    envelopes.event(Named::new("Ev1", &Value::Null), "{}".into(), Travel::Once);
     let ack = format!(r#"{{"envelope_id":{},"payload":{{}}}}"#, next(&mut connection)["envelope_id"]);
     envelopes.take(&ack);
     envelopes.take(&ack);
@@ -55,7 +55,7 @@ fn an_acknowledged_event_does_not_come_again_and_each_ack_is_counted() {
 fn an_ack_slack_would_drop_for_its_size_is_dropped() {
     let (envelopes, _hand) = envelopes(&[3]);
     let mut connection = connected(&envelopes);
-    envelopes.event("Ev1".into(), "{}".into(), Travel::Once);
+    envelopes.event(Named::new("Ev1", &Value::Null), "{}".into(), Travel::Once);
     let id = next(&mut connection)["envelope_id"].clone();
     envelopes.take(&format!(r#"{{"envelope_id":{id},"payload":{{"text":"{}"}}}}"#, "x".repeat(ACK_LIMIT)));
     assert_eq!(envelopes.sent(0, 1)[0].acks, 0);
@@ -65,7 +65,7 @@ fn an_ack_slack_would_drop_for_its_size_is_dropped() {
 fn a_doubled_event_is_settled_by_either_ack() {
     let (envelopes, _hand) = envelopes(&[3]);
     let mut connection = connected(&envelopes);
-    envelopes.event("Ev1".into(), "{}".into(), Travel::Twice);
+    envelopes.event(Named::new("Ev1", &Value::Null), "{}".into(), Travel::Twice);
     next(&mut connection);
     envelopes.take(&format!(r#"{{"envelope_id":{}}}"#, next(&mut connection)["envelope_id"]));
     assert!(envelopes.lock().pending.is_empty() && envelopes.lock().due.is_empty());
@@ -75,7 +75,7 @@ fn a_doubled_event_is_settled_by_either_ack() {
 fn a_delayed_event_waits_for_its_time() {
     let (envelopes, hand) = envelopes(&[]);
     let mut connection = connected(&envelopes);
-    envelopes.event("Ev1".into(), "{}".into(), Travel::After(Duration::from_secs(1)));
+    envelopes.event(Named::new("Ev1", &Value::Null), "{}".into(), Travel::After(Duration::from_secs(1)));
     envelopes.send_due();
     assert!(connection.frames.try_recv().is_err());
     hand.advance(Duration::from_secs(1));
@@ -87,7 +87,7 @@ fn a_delayed_event_waits_for_its_time() {
 fn without_a_greeted_connection_an_event_waits_and_a_question_fails() {
     let (envelopes, hand) = envelopes(&[3]);
     envelopes.with_connections(|connections| connections.open(0));
-    envelopes.event("Ev1".into(), "{}".into(), Travel::Once);
+    envelopes.event(Named::new("Ev1", &Value::Null), "{}".into(), Travel::Once);
     assert!(envelopes.question("slash_commands", "{}", true).is_none());
     let mut connection = connected(&envelopes);
     hand.advance(Duration::from_secs(3));

@@ -1,0 +1,147 @@
+//! R4: nothing is acknowledged, and nothing goes to an agent, before it lasts.
+
+use std::collections::HashSet;
+
+use fastrand::Rng;
+
+use super::history::Asked;
+use super::run::Run;
+use super::size::{long, seed};
+use super::subject::Backend;
+use super::trace::{Call, acknowledged, calls};
+
+/// How many messages are acknowledged.
+const MESSAGES: usize = 10_000;
+/// How many may wait in one conversation.
+const WAITING: usize = 50;
+/// How many prompts go to agents, over so many conversations.
+const PROMPTS: usize = 200;
+const CONVERSATIONS: usize = 20;
+/// What the log of the database is called.
+const LOG: &str = "hitchline.db-wal";
+/// How the text of a message to the recording agent stands in its row.
+const TEXT: &str = "\"text\":\"q";
+
+/// A kind of word to look for in a database's pages: how it begins, and how long it is at most.
+struct Kind {
+    start: String,
+    most: usize,
+}
+
+/// What is on disk for good, as a trace goes by.
+struct Lasting {
+    kinds: Vec<Kind>,
+    written: HashSet<String>,
+    words: HashSet<String>,
+}
+
+impl Lasting {
+    fn of(kinds: Vec<Kind>) -> Self {
+        Self { kinds, written: HashSet::new(), words: HashSet::new() }
+    }
+
+    fn see(&mut self, call: &Call) {
+        match call {
+            Call::Write { file, data, .. } if file.ends_with(LOG) => {
+                self.written.extend(self.kinds.iter().flat_map(|kind| kind.words(data)));
+            }
+            Call::Synced { file } if file.ends_with(LOG) => self.words.extend(self.written.drain()),
+            _ => {}
+        }
+    }
+}
+
+impl Kind {
+    fn new(start: &str, most: usize) -> Self {
+        Self { start: start.to_owned(), most }
+    }
+
+    /// The words of this kind in what may be anything.
+    fn words(&self, data: &[u8]) -> Vec<String> {
+        let start = self.start.as_bytes();
+        let begins = data.windows(start.len()).enumerate().filter(|(_, window)| *window == start);
+        let word = |(at, _): (usize, &[u8])| {
+            let rest = &data[at + start.len()..data.len().min(at + self.most)];
+            let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            format!("{}{}", self.start, String::from_utf8_lossy(&rest[..end]))
+        };
+        begins.map(word).collect()
+    }
+}
+
+// holds: T-4
+#[test]
+fn no_acknowledgement_precedes_the_sync_of_its_row() {
+    let run = Run::new(Rng::with_seed(seed()), Backend::Echo);
+    let log = run.subject.path().join("trace");
+    let Some(life) = run.subject.start_traced(&log) else { return };
+    life.ready();
+    let messages = long(MESSAGES);
+    for number in 0..messages / WAITING {
+        let root = run.slack.say("U0ALICE", "C0GENERAL", None, &format!("@hitchline !sleep 3600 {number}"));
+        for waiting in 1..WAITING {
+            run.slack.say("U0ALICE", "C0GENERAL", Some(&root), &format!("@hitchline number {waiting}"));
+        }
+    }
+    let events = run.slack.wait_for_acks();
+    life.kill();
+    // What is not for the bot is acknowledged as well, and is in no row.
+    let stored: HashSet<String> = run.subject.image().keys().into_iter().collect();
+
+    let length = events.values().next().unwrap().len() + "event:".len();
+    let mut lasting = Lasting::of(vec![Kind::new("event:Ev", length)]);
+    let (mut too_early, mut seen) = (Vec::new(), 0);
+    calls(&log, |call| {
+        lasting.see(call);
+        let Call::Sent { to, data } = call else { return };
+        let acks = if to.starts_with("socket") { acknowledged(data) } else { Vec::new() };
+        let keys = acks.iter().filter_map(|envelope| Some(format!("event:{}", events.get(envelope)?)));
+        for key in keys.filter(|key| stored.contains(key)) {
+            seen += 1;
+            if !lasting.words.contains(&key) {
+                too_early.push(key);
+            }
+        }
+    });
+    assert!(seen >= messages, "the trace holds {seen} acknowledgements");
+    assert_eq!(too_early, Vec::<String>::new());
+}
+
+// holds: T-4
+#[test]
+fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
+    let mut run = Run::new(Rng::with_seed(seed()), Backend::Recording);
+    let log = run.subject.path().join("trace");
+    let Some(life) = run.subject.start_traced(&log) else { return };
+    life.ready();
+    let prompts = long(PROMPTS);
+    let opened: Vec<Asked> =
+        (0..CONVERSATIONS).map(|_| run.people.wish(&run.slack, "U0ALICE", ("C0GENERAL", None), "")).collect();
+    for number in CONVERSATIONS..prompts {
+        let thread = &opened[number % CONVERSATIONS].ts;
+        run.people.wish(&run.slack, "U0ALICE", ("C0GENERAL", Some(thread)), "");
+    }
+    run.rest(&life);
+    life.stop();
+
+    // All turns of a run begin with the same digits, which are its time.
+    let turns: HashSet<String> = run.subject.image().turns().into_iter().collect();
+    let starts: HashSet<&str> = turns.iter().map(|turn| &turn[..6]).collect();
+    let ids = starts.into_iter().map(|start| Kind::new(start, 32));
+    let mut lasting = Lasting::of(ids.chain([Kind::new(TEXT, 24)]).collect());
+    let (mut too_early, mut seen) = (Vec::new(), 0);
+    calls(&log, |call| {
+        lasting.see(call);
+        let Call::Sent { to, data } = call else { return };
+        let said = String::from_utf8_lossy(data);
+        if to.starts_with("pipe") && said.contains("session/prompt") {
+            let number = super::marks::asked(&said).unwrap();
+            seen += 1;
+            let begun = lasting.words.intersection(&turns).count();
+            if begun < seen || !lasting.words.contains(&format!("{TEXT}{number}")) {
+                too_early.push(number);
+            }
+        }
+    });
+    assert_eq!((seen, too_early), (prompts, vec![]));
+}

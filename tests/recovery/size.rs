@@ -1,0 +1,14 @@
+//! How long a suite is, and from which seed it draws.
+
+/// Ten times `n` in a long run.
+pub(crate) fn long(n: usize) -> usize {
+    if std::env::var_os("HITCHLINE_LONG").is_some() { 10 * n } else { n }
+}
+
+/// The seed of this run, given or drawn; it is printed where a failed test shows what it printed.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("HITCHLINE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("HITCHLINE_SEED={seed} repeats this");
+    seed
+}
