@@ -74,10 +74,15 @@ struct Inner {
 }
 
 impl CatchUp {
-    /// One that is due because the process has just started: whatever was said before may be missing.
-    pub fn new(parts: Parts) -> Self {
-        let state = State::default().missed(Trigger::Start);
-        Self(Arc::new(Inner { parts, state: watch::Sender::new(state), live: watch::Sender::new(false) }))
+    /// One that is due because the process has just started: whatever was said before may be missing. At the first start of all
+    /// nothing is, and everything is known from now on.
+    pub async fn begin(parts: Parts) -> Result<Self, StoreError> {
+        let began_before = parts.store.heard().await?.is_some();
+        if !began_before {
+            parts.store.caught_up(parts.read.now_us()).await?;
+        }
+        let state = if began_before { State::default().missed(Trigger::Start) } else { State::default() };
+        Ok(Self(Arc::new(Inner { parts, state: watch::Sender::new(state), live: watch::Sender::new(false) })))
     }
 
     /// Takes note that something may have been missed.

@@ -162,7 +162,7 @@ impl Foundation {
         let inbox = Inbox::new(self.store.clone(), intake, self.clock.clone(), queue_limit);
         self.chat.open(manager.clone(), Arc::new(inbox.clone())).await?;
         let refusals = inbox.refusals();
-        let catch_up = CatchUp::new(CatchUpParts {
+        let catch_up = CatchUp::begin(CatchUpParts {
             inbox,
             store: self.store.clone(),
             read: reader.clone(),
@@ -170,7 +170,8 @@ impl Foundation {
             belated: Arc::new(manager),
             clock: self.clock.clone(),
             queue_limit,
-        });
+        })
+        .await?;
         let wake = self.open_sockets(&me, &base, &app_token, &catch_up, refusals);
         self.watch_gaps(catch_up, wake);
         Ok(())

@@ -108,3 +108,22 @@ async fn places_that_can_t_be_read_are_no_obstacle_to_others() {
     house.start_and_catch_up().await;
     house.until_answered(GENERAL, &mention, "hello").await;
 }
+
+#[tokio::test]
+async fn after_a_restore_what_slack_shows_as_answered_is_not_answered_again() {
+    let mut house = House::listening().await;
+    let session = house.thread(GENERAL, "first").await;
+    house.until("a snapshot", async |house| house.has_snapshot()).await;
+    let direct = house.say(ALICE, DM, None, "second").await;
+    house.until_answered(DM, &direct, "second").await;
+    house.say(ALICE, GENERAL, Some(&session), "third").await;
+    house.until_answered(GENERAL, &session, "third").await;
+    house.kill();
+    house.lose_store();
+    house.say(ALICE, GENERAL, Some(&session), "fourth").await;
+    house.start_and_catch_up().await;
+    house.until_answered(GENERAL, &session, "fourth").await;
+    assert_eq!(house.texts(GENERAL, Some(&session)).await, ["first", "third", "fourth"]);
+    assert_eq!(house.texts(DM, Some(&direct)).await, ["second"]);
+    assert_eq!(house.count("SELECT count(*) FROM moment WHERE name = 'restored'"), 0);
+}

@@ -79,8 +79,24 @@ impl House {
         }
     }
 
+    /// Whether there is a snapshot of the store.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        std::fs::read_dir(self.dir.path().join("snapshots")).is_ok_and(|mut found| found.next().is_some())
+    }
+
+    /// Somebody removes the store, so that its newest snapshot takes its place.
+    pub(crate) fn lose_store(&self) {
+        for file in ["hitchline.db", "hitchline.db-wal", "hitchline.db-shm"] {
+            // Without a crash in between there is no log.
+            let _not_there = std::fs::remove_file(self.dir.path().join(file));
+        }
+    }
+
     /// Waits until the daemon has noted that it heard everything until now.
     pub(crate) async fn heard(&self) {
+        self.until("a connection", async |house| house.connections().await == 1).await;
+        // Later than anything that it may have noted by itself as it started.
+        self.hand.advance(Duration::from_secs(1));
         let now_us = self.now_ms() * 1_000;
         self.until("everything heard", async |house| house.moment().is_some_and(|heard| heard >= now_us)).await;
     }

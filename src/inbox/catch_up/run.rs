@@ -41,23 +41,16 @@ impl<'a> Run<'a> {
     pub(super) async fn read_all(&mut self) -> Completeness {
         let parts = self.parts;
         let heard = until_stored(parts, || parts.store.heard()).await;
-        if let Some(heard_us) = heard {
-            self.restored = until_stored(parts, || parts.store.is_restored()).await;
-            tracing::info!(
-                trigger = self.trigger.name(),
-                since_s = (self.began_us - heard_us) / 1_000_000,
-                "Reading back what was said meanwhile"
-            );
-            self.read_everything(heard_us).await;
-        }
+        let heard_us = heard.unwrap_or(self.began_us);
+        self.restored = until_stored(parts, || parts.store.is_restored()).await;
+        let since_s = (self.began_us - heard_us) / 1_000_000;
+        tracing::info!(trigger = self.trigger.name(), since_s, "Reading back what was said meanwhile");
+        self.read_everything(heard_us).await;
         let ended = self.pages.completeness;
         if ended != Completeness::Unfinished {
-            // Without a moment before, this is the first start: from now on everything is known.
             until_stored(parts, || parts.store.caught_up(self.began_us)).await;
         }
-        if heard.is_some() {
-            tracing::info!(answered = self.answered, completeness = ?ended, "What was said meanwhile is read back");
-        }
+        tracing::info!(answered = self.answered, completeness = ?ended, "What was said meanwhile is read back");
         ended
     }
 
