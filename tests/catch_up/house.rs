@@ -18,6 +18,8 @@ const START_MS: i64 = 1_800_000_000_000;
 const SOON: Duration = Duration::from_mins(1);
 /// How much time passes between two looks.
 const STEP: Duration = Duration::from_millis(250);
+/// How many exchanges with the simulator such a step takes: slow enough for a daemon on a busy machine to keep up.
+const LOOKS: usize = 10;
 
 pub(crate) const ALICE: &str = "U0ALICE";
 pub(crate) const GENERAL: &str = "C0GENERAL";
@@ -187,19 +189,18 @@ impl House {
     pub(crate) async fn until(&self, what: &str, reached: impl AsyncFn(&Self) -> bool) {
         let looking = async {
             while !reached(self).await {
-                self.hand.advance(STEP);
-                self.get("state").await;
+                self.step().await;
             }
         };
         assert!(tokio::time::timeout(SOON, looking).await.is_ok(), "waited in vain for {what}");
     }
 
-    /// The same by a time on the house's own clock, which goes so slowly that everything keeps up with it.
+    /// The same by a time on the house's own clock, which goes slower than usual.
     pub(crate) async fn within(&self, time: Duration, what: &str, reached: impl AsyncFn(&Self) -> bool) {
         let until = self.clock.now() + time;
         while !reached(self).await {
             assert!(self.clock.now() < until, "not within {time:?}: {what}");
-            for _ in 0..20 {
+            for _ in 0..5 * LOOKS {
                 self.get("state").await;
             }
             self.hand.advance(STEP);
@@ -216,7 +217,14 @@ impl House {
     pub(crate) async fn pass(&self, time: Duration) {
         let until = self.clock.now() + time;
         while self.clock.now() < until {
-            self.hand.advance(STEP);
+            self.step().await;
+        }
+    }
+
+    /// A little time passes, and the network comes to its turn.
+    async fn step(&self) {
+        self.hand.advance(STEP);
+        for _ in 0..LOOKS {
             self.get("state").await;
         }
     }
