@@ -170,6 +170,8 @@ impl Inner {
     }
 
     async fn find_shown(&self, at: &ConversationKey, asked: &Ts, turn: TurnId) -> Result<Option<Ts>, WriteError> {
+        // What was said before a question still looks as if it grew until its final form, which is owed, has arrived.
+        self.parts.outbox.settled(at).await;
         let slack = &self.parts.slack;
         match slack.look_back(at, asked, Trace::Growing).await? {
             Some(found) => Ok(Some(found)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
+use hitchline::domain::agent::OptionKind;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::inbound::{Button, Choice};
 use hitchline::domain::outgoing::{Body, ListRow};
@@ -301,6 +302,27 @@ async fn a_growing_message_of_which_nothing_was_noted_is_found() {
         after.until_told(&thread, CARD).await;
         after.rest().await;
         assert_eq!(after.slack.thread(&thread).len(), 1, "by edits: {by_edits}");
+    }
+}
+
+// holds: P-8
+#[tokio::test]
+async fn what_was_said_before_a_question_is_not_written_over() {
+    for by_edits in [false, true] {
+        let (before, thread) = cut_off_while_growing(by_edits).await;
+        // Its final form is on disk, and not in Slack yet.
+        before.slack.fail(Step::Update, WriteErrorKind::Transient { uncertain: false });
+        before.prompted_now("long").asks("a", &[OptionKind::AllowOnce]).await;
+        before.until("an attempt", || before.slack.count(Step::Update) > 0).await;
+        let slack = super::slack::FakeSlack::default();
+        slack.remember(&before.slack);
+        slack.fail(Step::Update, WriteErrorKind::Transient { uncertain: false });
+        let after = before.after_power_cut_with_slack(slack).await;
+        let told = || after.slack.texts(&thread).iter().any(|text| text.contains(CARD));
+        after.until_after(Duration::from_secs(9), told).await;
+        after.rest().await;
+        let texts = after.slack.texts(&thread);
+        assert!(texts[0] == "half of an answer" && texts.len() == 2, "by edits: {by_edits}: {texts:?}");
     }
 }
 
