@@ -222,3 +222,11 @@ async fn what_was_said_before_a_question_is_not_lost_when_the_store_fails() {
     assert!(texts[0] == "before the question" && texts[1].contains("Slack did not take the question"), "{texts:?}");
     assert_eq!(world.store.open_approvals(None).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn a_question_that_can_not_be_read_holds_up_no_start() {
+    let asked = Asked::new().await;
+    asked.world.database().execute("UPDATE approval SET card = 'no JSON'", []).unwrap();
+    let after = asked.world.after_power_cut_in(&asked.world.slack).await;
+    after.until_told(&asked.thread, "What is to become of it?").await;
+}
