@@ -181,7 +181,8 @@ async fn stopping_all() -> (World, Ts) {
     let thread = world.mention("U1", "first").await;
     world.prompted("first").await;
     world.reply("U1", &thread, "second").await;
-    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON inbox WHEN NEW.state = 'done' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE UPDATE ON inbox WHEN NEW.state = 'done' BEGIN SELECT RAISE(ABORT, 'no'); END";
     world.database().execute_batch(refuse).unwrap();
     world.reply("U1", &thread, "!stop all").await;
     world.settle().await;
