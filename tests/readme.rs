@@ -177,3 +177,22 @@ fn every_file_that_is_linked_is_there() {
         }
     }
 }
+
+#[test]
+fn every_test_that_a_promise_names_is_there() {
+    let readme = read("README.md");
+    let section = readme.split("## What it promises").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let named: Vec<&str> = section.split('`').skip(1).step_by(2).filter(|name| !name.contains(' ')).collect();
+    assert!(named.len() > 12, "{named:?}");
+    let mut sources = String::new();
+    let mut open = vec![repository().join("src"), repository().join("tests")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+    let missing: Vec<&str> = named.into_iter().filter(|name| !sources.contains(&format!("fn {name}"))).collect();
+    assert_eq!(missing, [""; 0]);
+}
