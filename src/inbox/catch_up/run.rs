@@ -83,12 +83,7 @@ impl<'a> Run<'a> {
     }
 
     /// Reads these places; returns those that were read before all that was said could be.
-    async fn read_places(
-        &mut self,
-        places: Vec<Place>,
-        heard_us: i64,
-        own: &HashSet<ConversationKey>,
-    ) -> Vec<Place> {
+    async fn read_places(&mut self, places: Vec<Place>, heard_us: i64, own: &HashSet<ConversationKey>) -> Vec<Place> {
         let parts = self.parts;
         let cursors = until_stored(parts, || parts.store.cursors()).await;
         let mut early = Vec::new();
