@@ -189,11 +189,11 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
 }
 
 impl Turn {
-    /// What its session is told of what is asked. One that remembers where it was only hears that it is to go on.
+    /// What its session is told of what is asked. One that remembers where it was hears that it is to go on.
     fn wording(&self, ready: &Ready) -> Prompt {
         let remembers = matches!(ready.origin, Origin::Running | Origin::Restored) && !ready.untold;
         if self.resumes && remembers {
-            return self.prompt.clone().reworded(words::GO_ON.to_owned());
+            return self.prompt.clone().after(words::GO_ON);
         }
         let own = command::for_agent(self.prompt.text(), &ready.session.offers().commands);
         own.into_iter().fold(self.prompt.clone(), Prompt::reworded)
