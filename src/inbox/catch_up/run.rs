@@ -68,10 +68,6 @@ impl<'a> Run<'a> {
         for place in &places {
             self.read_place(place, heard_us, &cursors, &own).await;
         }
-        // Of places that could not be read, or that something late was delivered to since.
-        for place in until_stored(parts, || parts.store.untold_places()).await {
-            self.leave(place).await;
-        }
     }
 
     async fn read_place(
@@ -168,7 +164,7 @@ impl<'a> Run<'a> {
 }
 
 /// Repeats what the store does not do at the moment.
-async fn until_stored<T, E, F>(parts: &Parts, attempt: impl Fn() -> F) -> T
+pub(super) async fn until_stored<T, E, F>(parts: &Parts, attempt: impl Fn() -> F) -> T
 where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,
