@@ -78,8 +78,7 @@ impl<'a> Run<'a> {
         own: &HashSet<ConversationKey>,
     ) {
         let key = place.key();
-        let earlier_us = i64::try_from(self.trigger.earlier().as_micros()).unwrap_or(0);
-        let since = plan::since(heard_us - earlier_us, cursors.get(&key).copied(), self.began_us);
+        let since = plan::since(heard_us, cursors.get(&key).copied(), self.trigger.earlier(), self.began_us);
         let before = std::mem::replace(&mut self.pages.completeness, Completeness::Whole);
         let said = self.pages.said_since(place, &since, |thread| own.contains(thread)).await;
         for inbound in said.into_iter().filter_map(|reading| reading.inbound) {
