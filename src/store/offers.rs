@@ -122,7 +122,7 @@ impl Store {
         .await
     }
 
-    /// Notes what people are told of an offer, once, and returns that.
+    /// Notes what people are told of an offer at the moment `slack_us` of Slack's time, once, and returns that.
     pub async fn tell_offer(
         &self,
         offer: OfferId,

@@ -63,6 +63,20 @@ impl Store {
         .await
     }
 
+    /// When the message was said with which a conversation's session began, in microseconds of Slack's time; nothing where a command began
+    /// it, or it is not known any more.
+    pub async fn followed_since(&self, conversation: ConversationKey) -> Result<Option<i64>, StoreError> {
+        self.read(move |connection| {
+            // The turn that was written along with its session.
+            let sql = "SELECT min(said_us) FROM session JOIN turn ON turn.session = session.id JOIN inbox ON inbox.seq = turn.seq \
+                       WHERE session.team = ?1 AND session.channel = ?2 AND session.thread = ?3 AND status = 'active' \
+                       AND started_ms <= created_ms + 1000";
+            let key = [conversation.team.as_str(), conversation.channel.as_str(), conversation.thread.as_str()];
+            connection.prepare_cached(sql)?.query_row(key, |row| row.get(0))
+        })
+        .await
+    }
+
     /// A mapping, active or ended.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
         self.read(move |connection| {

@@ -36,6 +36,21 @@ async fn what_was_said_while_nobody_was_there_is_answered_after_the_start() {
 }
 
 #[tokio::test]
+async fn what_was_said_in_a_thread_before_it_was_followed_is_not_taken_for_a_question() {
+    let mut house = House::listening().await;
+    let chat = house.say(ALICE, GENERAL, None, "not for us").await;
+    house.say(ALICE, GENERAL, Some(&chat), "nor this").await;
+    house.say(ALICE, GENERAL, Some(&chat), "@hitchline hello").await;
+    house.until_answered(GENERAL, &chat, "hello").await;
+    house.heard().await;
+    house.kill();
+    house.say(ALICE, GENERAL, Some(&chat), "again").await;
+    house.start_and_catch_up().await;
+    house.until_answered(GENERAL, &chat, "again").await;
+    assert_eq!(house.texts(GENERAL, Some(&chat)).await, ["hello", "again"]);
+}
+
+#[tokio::test]
 async fn what_was_said_so_late_that_slack_does_not_show_it_yet_is_answered_too() {
     let mut house = House::listening().await;
     let session = house.thread(GENERAL, "first").await;

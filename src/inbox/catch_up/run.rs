@@ -10,7 +10,7 @@ use super::plan::{self, Place};
 use super::{Parts, RETRY, count};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
-use crate::domain::inbound::{Inbound, What};
+use crate::domain::inbound::{ChannelKind, Inbound, Message, What};
 use crate::domain::ports::Receipt;
 use crate::store::{Late, Lot, SessionFilter};
 
@@ -121,6 +121,9 @@ impl<'a> Run<'a> {
     async fn take(&mut self, inbound: Inbound) {
         let What::Message(message) = &inbound.what else { return };
         let Some(said_us) = message.ts.micros() else { return };
+        if self.precedes_its_session(&inbound, message, said_us).await {
+            return count("not_ours");
+        }
         let lateness = lateness(said_us, self.began_us, self.answered);
         let checked = self.restored && lateness != Lateness::Stale;
         let answered = if checked { self.was_answered(&inbound, &message.ts).await } else { Some(false) };
@@ -132,6 +135,16 @@ impl<'a> Run<'a> {
             (Lateness::Fresh | Lateness::Late, _) => self.set_aside(&inbound, Lot::Offer).await,
             (Lateness::Stale, _) => self.set_aside(&inbound, Lot::Expire).await,
         }
+    }
+
+    /// Whether a message without a mention was said before its thread was followed: then it was not for us, and was passed over when it
+    /// came.
+    async fn precedes_its_session(&self, inbound: &Inbound, message: &Message, said_us: i64) -> bool {
+        // What is said to us alone needs none.
+        let for_us = message.mention || inbound.channel_kind == ChannelKind::Direct;
+        let Some(conversation) = inbound.conversation().filter(|_| !for_us) else { return false };
+        let since = until_stored(self.parts, || self.parts.store.followed_since(conversation.clone())).await;
+        since.is_some_and(|since| said_us < since)
     }
 
     /// Whether Slack shows an answer of ours; nothing when it does not say.

@@ -186,3 +186,27 @@ async fn a_backends_own_name_leads_to_its_mapping_ended_or_not() {
     assert_eq!(found("other", &name).await, None);
     assert_eq!(found("echo", &BackendRef("s-2".into())).await, None);
 }
+
+#[tokio::test]
+async fn a_conversation_is_followed_since_the_message_that_began_its_session() {
+    let (store, _dir) = open();
+    let session = SessionRecord { created_ms: 5_000, ..record("U1", key("C1", "1.0"), 5_000) };
+    store.create_session(session.clone(), None).await.unwrap();
+    let key = session.conversation.clone();
+    assert_eq!(store.followed_since(key.clone()).await.unwrap(), None, "a command began it");
+    let turn = async |started_ms: i64, said_us: i64| {
+        let id = session.id.to_string();
+        let add = move |connection: &rusqlite::Connection| {
+            let sql = "INSERT INTO inbox (team, channel, thread, line, state, version, received_ms, said_us) \
+                       VALUES ('T1', 'C1', '1.0', 'turn', 'done', 1, 1, ?1)";
+            connection.execute(sql, [said_us])?;
+            let sql = "INSERT INTO turn (id, session, seq, started_ms) VALUES (?1, ?2, last_insert_rowid(), ?3)";
+            connection.execute(sql, rusqlite::params![format!("turn {said_us}"), id, started_ms])
+        };
+        store.write(add).await.unwrap();
+    };
+    turn(9_000, 8_000_000).await;
+    assert_eq!(store.followed_since(key.clone()).await.unwrap(), None, "the first one is forgotten");
+    turn(5_001, 4_000_000).await;
+    assert_eq!(store.followed_since(key).await.unwrap(), Some(4_000_000));
+}
