@@ -45,6 +45,11 @@ impl Trigger {
     pub(super) fn earlier(self) -> Duration {
         if self == Self::RateLimited { Duration::from_mins(2) } else { Duration::ZERO }
     }
+
+    /// The one of two that looks back further.
+    fn or_further(self, other: Self) -> Self {
+        if other.earlier() > self.earlier() { other } else { self }
+    }
 }
 
 /// How what we know stands to what was said.
@@ -69,9 +74,10 @@ impl State {
     pub(super) fn missed(self, why: Trigger) -> Self {
         match self {
             Self::Whole => Self::Due(why),
-            // The one that looks back further.
-            Self::Due(before) => Self::Due(if why.earlier() > before.earlier() { why } else { before }),
-            Self::Reading { trigger, again } => Self::Reading { trigger, again: again.or(Some(why)) },
+            Self::Due(before) => Self::Due(before.or_further(why)),
+            Self::Reading { trigger, again } => {
+                Self::Reading { trigger, again: Some(again.map_or(why, |before| before.or_further(why))) }
+            }
         }
     }
 
@@ -105,6 +111,7 @@ mod tests {
         assert_eq!(reading.ended(), State::Whole);
         assert_eq!(reading.missed(Refused).missed(Gap).ended(), State::Due(Refused));
         assert_eq!(whole.missed(Gap).missed(RateLimited), State::Due(RateLimited), "it looks back further");
+        assert_eq!(reading.missed(Gap).missed(RateLimited).ended(), State::Due(RateLimited), "then, too");
         assert_eq!((whole.begun(), whole.ended()), (State::Whole, State::Whole));
     }
 }
