@@ -144,7 +144,8 @@ mod tests {
         store.begin_boot(NOW, Duration::ZERO).await.unwrap();
         store.end_boot().await.unwrap();
         let full = rusqlite::Connection::open(dir.path().join("hitchline.db")).unwrap();
-        full.execute_batch("CREATE TRIGGER full BEFORE INSERT ON boot BEGIN SELECT RAISE(ABORT, 'no room'); END").unwrap();
+        full.execute_batch("CREATE TRIGGER full BEFORE INSERT ON boot BEGIN SELECT RAISE(ABORT, 'no room'); END")
+            .unwrap();
         let (clock, hand) = Clock::manual(NOW);
         let mut begun = std::pin::pin!(begin(&store, &clock, 5));
         // Enough rounds through the store for several attempts.
