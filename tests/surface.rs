@@ -5,9 +5,9 @@
 use hitchline::clock::Clock;
 use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::{ChannelId, OwedId, SessionId, Ts};
-use hitchline::domain::inbound::{Button, ReplyUrl};
+use hitchline::domain::inbound::{Button, ChannelKind, ReplyUrl};
 use hitchline::domain::outgoing::{Body, Label, List, ListButton, ListRow, Place};
-use hitchline::domain::ports::{Mark, Said, SlackRead, SlackWrite, Trace, WriteErrorKind};
+use hitchline::domain::ports::{Joined, Mark, ReadBack, ReadPage, Said, SlackRead, SlackWrite, Trace, WriteErrorKind};
 use hitchline::http_client::{self, HttpClient, Owner};
 use hitchline::simulator::{self, BOT_TOKEN, ClientMsgId, Personality, Simulator};
 use hitchline::slack::config::{Config, Pacing};
@@ -239,6 +239,18 @@ async fn slack_itself_knows_what_was_answered_and_by_which_message() {
         let found = bench.surface.look_back(&key, &root, Trace::Key(label.key)).await.unwrap();
         assert_eq!(found, Some(expected));
     }
+}
+
+#[tokio::test]
+async fn in_a_thread_that_the_reads_have_not_caught_up_with_nothing_is_shown() {
+    let bench = Bench::start().await;
+    bench.sim("personality", &json!({"history_lag_ms": 60_000})).await;
+    let root = bench.alice("first", None).await;
+    let key = bench.thread(&root);
+    assert_eq!(bench.surface.look_back(&key, &root, Trace::Growing).await, Ok(None));
+    let channel = Joined { team: key.team, channel: bench.general.clone(), kind: ChannelKind::Channel, shared: false };
+    let page = bench.surface.said_since(&channel, Some(&root), &"1.000000".into(), None).await.unwrap();
+    assert_eq!(page, ReadPage { items: vec![], next: None, cut: false });
 }
 
 #[tokio::test]

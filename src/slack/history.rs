@@ -20,6 +20,9 @@ const READ: usize = 999;
 /// How many pages are looked through for one message.
 const PAGES: usize = 50;
 
+/// Slack's word for a thread whose root is gone, and for one that the reads have not caught up with: either way nothing is shown there.
+pub(super) const NO_THREAD: &str = "thread_not_found";
+
 /// A part of a conversation, as Slack gives it.
 struct Page {
     messages: Vec<Value>,
@@ -83,7 +86,10 @@ impl Surface {
             args["oldest"] = json!(since);
         }
         for _ in 0..PAGES {
-            let page = self.page(conversation, &args).await?;
+            let page = match self.page(conversation, &args).await {
+                Err(error) if error.code == NO_THREAD => return Ok(None),
+                page => page?,
+            };
             let found = page.messages.iter().find(|message| is_it(message));
             if let Some(ts) = found.and_then(|message| message["ts"].as_str()) {
                 return Ok(Some(ts.into()));

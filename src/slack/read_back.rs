@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::api::{Call, Encoding, Urgency};
 use super::error::ApiError;
 use super::events::{self, Decoded, Identity};
+use super::history::NO_THREAD;
 use super::surface::Surface;
 use crate::domain::ids::Ts;
 use crate::domain::inbound::ChannelKind;
@@ -43,7 +44,10 @@ impl ReadBack for Surface {
                 "conversations.replies"
             }
         };
-        let answer = self.read(method, channel.channel.as_str(), args, cursor).await?;
+        let answer = match self.read(method, channel.channel.as_str(), args, cursor).await {
+            Err(error) if error.code == NO_THREAD => json!({}),
+            answer => answer?,
+        };
         let mut page = page(&answer, "messages", |message| Some(reading(message, channel, &self.me)));
         // A thread's root stands on each of its pages, however old it is.
         page.items.retain(|message| message.ts > *since);

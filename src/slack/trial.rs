@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Call, Encoding, Urgency};
 use super::error::ApiError;
+use super::history::NO_THREAD;
 use super::surface::METADATA;
 use crate::domain::ids::{ChannelId, Ts};
 use crate::scope::Scope;
@@ -79,8 +80,7 @@ impl Trial {
         });
         let answer = self.place.call("conversations.replies", Encoding::Form, args).await;
         match answer {
-            // Slack's word for a thread that the reads have not caught up with.
-            Err(error) if error.code == "thread_not_found" => Ok(None),
+            Err(error) if error.code == NO_THREAD => Ok(None),
             answer => Ok(find(&answer?, ts)),
         }
     }

@@ -36,6 +36,21 @@ async fn what_was_said_while_nobody_was_there_is_answered_after_the_start() {
 }
 
 #[tokio::test]
+async fn what_was_said_so_late_that_slack_does_not_show_it_yet_is_answered_too() {
+    let mut house = House::listening().await;
+    let session = house.thread(GENERAL, "first").await;
+    house.heard().await;
+    house.kill();
+    house.behave(&json!({"history_lag_ms": 3_000})).await;
+    let direct = house.say(ALICE, DM, None, "second").await;
+    house.say(ALICE, GENERAL, Some(&session), "third").await;
+    house.start();
+    house.at_once("a look at the session", async |house| house.calls("conversations.replies").await > 0).await;
+    house.until_answered(DM, &direct, "second").await;
+    house.until_answered(GENERAL, &session, "third").await;
+}
+
+#[tokio::test]
 async fn the_first_start_of_all_reads_nothing_back() {
     let mut house = House::new(&[]).await;
     house.say(ALICE, GENERAL, None, "@hitchline before").await;

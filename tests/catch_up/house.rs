@@ -128,6 +128,11 @@ impl House {
         self.post("faults", &fault).await;
     }
 
+    /// Settles some of what is unknown of Slack.
+    pub(crate) async fn behave(&self, personality: &Value) {
+        self.post("personality", personality).await;
+    }
+
     pub(crate) async fn inject(&self, what: &Value) {
         self.post("inject", what).await;
     }

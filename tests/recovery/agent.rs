@@ -96,8 +96,7 @@ impl Agent {
 
     /// Plays a turn; returns how it ended.
     fn turn(&mut self, session: &str, text: &str) -> &'static str {
-        // Who is told to go on where it was interrupted has to know where that was.
-        let number = marks::asked(text).unwrap_or_else(|| last_of(session));
+        let number = marks::asked(text).unwrap();
         self.note(What::Begin, session, number);
         let asks = |word: &str| text.rsplit('q').next().is_some_and(|asked| asked.contains(word));
         if asks("ask") && !self.may(session, number) {
@@ -142,13 +141,6 @@ impl Agent {
         write(&self.log, &format!("{entry}\n"));
         self.log.sync_all().unwrap();
     }
-}
-
-/// The message that a session was asked about last.
-fn last_of(session: &str) -> u32 {
-    let log = std::fs::read_to_string(LOG).unwrap();
-    let of_session = log.lines().rev().filter(|line| line.contains(session));
-    of_session.filter_map(entry).map(|heard| heard.number).next().unwrap_or(0)
 }
 
 fn text_of(number: u32, lines: std::ops::Range<u32>, of: u32) -> String {

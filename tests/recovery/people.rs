@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::history::{Asked, Place};
 use super::marks::Line;
 use super::slack::Slack;
-use super::subject::{Backend, Image};
+use super::subject::{Backend, Image, Subject};
 
 const PEOPLE: [&str; 2] = ["U0ALICE", "U0BOB"];
 
@@ -45,10 +45,10 @@ impl People {
     }
 
     /// One of them does something.
-    pub(crate) fn act(&mut self, slack: &Slack) {
+    pub(crate) fn act(&mut self, slack: &Slack, subject: &Subject) {
         match self.rng.u32(..10) {
             0 => self.open(slack),
-            1 => drop(self.press(slack, None)),
+            1 => drop(self.press(slack, Some(&subject.image()))),
             2 => self.command(slack),
             _ => {
                 let place = self.thread();
@@ -84,23 +84,28 @@ impl People {
     /// Says something to which no answer is followed: it only stirs things up.
     fn command(&mut self, slack: &Slack) {
         let place = self.thread();
-        slack.say(self.owners[&place.thread], &place.channel, Some(&place.thread), "status");
+        let user = self.owners[&place.thread];
+        if self.rng.bool() {
+            slack.say(user, &place.channel, Some(&place.thread), "status");
+        } else {
+            slack.command(user, &place.channel, "status");
+        }
     }
 
     fn thread(&mut self) -> Place {
         self.threads[self.rng.usize(..self.threads.len())].clone()
     }
 
-    /// Says yes to what agents ask, and, with a look into the store that tells whose turn it was, asks again for what was interrupted.
-    /// Returns how many buttons were pressed.
+    /// Says yes to what agents ask, and, with a look into the store that tells whose turn it was, wants what was interrupted resumed, or
+    /// tried once more. Returns how many buttons were pressed.
     pub(crate) fn press(&mut self, slack: &Slack, store: Option<&Image>) -> usize {
-        let mut pressed = 0;
+        let (mut pressed, choice) = (0, if self.rng.bool() { "resume" } else { "retry" });
         for button in slack.buttons() {
             let value: Value = serde_json::from_str(&button.value).unwrap_or_default();
             let interrupted = &value["interrupted"];
             let wanted = match store {
                 _ if interrupted.is_null() => button.is_yes(),
-                Some(store) => interrupted["choice"] == "retry" && self.wants_again(store, &interrupted["turn"]),
+                Some(store) => interrupted["choice"] == choice && self.wants_again(store, &interrupted["turn"]),
                 None => false,
             };
             if wanted {

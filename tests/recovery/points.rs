@@ -22,25 +22,21 @@ const SAMPLED: usize = 10;
 const SCENARIO: Duration = Duration::from_secs(20);
 
 #[test]
-
 fn f_34_a_kill_at_any_call_loses_and_doubles_nothing() {
     all_points(&json!({"client_msg_id": "ignored"}), 1);
 }
 
 #[test]
-
 fn f_34_a_kill_at_any_call_where_ids_of_posts_count_loses_and_doubles_nothing() {
     all_points(&json!({"client_msg_id": "honoured"}), 1);
 }
 
 #[test]
-
 fn f_34_a_kill_at_any_call_where_ids_of_posts_are_refused_loses_and_doubles_nothing() {
     all_points(&json!({"client_msg_id": "rejected"}), 1);
 }
 
 #[test]
-
 fn f_34_a_kill_at_some_calls_loses_and_doubles_nothing_whatever_slack_is_like() {
     let every = if super::size::long(1) > 1 { 1 } else { SAMPLED };
     for personality in [

@@ -73,6 +73,11 @@ impl Slack {
         self.post("/sim/click", &click);
     }
 
+    /// Gives the slash command. Nobody may be there to hear of it.
+    pub(crate) fn command(&self, user: &str, channel: &str, text: &str) {
+        self.post("/sim/command", &json!({"user": user, "channel": channel, "command": "/hitch", "text": text}));
+    }
+
     /// The buttons under messages, as they are now.
     pub(crate) fn buttons(&self) -> Vec<Button> {
         self.messages().iter().flat_map(buttons_of).collect()

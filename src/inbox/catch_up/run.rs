@@ -1,6 +1,7 @@
 //! One reading back of everything that we follow.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use super::age::{Lateness, lateness};
 use super::gaps::Trigger;
@@ -15,6 +16,8 @@ use crate::store::{Late, Lot, SessionFilter};
 
 /// How many messages one commit keeps: acknowledgements wait behind it.
 const BATCH: usize = 100;
+/// How long Slack may take until a message that was said can be read back. Nothing is promised of that.
+const SHOWN_AFTER: Duration = Duration::from_secs(5);
 
 /// A run. Dropped in the middle, it leaves what the next one goes on from.
 pub(super) struct Run<'a> {
@@ -23,6 +26,8 @@ pub(super) struct Run<'a> {
     trigger: Trigger,
     /// Its beginning, in microseconds of Slack's time: ages are counted from there.
     began_us: i64,
+    /// From then on all that was said before it can be read.
+    shown: Instant,
     /// How many messages it has had answered.
     answered: usize,
     /// Whether Slack may know of answers that the store does not.
@@ -34,7 +39,8 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(super) fn new(parts: &'a Parts, pages: &'a mut Pages, trigger: Trigger) -> Self {
         let began_us = parts.read.now_us();
-        Self { parts, pages, trigger, began_us, answered: 0, restored: false, late: Vec::new() }
+        let shown = parts.clock.now() + SHOWN_AFTER;
+        Self { parts, pages, trigger, began_us, shown, answered: 0, restored: false, late: Vec::new() }
     }
 
     /// Reads every place. What it could not read now is for another run.
@@ -62,28 +68,41 @@ impl<'a> Run<'a> {
             parts.store.sessions(SessionFilter { limit: usize::MAX, ..SessionFilter::default() })
         });
         let sessions = sessions.await.into_iter().map(|record| record.conversation).collect();
-        let cursors = until_stored(parts, || parts.store.cursors()).await;
         let places = plan::order(channels, sessions, complete);
         let own: HashSet<ConversationKey> = places.iter().map(Place::key).collect();
-        for place in &places {
-            self.read_place(place, heard_us, &cursors, &own).await;
-        }
-        // Of places that could not be read, or that something late was delivered to since.
-        for place in until_stored(parts, || parts.store.untold_places()).await {
-            self.leave(place).await;
+        let early = self.read_places(places, heard_us, &own).await;
+        // Whoever spoke just before we listened may not have been seen there yet.
+        if !early.is_empty() {
+            parts.clock.sleep_until(self.shown).await;
+            self.read_places(early, heard_us, &own).await;
         }
     }
 
+    /// Reads these places; returns those that were read before all that was said could be.
+    async fn read_places(&mut self, places: Vec<Place>, heard_us: i64, own: &HashSet<ConversationKey>) -> Vec<Place> {
+        let parts = self.parts;
+        let cursors = until_stored(parts, || parts.store.cursors()).await;
+        let mut early = Vec::new();
+        for place in places {
+            let is_early = parts.clock.now() < self.shown;
+            let read = self.read_place(&place, heard_us, &cursors, own).await;
+            if is_early && read != Completeness::Unfinished {
+                early.push(place);
+            }
+        }
+        early
+    }
+
+    /// Reads a place from where its own cursor stands, if it has one.
     async fn read_place(
         &mut self,
         place: &Place,
         heard_us: i64,
         cursors: &HashMap<ConversationKey, i64>,
         own: &HashSet<ConversationKey>,
-    ) {
+    ) -> Completeness {
         let key = place.key();
-        let earlier_us = i64::try_from(self.trigger.earlier().as_micros()).unwrap_or(0);
-        let since = plan::since(heard_us - earlier_us, cursors.get(&key).copied(), self.began_us);
+        let since = plan::since(heard_us, cursors.get(&key).copied(), self.trigger.earlier(), self.began_us);
         let before = std::mem::replace(&mut self.pages.completeness, Completeness::Whole);
         let said = self.pages.said_since(place, &since, |thread| own.contains(thread)).await;
         for inbound in said.into_iter().filter_map(|reading| reading.inbound) {
@@ -95,6 +114,7 @@ impl<'a> Run<'a> {
         if read != Completeness::Unfinished {
             self.leave(key).await;
         }
+        read
     }
 
     /// Does with one message what its age says.
@@ -168,7 +188,7 @@ impl<'a> Run<'a> {
 }
 
 /// Repeats what the store does not do at the moment.
-async fn until_stored<T, E, F>(parts: &Parts, attempt: impl Fn() -> F) -> T
+pub(super) async fn until_stored<T, E, F>(parts: &Parts, attempt: impl Fn() -> F) -> T
 where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,

@@ -22,8 +22,8 @@ pub(in crate::session) const UNREADABLE: &str = "A message that waited here can'
 /// To somebody who wants a turn resumed whose session is gone.
 pub(in crate::session) const NOTHING_TO_RESUME: &str =
     "The session behind this has ended, or goes on elsewhere, so it can't be resumed. Retry sends the message anew.";
-/// What an agent is told whose turn is resumed.
-pub(in crate::session) const GO_ON: &str = "You were interrupted before you could finish: the program that connects you was restarted. Go on with the last request until it is done. See first what is done already, and do not repeat it.";
+/// What an agent is told whose turn is resumed; what was asked follows, since the agent may never have seen it.
+pub(in crate::session) const GO_ON: &str = "You were interrupted before you could finish: the program that connects you was restarted. Go on with the last request until it is done. See first what is done already, and do not repeat it. In case it did not reach you, the request was:";
 
 /// Why something was given up, for whoever runs us.
 pub(in crate::session) fn begun_in_vain(attempts: u32) -> String {
