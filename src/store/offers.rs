@@ -9,8 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::events::{finish_event, insert_keys, is_followed, name, said_us};
-use super::waiting::{INBOUND_VERSION, to_json};
 use super::outbox::unreadable;
+use super::waiting::{INBOUND_VERSION, to_json};
 use super::{Store, StoreError, cursors, outbox};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ChannelId, OfferId, OwedId, TeamId};

@@ -102,7 +102,9 @@ async fn a_place_that_could_not_be_read_to_its_end_is_read_again_from_where_it_b
     let top = house.say(ALICE, GENERAL, None, "@hitchline top").await;
     house.say(ALICE, GENERAL, Some(&top), "@hitchline reply").await;
     house.hand.advance(HOUR);
-    house.fault(json!({"fault": "api_error", "error": "fatal_error", "method": "conversations.replies", "times": 6})).await;
+    house
+        .fault(json!({"fault": "api_error", "error": "fatal_error", "method": "conversations.replies", "times": 6}))
+        .await;
     house.start_and_catch_up().await;
     assert_eq!(house.count("SELECT count(*) FROM inbox WHERE state = 'offered'"), 2);
     house.until("a note of each", async |house| !house.said(GENERAL, None).await.is_empty()).await;
