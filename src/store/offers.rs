@@ -126,11 +126,11 @@ impl Store {
     pub async fn tell_offer(
         &self,
         offer: OfferId,
-        now_us: i64,
+        slack_us: i64,
         now_ms: i64,
         note: impl FnOnce(OfferId, Away) -> Vec<Owed> + Send + 'static,
     ) -> Result<Vec<Owed>, StoreError> {
-        self.write(move |connection| tell(connection, offer, now_us, now_ms, note)).await
+        self.write(move |connection| tell(connection, offer, slack_us, now_ms, note)).await
     }
 
     /// The offers of which nobody was told yet, each with its place.
@@ -233,11 +233,11 @@ fn open_offer(connection: &Connection, place: &ConversationKey, since: i64) -> r
 fn tell(
     connection: &Connection,
     offer: OfferId,
-    now_us: i64,
+    slack_us: i64,
     now_ms: i64,
     note: impl FnOnce(OfferId, Away) -> Vec<Owed>,
 ) -> rusqlite::Result<Vec<Owed>> {
-    let away = away(connection, offer, now_us)?;
+    let away = away(connection, offer, slack_us)?;
     if away == Away::default() || noted_in(connection, offer)?.is_some() {
         return Ok(Vec::new());
     }
