@@ -13,10 +13,12 @@ mod plan;
 mod run;
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +30,7 @@ use super::Inbox;
 use crate::clock::Clock;
 use crate::domain::inbound::{Inbound, What};
 use crate::domain::ports::{Belated, Claim, Deliver, Line, NotStored, ReadBack, Receipt, SlackRead};
+use crate::scope::panic_text;
 use crate::store::{Kept, Late, Lot, Store, StoreError};
 
 pub use self::gaps::Trigger;
@@ -165,7 +168,12 @@ impl Inner {
         let State::Reading { trigger, .. } = *self.state.borrow() else { return };
         pages.completeness = Completeness::Whole;
         let mut run = Run::new(&self.parts, pages, trigger);
-        let ended = run.read_all().await;
+        // A crash would be the end of all reading back, and nobody would notice.
+        let ended = AssertUnwindSafe(run.read_all()).catch_unwind().await.unwrap_or_else(|panic| {
+            tracing::error!(reason = panic_text(panic.as_ref()), "Reading back crashed; it is tried again in a minute");
+            metrics::counter!("hitchline_task_crashes_total", "task" => "catch-up").increment(1);
+            Completeness::Unfinished
+        });
         let outcome = match ended {
             Completeness::Whole => "complete",
             Completeness::Partial => "partial",
@@ -253,3 +261,6 @@ impl Parts {
 fn count(disposition: &'static str) {
     metrics::counter!("hitchline_catchup_messages_total", "disposition" => disposition).increment(1);
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,18 @@ mod tests {
 
     const PAUSE: Duration = Duration::from_mins(5);
 
+    impl Store {
+        /// Lets each further start fail to be noted, or not any more.
+        pub(crate) async fn refuse_boots(&self, refuse: bool) {
+            let sql = if refuse {
+                "CREATE TRIGGER refused BEFORE INSERT ON boot BEGIN SELECT RAISE(ABORT, 'no room'); END"
+            } else {
+                "DROP TRIGGER refused"
+            };
+            self.write(move |connection| connection.execute_batch(sql)).await.unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn a_start_is_unclean_until_its_orderly_end() {
         let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, StatVfsMountFlags};
+use rustix::fs::FallocateFlags;
 use tokio::sync::watch;
 
 use super::{Store, StoreError, lock};
@@ -90,9 +90,9 @@ impl Disk {
 
     /// Asks how much room there is, and makes the reserve again where there is enough. Blocks.
     pub(super) fn look(&self) {
-        let (room, free) = match ask(&self.dir) {
-            Ok(Found { read_only: true, .. }) => (Room::ReadOnly, 0),
-            Ok(Found { free, .. }) => (Room::of(free, self.min_free()), free),
+        let (room, free) = match free(&self.dir) {
+            _ if takes_no_writes(&self.dir) => (Room::ReadOnly, 0),
+            Ok(free) => (Room::of(free, self.min_free()), free),
             // Nothing is known then; a commit finds out.
             Err(error) => {
                 tracing::debug!(%error, "The disk does not say how much room it has");
@@ -139,7 +139,7 @@ impl Disk {
     }
 
     pub(super) fn is_read_only(&self) -> bool {
-        *self.room.borrow() == Room::ReadOnly || ask(&self.dir).is_ok_and(|found| found.read_only)
+        *self.room.borrow() == Room::ReadOnly || takes_no_writes(&self.dir)
     }
 
     /// Counts an error of the disk; returns whether it is the first.
@@ -177,21 +177,16 @@ impl Disk {
     }
 }
 
-/// What the system says about a disk.
-struct Found {
-    free: u64,
-    read_only: bool,
-}
-
-fn ask(dir: &Path) -> io::Result<Found> {
-    let disk = rustix::fs::statvfs(dir)?;
-    let read_only = disk.f_flag.contains(StatVfsMountFlags::RDONLY);
-    Ok(Found { free: disk.f_bavail.saturating_mul(disk.f_frsize), read_only })
-}
-
 /// How many bytes a process of ours may still take of the disk of `dir`.
 pub(super) fn free(dir: &Path) -> io::Result<u64> {
-    ask(dir).map(|found| found.free)
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Whether the file system of `dir` can only be read. The flag that says so is not set by one that has closed itself after an error.
+fn takes_no_writes(dir: &Path) -> bool {
+    let opened = File::options().write(true).open(dir.join(lock::NAME));
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Makes a file whose blocks are its own: one that is only long would give nothing back.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::OpenError;
 
 /// The file's name in the state directory.
-const NAME: &str = "lock";
+pub(super) const NAME: &str = "lock";
 /// For its owner alone.
 const PRIVATE: u32 = 0o600;
 

@@ -143,9 +143,7 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         store.begin_boot(NOW, Duration::ZERO).await.unwrap();
         store.end_boot().await.unwrap();
-        let full = rusqlite::Connection::open(dir.path().join("hitchline.db")).unwrap();
-        full.execute_batch("CREATE TRIGGER full BEFORE INSERT ON boot BEGIN SELECT RAISE(ABORT, 'no room'); END")
-            .unwrap();
+        store.refuse_boots(true).await;
         let (clock, hand) = Clock::manual(NOW);
         let mut begun = std::pin::pin!(begin(&store, &clock, 5));
         // Enough rounds through the store for several attempts.
@@ -154,7 +152,7 @@ mod tests {
             store.probe().await.unwrap();
             hand.advance(NOTE_EVERY);
         }
-        full.execute_batch("DROP TRIGGER full").unwrap();
+        store.refuse_boots(false).await;
         let start = loop {
             hand.advance(NOTE_EVERY);
             if let std::task::Poll::Ready(start) = futures_util::poll!(begun.as_mut()) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::harness::{Running, Slack, readiness, until, until_within};
+use crate::process::eventually;
 use crate::program::{not_run, program};
 
 const CHANNEL: &str = "C0GENERAL";
@@ -233,18 +234,57 @@ fn f_42_a_slow_disk_withholds_acknowledgements_and_answers_once() {
 }
 
 #[test]
-fn f_47_a_database_that_another_program_locks_is_waited_for() {
+fn f_42_a_flood_on_a_slow_disk_takes_no_more_memory_than_its_bounds() {
+    let Some(strace) = program("strace") else { return };
     let state = tempfile::tempdir().unwrap();
     let slack = Slack::start();
     let daemon = slack.daemon(state.path().to_str().unwrap());
+    let first = say(&slack, "first");
+    slack.wait_for_answer(CHANNEL, &first, "first");
+    let before = resident(&daemon);
+    let fault = Faulty::calls(&strace, &daemon, "fsync,fdatasync:delay_enter=2s");
+    let long = "word ".repeat(700);
+    let mut most = before;
+    for n in 0..400 {
+        say(&slack, &format!("{n} {long}"));
+        most = most.max(resident(&daemon));
+    }
+    daemon.wait_for_log("the store did not commit in time");
+    most = most.max(resident(&daemon));
+    assert!(most - before < 64 << 20, "{before} bytes before, {most} at the most");
+    drop(fault);
+    slack.say("U0ALICE", CHANNEL, Some(&first), "last");
+    slack.wait_for_answer(CHANNEL, &first, "last");
+    assert_eq!(slack.replies(CHANNEL, &first).len(), 2);
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// How many bytes of memory a daemon takes.
+fn resident(daemon: &Running) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/statm", daemon.id())).unwrap();
+    let pages: usize = status.split_whitespace().nth(1).unwrap().parse().unwrap();
+    pages * 4_096
+}
+
+#[test]
+fn f_47_a_database_that_another_program_locks_for_half_a_minute_is_waited_for() {
+    let state = tempfile::tempdir().unwrap();
+    let slack = Slack::start();
+    let daemon = slack.daemon(state.path().to_str().unwrap());
+    let working = say(&slack, "!sleep 3");
+    slack.wait_for_turn(CHANNEL, &working);
     let other = rusqlite::Connection::open(state.path().join("state/hitchline.db")).unwrap();
     other.busy_timeout(Duration::from_secs(5)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let ts = say(&slack, "locked out");
-    daemon.wait_for_log("the store did not commit in time");
-    daemon.wait_for_log("database is locked");
+    let first = say(&slack, "locked out");
+    // The time for which it is locked is the fault itself.
+    assert!(eventually(Duration::from_secs(30), || None::<()>).is_none());
+    assert!(daemon.log().contains("the store did not commit in time"), "{}", daemon.log());
+    assert!(daemon.log().contains("database is locked"), "{}", daemon.log());
     other.execute_batch("ROLLBACK").unwrap();
-    slack.wait_for_answer(CHANNEL, &ts, "locked out");
-    assert_eq!(slack.replies(CHANNEL, &ts).len(), 1);
+    slack.wait_for_answer(CHANNEL, &first, "locked out");
+    slack.wait(&[("channel", CHANNEL), ("thread_ts", &working), ("user", "U0BOT"), ("final", "true")]);
+    assert_eq!(slack.replies(CHANNEL, &first).len(), 1);
+    assert_eq!(slack.replies(CHANNEL, &working).len(), 1, "the answer that could not be stored for so long");
     assert_eq!(daemon.stop(), 0);
 }

@@ -78,6 +78,13 @@ impl Slack {
         ended
     }
 
+    /// The configuration of a daemon whose bot token Slack refuses; its path.
+    pub(crate) fn configure_refused(&self, dir: &str) -> String {
+        let config = format!("{dir}/hitchline.toml");
+        std::fs::write(&config, self.config(dir).replace("xoxb-simulator", "xoxb-somebody-else")).unwrap();
+        config
+    }
+
     /// A daemon with one line of its configuration changed.
     pub(crate) fn changed(&self, dir: &str, line: &str, changed: &str) -> Running {
         let process = self.process(dir, line, changed);

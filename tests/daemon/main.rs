@@ -23,6 +23,10 @@ mod interrupted;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
+mod mounts;
+#[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;
 #[cfg(test)]

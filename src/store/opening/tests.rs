@@ -65,6 +65,40 @@ async fn f_43_a_damaged_store_is_set_aside_and_the_newest_snapshot_takes_its_pla
     }
 }
 
+#[tokio::test]
+async fn f_43_a_log_that_is_cut_short_lacks_its_end_and_one_without_its_index_nothing() {
+    const RUNS: [&str; 4] = ["one", "run 2", "run 3", "run 4"];
+    let dir = left_behind(false).await;
+    let store = Store::open(dir.path()).unwrap();
+    for run in &RUNS[1..] {
+        store.begin_run((*run).to_owned(), 2).await.unwrap();
+    }
+    let log = fs::read(dir.path().join(COMPANIONS[0])).unwrap();
+    let killed = || {
+        let killed = tempfile::tempdir().unwrap();
+        for name in [DATABASE, COMPANIONS[0], COMPANIONS[1]] {
+            fs::copy(dir.path().join(name), killed.path().join(name)).unwrap();
+        }
+        killed
+    };
+    let without_index = killed();
+    fs::remove_file(without_index.path().join(COMPANIONS[1])).unwrap();
+    assert_eq!(Store::open(without_index.path()).unwrap().open_runs().await.unwrap(), RUNS);
+
+    let mut found = Vec::new();
+    for length in (0..log.len()).step_by(211) {
+        let cut = killed();
+        fs::write(cut.path().join(COMPANIONS[0]), &log[..length]).unwrap();
+        let store = Store::open(cut.path()).unwrap();
+        let runs = store.open_runs().await.unwrap();
+        assert_eq!(runs, RUNS[..runs.len()], "what was committed first, {length} bytes of {}", log.len());
+        found.push(runs.len());
+        store.begin_run("after".to_owned(), 3).await.unwrap();
+    }
+    found.dedup();
+    assert_eq!(found, [1, 2, 3], "the longer, the more");
+}
+
 // holds: M-4
 #[tokio::test]
 async fn a_missing_store_beside_snapshots_is_damage() {
