@@ -203,7 +203,7 @@ uuid_id!(
     new_v4
 );
 uuid_id!(
-    /// Something owed to Slack; also the delivery key in the message's metadata. In order of time.
+    /// Something owed to Slack; also the delivery key in the message's metadata. In order of time, unless it was made from another id.
     OwedId,
     now_v7
 );
@@ -246,6 +246,11 @@ impl OwedId {
     /// The id as others write such ids: in five groups.
     pub fn hyphenated(&self) -> String {
         self.0.hyphenated().to_string()
+    }
+
+    /// Whether it was certainly made later than `other`. What was made from another id tells no time.
+    pub fn is_later_than(&self, other: Self) -> bool {
+        self.0.get_version_num() == 7 && *self > other
     }
 
     /// The id of a part of what is owed, when it goes in several; the same each time.

@@ -131,10 +131,10 @@ impl CatchUp {
 #[async_trait]
 impl Deliver for CatchUp {
     async fn deliver(&self, inbound: Inbound) -> Result<Receipt, NotStored> {
-        if let Some(late) = self.0.belated(&inbound) {
-            return self.0.keep_one(late).await;
-        }
-        let delivered = self.0.parts.inbox.deliver(inbound).await;
+        let delivered = match self.0.belated(&inbound) {
+            Some(late) => self.0.keep_one(late).await,
+            None => self.0.parts.inbox.deliver(inbound).await,
+        };
         if delivered.is_err() {
             self.missed(Trigger::Refused);
         }
@@ -173,11 +173,26 @@ impl Inner {
         };
         metrics::counter!("hitchline_catchup_runs_total", "trigger" => trigger.name(), "outcome" => outcome)
             .increment(1);
-        if ended == Completeness::Unfinished {
+        let unfinished = ended == Completeness::Unfinished;
+        self.change(|state| if unfinished { state.missed(trigger).ended() } else { state.ended() });
+        run::until_stored(&self.parts, || self.tell_of_the_rest()).await;
+        if unfinished {
             self.parts.clock.sleep(UNFINISHED).await;
-            self.change(|state| state.missed(trigger));
         }
-        self.change(State::ended);
+    }
+
+    /// Tells people of what was kept where the run did not come, or had been already.
+    async fn tell_of_the_rest(&self) -> Result<(), StoreError> {
+        let Parts { store, belated, read, clock, .. } = &self.parts;
+        for (offer, place) in store.untold_offers().await? {
+            let words = belated.clone();
+            let note = move |offer, away| words.note(&place, offer, away);
+            let told = store.tell_offer(offer, read.now_us(), clock.wall_ms(), note).await?;
+            if !told.is_empty() {
+                belated.noted(told);
+            }
+        }
+        Ok(())
     }
 
     /// A message that is delivered while something is being read back, and that is too old to be simply answered: it is one of those.
@@ -195,7 +210,12 @@ impl Inner {
     }
 
     async fn keep_one(&self, late: Late) -> Result<Receipt, NotStored> {
-        let kept = self.parts.keep_late(vec![late]).await.map_err(|error| NotStored(error.to_string()))?;
+        let not_stored = |error: StoreError| NotStored(error.to_string());
+        let kept = self.parts.keep_late(vec![late]).await.map_err(not_stored)?;
+        // The run that would have told of it has come to its end meanwhile.
+        if *self.state.borrow() == State::Whole {
+            self.tell_of_the_rest().await.map_err(not_stored)?;
+        }
         Ok(match kept.first() {
             Some(Kept::Known) => Receipt::Duplicate,
             Some(Kept::NotFollowed) | None => Receipt::Ignored,

@@ -162,7 +162,11 @@ impl<'a> Courier<'a> {
                 self.doubt = Doubt::Looked(0);
                 return Next::AtOnce;
             }
-            Attempt::Missing => return self.missing(),
+            Attempt::Missing => {
+                // Slack let us look.
+                self.inner.gate.open(pass);
+                return self.missing();
+            }
             Attempt::Lost(error) => {
                 self.lost += 1;
                 self.doubt = Doubt::Looked(0);

@@ -139,7 +139,7 @@ impl Lanes {
     pub(super) fn push(&mut self, conversation: &ConversationKey, rows: VecDeque<Item>) -> Pushed {
         let opened = !self.is_open(conversation);
         let fits = self.held + size(&rows) <= IN_MEMORY;
-        let unread = rows.iter().all(|item| Some(item.owed.id) > self.read_back);
+        let unread = self.read_back.is_none_or(|read| rows.iter().all(|item| item.owed.id.is_later_than(read)));
         let in_doubt = self.backlog && self.suspect.is_some();
         let lane = self.open.entry(conversation.clone()).or_insert_with(|| Lane { in_doubt, ..Lane::default() });
         let mut kept = VecDeque::new();

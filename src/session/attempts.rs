@@ -8,13 +8,12 @@ use futures_util::FutureExt;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::inbound::What;
 use crate::domain::ports::Line;
-use crate::store::Queued;
+use crate::store::{CutOff, Queued, StoreError};
 
 use super::conversation::Work;
 use super::lines::{Delivered, Later};
 use super::manager::Inner;
-use super::pool::CLEAN_UP;
-use super::slots::{Live, Mapping};
+use super::slots::Slot;
 use super::words;
 
 /// How often the handling of one event is begun by itself.
@@ -108,21 +107,32 @@ impl Inner {
     ) -> Result<Delivered, Later> {
         tracing::error!(conversation = %key, seq, "A message's handling crashed; the conversation goes on");
         metrics::counter!("hitchline_task_crashes_total", "task" => "conversation").increment(1);
-        let running = match self.slots().get_mut(key).map(|slot| &mut slot.mapping) {
-            // A command has no part in what runs.
-            Some(Mapping::Active(active)) if line == Line::Turn => active.live.take(),
-            _ => None,
-        };
-        if let Some(Live { session, .. }) = running {
-            self.release(key, &session, CLEAN_UP).await;
+        // A command has no part in what runs.
+        let mapped = self.slots().get(key).filter(|_| line == Line::Turn).and_then(Slot::active).cloned();
+        if let Some(active) = mapped {
+            self.let_go(&active.record).await;
         }
-        let store = &self.parts.store;
-        let open = store.cut_off_turn(seq).await.map_err(|error| Later::because(key, &error))?;
-        if let Some(cut_off) = open {
+        let cut_off = loop {
+            match self.broken_off(seq, attempts + 1).await {
+                Ok(cut_off) => break cut_off,
+                // The next start sees to it.
+                Err(error) if self.is_over(key, &error).await => return Ok(None),
+                Err(_again) => {}
+            }
+        };
+        if let Some(cut_off) = cut_off {
             return Ok(self.close_cut_off(cut_off).await);
         }
-        store.give_back(seq, attempts + 1).await.map_err(|error| Later::because(key, &error))?;
         // After a pause.
         Err(Later)
+    }
+
+    /// The turn of an event that broke off, if it may have run; else the event waits again, after so many attempts at least.
+    async fn broken_off(&self, seq: i64, attempts: u32) -> Result<Option<CutOff>, StoreError> {
+        let cut_off = self.parts.store.cut_off_turn(seq).await?;
+        if cut_off.is_none() {
+            self.parts.store.give_back(seq, attempts).await?;
+        }
+        Ok(cut_off)
     }
 }

@@ -246,7 +246,7 @@ impl Inner {
         record: &SessionRecord,
         if_lost: IfLost,
     ) -> Result<Ready, NotReady> {
-        if let Some(until) = self.crashes.hold_until(&record.conversation) {
+        if let Some(until) = self.crashes.hold_until(&record.conversation, self.parts.clock.now()) {
             tracing::warn!(conversation = %record.conversation, session.id = %record.id, "An agent died again and again; its next start waits");
             self.parts.clock.sleep_until(until).await;
         }
@@ -380,7 +380,7 @@ impl Inner {
 
     /// Waits before the next attempt to commit what people wait for. Returns whether there is none, because everything stops.
     pub(super) async fn is_over(&self, key: &ConversationKey, error: &StoreError) -> bool {
-        tracing::error!(conversation = %key, %error, "An answer is not committed yet; trying again");
+        tracing::error!(conversation = %key, %error, "What somebody waits for is not committed yet; trying again");
         self.parts.scope.stop().run_until_cancelled(self.parts.clock.sleep(COMMIT_RETRY)).await.is_none()
     }
 

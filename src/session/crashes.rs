@@ -31,9 +31,10 @@ impl Crashes {
     }
 
     /// Until when its next start has to wait, if it has.
-    pub(super) fn hold_until(&self, key: &ConversationKey) -> Option<Instant> {
+    pub(super) fn hold_until(&self, key: &ConversationKey, now: Instant) -> Option<Instant> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(key).filter(|crashes| crashes.len() == MOST)?.front().map(|first| *first + WINDOW)
+        let first = all.get(key).filter(|crashes| crashes.len() == MOST)?.front()?;
+        Some(*first + WINDOW).filter(|until| now < *until)
     }
 }
 
@@ -50,8 +51,9 @@ mod tests {
         let at = |seconds| begun + Duration::from_secs(seconds);
         for (seconds, hold) in [(0, None), (10, None), (20, Some(60)), (61, Some(70)), (200, None)] {
             crashes.note(&key("1"), at(seconds));
-            assert_eq!(crashes.hold_until(&key("1")), hold.map(at), "after {seconds} s");
-            assert_eq!(crashes.hold_until(&key("2")), None);
+            assert_eq!(crashes.hold_until(&key("1"), at(seconds)), hold.map(at), "after {seconds} s");
+            assert_eq!(crashes.hold_until(&key("2"), at(seconds)), None);
+            assert_eq!(crashes.hold_until(&key("1"), at(seconds + 60)), None, "a minute later nothing is held");
         }
     }
 }

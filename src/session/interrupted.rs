@@ -31,13 +31,9 @@ const AT_ONCE: usize = 8;
 const LOOK: Duration = Duration::from_secs(10);
 
 impl Inner {
-    /// Takes up the turns that the end of the last process cut off. What provably never started waits again; the rest is closed by a task
-    /// that holds its conversations back until then, and nobody else.
+    /// Takes up the turns that the end of the last process cut off, and that may have run. They are closed by a task that holds their
+    /// conversations back until then, and nobody else.
     pub(super) async fn take_up_cut_off(self: &Arc<Self>) -> Result<(), StoreError> {
-        let requeued = self.parts.store.requeue_unreached().await?;
-        if requeued > 0 {
-            tracing::info!(turns = requeued, "Turns that had not reached their agents are begun again");
-        }
         self.close_questions(None, &ApprovalState::CutOff).await?;
         let mut lines: BTreeMap<ConversationKey, Vec<CutOff>> = BTreeMap::new();
         for turn in self.parts.store.cut_off_turns().await? {
@@ -170,6 +166,8 @@ impl Inner {
     }
 
     async fn find_shown(&self, at: &ConversationKey, asked: &Ts, turn: TurnId) -> Result<Option<Ts>, WriteError> {
+        // What was said before a question still looks as if it grew until its final form, which is owed, has arrived.
+        self.parts.outbox.settled(at).await;
         let slack = &self.parts.slack;
         match slack.look_back(at, asked, Trace::Growing).await? {
             Some(found) => Ok(Some(found)),

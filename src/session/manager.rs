@@ -138,11 +138,15 @@ impl Manager {
 
     /// Takes up what the last process left, and starts to fetch what doesn't fit into memory.
     pub async fn recover(&self) -> Result<(), StoreError> {
-        self.0.parts.store.drop_cut_off().await?;
-        self.0.take_up_cut_off().await?;
         for key in self.0.parts.store.channel_wide().await? {
             self.0.note_place(&key, true);
         }
+        let requeued = self.0.parts.store.requeue_unreached().await?;
+        if requeued > 0 {
+            tracing::info!(turns = requeued, "Turns that had not reached their agents are begun again");
+        }
+        self.0.finish_stops().await?;
+        self.0.take_up_cut_off().await?;
         self.0.left_until.store(self.0.parts.store.newest_queued(Line::Turn).await?, Ordering::Relaxed);
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;

@@ -134,6 +134,8 @@ struct Live<'a> {
     approvals: Approvals,
     /// Questions on their way to Slack.
     cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
+    /// What was to be shown, and the store did not take.
+    unwritten: Vec<Owed>,
     started: Instant,
     last_heard: Instant,
     heard: bool,
@@ -173,6 +175,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         reply,
         approvals: Approvals::default(),
         cards: FuturesUnordered::new(),
+        unwritten: Vec::new(),
         started: now,
         last_heard: now,
         heard: false,
@@ -386,7 +389,9 @@ impl Live<'_> {
         }
         tracing::debug!(conversation = %self.turn.key, message.ts = %self.turn.message, outcome = name, "A turn ended");
         let said = self.reply.checkpoint().await;
-        let owed = self.rows(said);
+        let last = self.rows(said);
+        self.unwritten.extend(last);
+        let owed = self.unwritten;
         Finished { outcome: name, error, owed, heard: self.heard }
     }
 

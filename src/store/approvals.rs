@@ -21,13 +21,15 @@ pub struct OpenApproval {
 }
 
 impl Store {
-    /// The open questions of one turn, or of all. Asked in the writer's order.
+    /// The open questions of one turn, or of all; what can't be read of them is passed over. Asked in the writer's order.
     pub async fn open_approvals(&self, turn: Option<TurnId>) -> Result<Vec<OpenApproval>, StoreError> {
         self.write(move |connection| {
             let sql = "SELECT approval.turn, row, team, channel, thread, card FROM approval \
                        JOIN outbox ON outbox.id = approval.row WHERE ?1 IS NULL OR approval.turn = ?1 ORDER BY pos";
             let turn = turn.map(|turn| turn.to_string());
-            connection.prepare_cached(sql)?.query_map([turn], open)?.collect()
+            let mut questions = connection.prepare_cached(sql)?;
+            let found = questions.query_map([turn], open)?;
+            found.filter(|found| !matches!(found, Err(rusqlite::Error::FromSqlConversionFailure(..)))).collect()
         })
         .await
     }

@@ -1,13 +1,15 @@
 //! What was said while nobody listened and is not simply answered: offered for a day, or left.
 //!
 //! A place is a thread with a session, or else a channel at its top level. All that came to one place in one gap is one offer, whose
-//! id follows from place and gap: so it does not matter in how many commits it is kept, nor whether a crash comes between them.
+//! id follows from place and gap: so it does not matter in how many commits it is kept, nor whether a crash comes between them. What
+//! comes after the place was told of it is the next offer, for people may have settled the first one.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::events::{finish_event, insert_keys, is_followed, name, said_us};
+use super::outbox::unreadable;
 use super::waiting::{INBOUND_VERSION, to_json};
 use super::{Store, StoreError, cursors, outbox};
 use crate::domain::conversation::ConversationKey;
@@ -114,35 +116,34 @@ impl Store {
     ) -> Result<Vec<Owed>, StoreError> {
         self.write(move |connection| {
             cursors::move_cursor(connection, &place, read_us)?;
-            let offer = OfferId::of(&place.to_string(), cursors::since(connection)?);
-            let away = away(connection, offer, read_us)?;
-            if away == Away::default() || noted_in(connection, offer)?.is_some() {
-                return Ok(Vec::new());
-            }
-            let note = note(offer, away);
-            outbox::insert(connection, &note, None, now_ms)?;
-            Ok(note)
+            let offer = open_offer(connection, &place, cursors::since(connection)?)?;
+            tell(connection, offer, read_us, now_ms, note)
         })
         .await
     }
 
-    /// The places that were not told yet of what was kept there since the last reading back was complete.
-    pub async fn untold_places(&self) -> Result<Vec<ConversationKey>, StoreError> {
+    /// Notes what people are told of an offer, once, and returns that.
+    pub async fn tell_offer(
+        &self,
+        offer: OfferId,
+        slack_us: i64,
+        now_ms: i64,
+        note: impl FnOnce(OfferId, Away) -> Vec<Owed> + Send + 'static,
+    ) -> Result<Vec<Owed>, StoreError> {
+        self.write(move |connection| tell(connection, offer, slack_us, now_ms, note)).await
+    }
+
+    /// The offers of which nobody was told yet, each with its place.
+    pub async fn untold_offers(&self) -> Result<Vec<(OfferId, ConversationKey)>, StoreError> {
         self.read(|connection| {
-            let sql = "SELECT DISTINCT offer, team, channel, thread FROM inbox WHERE offer IS NOT NULL \
-                       AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = inbox.offer)";
-            let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, outbox::conversation(row, 1)?));
-            let found: Vec<_> = connection.prepare_cached(sql)?.query_map([], row)?.collect::<Result<_, _>>()?;
-            let since = cursors::since(connection)?;
-            let mut places = Vec::new();
-            for (offer, key) in found {
-                let place = place_of(connection, &key)?;
-                let untold = OfferId::of(&place.to_string(), since).to_string() == offer;
-                if untold && !places.contains(&place) {
-                    places.push(place);
-                }
-            }
-            Ok(places)
+            let sql = "SELECT offer, team, channel, CASE WHEN min(thread) = max(thread) THEN min(thread) ELSE '' END FROM inbox \
+                       WHERE offer IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = inbox.offer) \
+                       GROUP BY offer, team, channel";
+            let row = |row: &Row<'_>| {
+                let offer = OfferId::parse(&row.get::<_, String>(0)?).ok_or_else(|| unreadable(0, "not an offer's id"))?;
+                Ok((offer, place_of(connection, &outbox::conversation(row, 1)?)?))
+            };
+            connection.prepare_cached(sql)?.query_map([], row)?.collect()
         })
         .await
     }
@@ -179,7 +180,7 @@ fn keep_late(
     };
     let offer = match kept {
         Kept::Answered => None,
-        _ => Some(OfferId::of(&place_of(connection, &key)?.to_string(), since)),
+        _ => Some(open_offer(connection, &place_of(connection, &key)?, since)?),
     };
     let body = if kept == Kept::Offered { Some(to_json(&late.inbound)?) } else { None };
     insert(connection, late, &key, state, body.as_deref(), offer, now_ms).map(|()| kept)
@@ -218,6 +219,31 @@ fn place_of(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<
         return Ok(key.clone());
     }
     Ok(ConversationKey::channel_wide(key.team.clone(), key.channel.clone()))
+}
+
+/// To which offer of a place something belongs that is kept now: the first one of which nobody was told yet.
+fn open_offer(connection: &Connection, place: &ConversationKey, since: i64) -> rusqlite::Result<OfferId> {
+    let mut offer = OfferId::of(&place.to_string(), since);
+    while noted_in(connection, offer)?.is_some() {
+        offer = OfferId::of(&offer.to_string(), since);
+    }
+    Ok(offer)
+}
+
+fn tell(
+    connection: &Connection,
+    offer: OfferId,
+    slack_us: i64,
+    now_ms: i64,
+    note: impl FnOnce(OfferId, Away) -> Vec<Owed>,
+) -> rusqlite::Result<Vec<Owed>> {
+    let away = away(connection, offer, slack_us)?;
+    if away == Away::default() || noted_in(connection, offer)?.is_some() {
+        return Ok(Vec::new());
+    }
+    let note = note(offer, away);
+    outbox::insert(connection, &note, None, now_ms)?;
+    Ok(note)
 }
 
 fn is_offered(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {

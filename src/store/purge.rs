@@ -20,13 +20,14 @@ const OLD: &[(&str, &str)] = &[
     (
         "SELECT seq FROM inbox WHERE received_ms < ?1 AND state IN ('done', 'refused', 'dead', 'interrupted', 'offered', 'expired') \
          LIMIT ?2",
-        "DELETE FROM inbox WHERE seq = ?1",
+        "DELETE FROM inbox WHERE seq = ?1 AND state NOT IN ('queued', 'running')",
     ),
     ("SELECT id FROM turn WHERE ended_ms < ?1 LIMIT ?2", "DELETE FROM turn WHERE id = ?1"),
     (
         "SELECT pos FROM outbox WHERE created_ms < ?1 AND state <> 'pending' LIMIT ?2",
-        "DELETE FROM outbox WHERE pos = ?1",
+        "DELETE FROM outbox WHERE pos = ?1 AND state <> 'pending'",
     ),
+    ("SELECT id FROM approval WHERE row NOT IN (SELECT id FROM outbox) LIMIT ?2", "DELETE FROM approval WHERE id = ?1"),
     (
         "SELECT pos FROM chat_message WHERE created_ms < ?1 AND conversation NOT IN \
          (SELECT thread FROM session WHERE status = 'active' OR ended_ms >= ?1) LIMIT ?2",
@@ -54,7 +55,7 @@ impl Store {
     pub async fn purge(&self, now_ms: i64) -> Result<(), StoreError> {
         for (find, remove) in OLD {
             loop {
-                // What is over stays so: it can be found beside the writer.
+                // It can be found beside the writer: what somebody wants tried again meanwhile is not removed.
                 let keys = self.read(move |connection| keys(connection, find, now_ms)).await?;
                 if keys.is_empty() {
                     break;

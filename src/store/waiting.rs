@@ -65,6 +65,16 @@ impl Store {
         .await
     }
 
+    /// What was to be done at once when the process ended, in the order in which it came. For start-up.
+    pub async fn cut_off_acts(&self) -> Result<Vec<Queued>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT seq, version, body, attempts, resumes FROM inbox \
+                       WHERE line = 'at_once' AND state = 'running' ORDER BY seq";
+            connection.prepare(sql)?.query_map([], queued_row)?.collect()
+        })
+        .await
+    }
+
     /// How many wait in a conversation's line.
     pub async fn waiting(&self, key: &ConversationKey, line: Line) -> Result<usize, StoreError> {
         let key = key.clone();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -39,8 +40,7 @@ use super::storage::{Storage, keep_link};
 use super::{Options, Reason, RunError, SimulatorOptions, notify, operator_token};
 
 /// The delays between attempts to reach Slack for the first time.
-const FIRST_CONTACT: (std::time::Duration, std::time::Duration) =
-    (std::time::Duration::from_secs(1), std::time::Duration::from_mins(1));
+const FIRST_CONTACT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// What a daemon stands on and, once it is built, what stands on that. Fields are let go in the order in which [`Foundation::stop`]
 /// names them.
@@ -56,10 +56,9 @@ pub(super) struct Foundation {
     close_listeners: CancellationToken,
     close_sockets: CancellationToken,
     sockets: Vec<(watch::Receiver<LinkStatus>, JoinHandle<()>)>,
-    /// How the runs before this one have ended.
-    start: safe_mode::Start,
     /// Names this run, once agents may start.
     run_id: Option<String>,
+    /// There once it knows what an earlier run may have sent.
     outbox: Option<Outbox>,
     /// Whether nothing was on its way to Slack when we stopped.
     at_rest: bool,
@@ -85,7 +84,6 @@ impl Foundation {
         };
         let repair = Repair { fresh: fresh_store, now_ms: clock.wall_ms() };
         let store = open_store(&settings.store, repair).await?;
-        let start = safe_mode::begin(&store, &clock, settings.sessions.safe_mode_after).await?;
         let listeners = Listeners::open(&settings.store.dir, http_listener)?;
         if let (Some(address), Some(_)) = (listeners.address(), &simulator) {
             operator_token::provide(&mut settings, address)?;
@@ -124,7 +122,6 @@ impl Foundation {
             close_listeners,
             close_sockets: CancellationToken::new(),
             sockets: Vec::new(),
-            start,
             run_id: None,
             outbox: None,
             at_rest: false,
@@ -149,12 +146,14 @@ impl Foundation {
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
         let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
         housekeeping.refusals(outbox.refused(), self.readiness.clone());
+        // Before anything is sent. A run that ends earlier leaves nothing behind, and says nothing about the one before it.
+        let start = safe_mode::begin(&self.store, &self.clock, self.settings.sessions.safe_mode_after).await?;
+        outbox.recover(!start.after_clean_end).await?;
         self.outbox = Some(outbox.clone());
-        outbox.recover(!self.start.after_clean_end).await?;
         let run_id = runs::begin(&self.store, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
-        self.hold_turns(&manager);
+        self.hold_turns(&manager, start.hold);
         self.manager.send_replace(Some(manager.clone()));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
@@ -191,8 +190,7 @@ impl Foundation {
     }
 
     /// Holds turns back when the runs before this one have crashed again and again.
-    fn hold_turns(&self, manager: &Manager) {
-        let pause = self.start.hold;
+    fn hold_turns(&self, manager: &Manager, pause: Duration) {
         if pause.is_zero() {
             return;
         }
@@ -289,6 +287,11 @@ impl Foundation {
         };
         Housekeeping { scope: &self.scope, close: &self.close_listeners }.storage(storage);
         wake
+    }
+
+    /// Cancelled when a core task has crashed.
+    pub(super) fn crashed(&self) -> CancellationToken {
+        self.scope.finish().clone()
     }
 
     /// Watches the daemon until there is a reason to stop.

@@ -139,13 +139,15 @@ pub async fn run(options: Options) -> Result<Ended, RunError> {
         }
         laid = build::Foundation::lay(options) => laid?,
     };
+    let crashed = daemon.crashed();
     let built = tokio::select! {
         biased;
-        signal = signals.next() => Err(signal),
+        signal = signals.next() => Err(Reason::Signal(signal)),
+        () = crashed.cancelled() => Err(Reason::Crash),
         built = daemon.build() => Ok(built),
     };
     let why = match built {
-        Err(signal) => Reason::Signal(signal),
+        Err(reason) => reason,
         Ok(Err(error)) => {
             daemon.stop(&shutdown::Pace::hurried(&clock)).await;
             return Err(error);

@@ -13,6 +13,8 @@ use crate::store::{Boot, Store, StoreError};
 const WINDOW: Duration = Duration::from_mins(10);
 /// The first pause, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(1));
+/// The pause between two attempts to note a start.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 /// What this start has to know of those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,8 @@ pub(super) struct Start {
     pub(super) after_clean_end: bool,
 }
 
-/// Notes this start. `limit` unclean ends are the beginning of a loop; 0 are never.
+/// Notes this start, however long the store refuses that: what was not noted could not be told from the run before it. `limit` unclean
+/// ends are the beginning of a loop; 0 are never.
 pub(super) async fn begin(store: &Store, clock: &Clock, limit: u32) -> Result<Start, StoreError> {
     let now_ms = clock.wall_ms();
     let earlier = store.boots().await?;
@@ -35,8 +38,9 @@ pub(super) async fn begin(store: &Store, clock: &Clock, limit: u32) -> Result<St
     if !start.after_clean_end && !earlier.is_empty() {
         tracing::info!("The last run was cut off, or could not send all that it had begun to send");
     }
-    if let Err(error) = store.begin_boot(now_ms, start.hold).await {
-        tracing::error!(%error, "This start can't be noted");
+    while let Err(error) = store.begin_boot(now_ms, start.hold).await {
+        tracing::error!(%error, "This start can't be noted, and until it is nothing is sent to Slack");
+        clock.sleep(NOTE_EVERY).await;
     }
     Ok(start)
 }
@@ -132,5 +136,33 @@ mod tests {
         assert_eq!(start().await, Start { hold: Duration::ZERO, after_clean_end: true });
         assert_eq!(start().await.hold, Duration::from_mins(5));
         assert_eq!(start().await.hold, Duration::from_mins(10));
+    }
+    #[tokio::test]
+    async fn a_start_waits_until_it_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.begin_boot(NOW, Duration::ZERO).await.unwrap();
+        store.end_boot().await.unwrap();
+        let full = rusqlite::Connection::open(dir.path().join("hitchline.db")).unwrap();
+        full.execute_batch("CREATE TRIGGER full BEFORE INSERT ON boot BEGIN SELECT RAISE(ABORT, 'no room'); END")
+            .unwrap();
+        let (clock, hand) = Clock::manual(NOW);
+        let mut begun = std::pin::pin!(begin(&store, &clock, 5));
+        // Enough rounds through the store for several attempts.
+        for _ in 0..50 {
+            assert!(futures_util::poll!(begun.as_mut()).is_pending());
+            store.probe().await.unwrap();
+            hand.advance(NOTE_EVERY);
+        }
+        full.execute_batch("DROP TRIGGER full").unwrap();
+        let start = loop {
+            hand.advance(NOTE_EVERY);
+            if let std::task::Poll::Ready(start) = futures_util::poll!(begun.as_mut()) {
+                break start.unwrap();
+            }
+            store.probe().await.unwrap();
+        };
+        assert!(start.after_clean_end);
+        assert!(!store.boots().await.unwrap()[0].clean, "what is sent from now on is this run's");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::house::{ALICE, DM, GENERAL, House};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -90,6 +92,24 @@ async fn an_offer_survives_a_restart_and_is_not_made_twice() {
     house.until_answered(GENERAL, &session, "reply 1").await;
     assert_eq!(house.texts(GENERAL, Some(&session)).await.len(), 4);
     assert_eq!(house.said(GENERAL, None).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_place_that_could_not_be_read_to_its_end_is_read_again_from_where_it_began() {
+    let mut house = House::listening().await;
+    house.heard().await;
+    house.kill();
+    let top = house.say(ALICE, GENERAL, None, "@hitchline top").await;
+    house.say(ALICE, GENERAL, Some(&top), "@hitchline reply").await;
+    house.hand.advance(HOUR);
+    house
+        .fault(json!({"fault": "api_error", "error": "fatal_error", "method": "conversations.replies", "times": 6}))
+        .await;
+    house.start_and_catch_up().await;
+    assert_eq!(house.count("SELECT count(*) FROM inbox WHERE state = 'offered'"), 2);
+    house.until("a note of each", async |house| !house.said(GENERAL, None).await.is_empty()).await;
+    let untold = "SELECT count(*) FROM inbox WHERE offer IS NOT NULL AND offer NOT IN (SELECT id FROM outbox)";
+    assert_eq!(house.count(untold), 0);
 }
 
 #[tokio::test]

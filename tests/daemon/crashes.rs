@@ -45,6 +45,22 @@ fn a_daemon_that_crashes_in_a_loop_takes_messages_and_begins_no_turn() {
     assert_eq!(daemon.stop(), 0, "an orderly end is the end of the loop");
 }
 
+#[test]
+fn a_start_that_never_reached_slack_is_no_crash() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    for _ in 0..3 {
+        assert_eq!(slack.refused(dir, "xoxb-simulator", "xoxb-somebody-else").0, 78);
+        let daemon = slack.lonely(dir);
+        daemon.wait_for_log("trying again");
+        assert_eq!(daemon.stop(), 0);
+    }
+    let daemon = slack.daemon(dir);
+    let (code, log) = daemon.end(Signal::TERM);
+    assert!(code == 0 && !log.contains("Safe mode"), "{log}");
+}
+
 /// A service manager that watches.
 fn watched(slack: &Slack, dir: &str) -> (Running, UnixDatagram) {
     let socket = format!("{dir}/notify");

@@ -202,3 +202,31 @@ async fn a_stop_is_heard_however_many_presses_wait() {
     asked.world.until_after(std::time::Duration::from_secs(20), || asked.world.agents.count("cancel") == 1).await;
     assert!(!asked.world.slack.texts(&asked.thread).iter().any(|text| text.contains("Nothing is running")));
 }
+
+// holds: P-8
+#[tokio::test]
+async fn what_was_said_before_a_question_is_not_lost_when_the_store_fails() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'no'); END";
+    world.database().execute_batch(refuse).unwrap();
+    session.says("before the question").await;
+    session.asks("a", &[OptionKind::AllowOnce, OptionKind::RejectOnce]).await;
+    world.until("the answer no", || !locked(&session.answers).is_empty()).await;
+    world.database().execute_batch("DROP TRIGGER refuse").unwrap();
+    session.says("after it").await;
+    session.ends(Outcome::Completed);
+    world.until_told(&thread, "after it").await;
+    let texts = world.slack.texts(&thread);
+    assert!(texts[0] == "before the question" && texts[1].contains("Slack did not take the question"), "{texts:?}");
+    assert_eq!(world.store.open_approvals(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_question_that_can_not_be_read_holds_up_no_start() {
+    let asked = Asked::new().await;
+    asked.world.database().execute("UPDATE approval SET card = 'no JSON'", []).unwrap();
+    let after = asked.world.after_power_cut_in(&asked.world.slack).await;
+    after.until_told(&asked.thread, "What is to become of it?").await;
+}

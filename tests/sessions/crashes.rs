@@ -74,6 +74,23 @@ async fn f_65_what_breaks_once_is_answered_by_itself() {
     world.until_thread_is(&thread, &["fine"]).await;
 }
 
+// holds: T-8, P-8
+#[tokio::test]
+async fn what_breaks_while_the_store_fails_is_not_forgotten() {
+    let world = World::new().await;
+    let refuse = "CREATE TRIGGER refuse BEFORE DELETE ON turn BEGIN SELECT RAISE(ABORT, 'no'); END";
+    world.database().execute_batch(refuse).unwrap();
+    locked(&world.agents.manners).start = Act::Panic;
+    let thread = world.mention("U1", "unlucky").await;
+    world.until("the first try", || world.agents.count("start") == 1).await;
+    locked(&world.agents.manners).start = Act::Obey;
+    world.time_passes().await;
+    world.database().execute_batch("DROP TRIGGER refuse").unwrap();
+    world.until_after(Duration::from_secs(5), || world.agents.count("prompt") == 1).await;
+    world.prompted("unlucky").await.ends(Outcome::Completed);
+    world.until_told(&thread, "without saying anything").await;
+}
+
 // holds: T-8
 #[tokio::test]
 async fn a_command_that_breaks_each_time_is_given_up_too() {

@@ -12,11 +12,10 @@ async fn an_answer_that_slack_refused_is_posted_once_somebody_wants_it() {
     let world = World::echoing().await;
     world.slack.fail(Step::Post, WriteErrorKind::Permanent);
     let thread = world.mention("U1", "hello").await;
-    let mut letters = Vec::new();
-    while letters.is_empty() {
-        letters = world.within(world.manager.dead_letters(9)).await.unwrap();
-    }
+    let given_up = "SELECT EXISTS (SELECT 1 FROM outbox WHERE state = 'dead')";
+    world.until("a dead letter", || world.database().query_row(given_up, [], |row| row.get(0)).unwrap()).await;
     world.rest().await;
+    let letters = world.manager.dead_letters(9).await.unwrap();
     assert!(matches!(letters[0].id, DeadId::Outgoing(_)) && letters.len() == 1, "{letters:?}");
     assert_eq!(letters[0].author.as_ref().map(UserId::as_str), Some("U1"));
     assert!(world.slack.texts(&thread).is_empty());

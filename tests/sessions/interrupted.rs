@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
+use hitchline::domain::agent::OptionKind;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::inbound::{Button, Choice};
 use hitchline::domain::outgoing::{Body, ListRow};
@@ -174,6 +175,41 @@ async fn stopping_all_brings_back_nothing_that_was_interrupted() {
     after.prompted("risky").await.ends(Outcome::Completed);
 }
 
+/// A thread in which one turn runs and a message waits, and in which everything is to be stopped while the store can't do that.
+async fn stopping_all() -> (World, Ts) {
+    let world = World::new().await;
+    let thread = world.mention("U1", "first").await;
+    world.prompted("first").await;
+    world.reply("U1", &thread, "second").await;
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE UPDATE ON inbox WHEN NEW.state = 'done' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    world.database().execute_batch(refuse).unwrap();
+    world.reply("U1", &thread, "!stop all").await;
+    world.settle().await;
+    world.database().execute_batch("DROP TRIGGER refuse").unwrap();
+    (world, thread)
+}
+
+#[tokio::test]
+async fn a_stop_of_all_is_tried_again_when_the_store_fails() {
+    let (world, thread) = stopping_all().await;
+    world.hand.advance(Duration::from_secs(1));
+    world.until_told(&thread, "The message that was waiting is dropped").await;
+    world.rest().await;
+    assert_eq!((world.agents.count("prompt"), world.agents.count("cancel")), (1, 1));
+}
+
+// holds: P-8
+#[tokio::test]
+async fn a_stop_of_all_that_was_cut_off_is_done_before_anything_begins_again() {
+    let (before, thread) = stopping_all().await;
+    let after = before.after_power_cut().await;
+    after.until_told(&thread, "The message that was waiting is dropped").await;
+    after.until_told(&thread, CARD).await;
+    after.rest().await;
+    assert_eq!(after.agents.count("prompt"), 0);
+}
+
 // holds: S-8
 #[tokio::test]
 async fn what_waited_comes_after_the_card_and_a_resumed_turn_before_what_waited() {
@@ -301,6 +337,27 @@ async fn a_growing_message_of_which_nothing_was_noted_is_found() {
         after.until_told(&thread, CARD).await;
         after.rest().await;
         assert_eq!(after.slack.thread(&thread).len(), 1, "by edits: {by_edits}");
+    }
+}
+
+// holds: P-8
+#[tokio::test]
+async fn what_was_said_before_a_question_is_not_written_over() {
+    for by_edits in [false, true] {
+        let (before, thread) = cut_off_while_growing(by_edits).await;
+        // Its final form is on disk, and not in Slack yet.
+        before.slack.fail(Step::Update, WriteErrorKind::Transient { uncertain: false });
+        before.prompted_now("long").asks("a", &[OptionKind::AllowOnce]).await;
+        before.until("an attempt", || before.slack.count(Step::Update) > 0).await;
+        let slack = super::slack::FakeSlack::default();
+        slack.remember(&before.slack);
+        slack.fail(Step::Update, WriteErrorKind::Transient { uncertain: false });
+        let after = before.after_power_cut_with_slack(slack).await;
+        let told = || after.slack.texts(&thread).iter().any(|text| text.contains(CARD));
+        after.until_after(Duration::from_secs(9), told).await;
+        after.rest().await;
+        let texts = after.slack.texts(&thread);
+        assert!(texts[0] == "half of an answer" && texts.len() == 2, "by edits: {by_edits}: {texts:?}");
     }
 }
 

@@ -41,6 +41,11 @@ impl Trigger {
         }
     }
 
+    /// The one of the two that looks back further.
+    fn or_further(self, other: Self) -> Self {
+        if other.earlier() > self.earlier() { other } else { self }
+    }
+
     /// How much earlier than usual the reading begins: the minute in which events were left out is over when that is said.
     pub(super) fn earlier(self) -> Duration {
         if self == Self::RateLimited { Duration::from_mins(2) } else { Duration::ZERO }
@@ -69,9 +74,11 @@ impl State {
     pub(super) fn missed(self, why: Trigger) -> Self {
         match self {
             Self::Whole => Self::Due(why),
-            // The one that looks back further.
-            Self::Due(before) => Self::Due(if why.earlier() > before.earlier() { why } else { before }),
-            Self::Reading { trigger, again } => Self::Reading { trigger, again: again.or(Some(why)) },
+            Self::Due(before) => Self::Due(before.or_further(why)),
+            Self::Reading { trigger, again } => {
+                let again = again.map_or(why, |before| before.or_further(why));
+                Self::Reading { trigger, again: Some(again) }
+            }
         }
     }
 
@@ -104,6 +111,7 @@ mod tests {
         assert_eq!(reading, State::Reading { trigger: Start, again: None });
         assert_eq!(reading.ended(), State::Whole);
         assert_eq!(reading.missed(Refused).missed(Gap).ended(), State::Due(Refused));
+        assert_eq!(reading.missed(Refused).missed(RateLimited).missed(Gap).ended(), State::Due(RateLimited));
         assert_eq!(whole.missed(Gap).missed(RateLimited), State::Due(RateLimited), "it looks back further");
         assert_eq!((whole.begun(), whole.ended()), (State::Whole, State::Whole));
     }

@@ -61,12 +61,12 @@ pub(super) fn order(channels: Vec<Joined>, sessions: Vec<ConversationKey>, compl
     places
 }
 
-/// From when on a place is read at the moment `now_us`, when everything is known up to `heard_us`, and in this place up to `cursor`. All
-/// in microseconds of Slack's time.
-pub(super) fn since(heard_us: i64, cursor: Option<i64>, now_us: i64) -> Ts {
+/// From when on a place is read at the moment `now_us`, when everything is known up to `heard_us`, and in this place up to `cursor`, but
+/// for what was said `earlier` than that. Moments are in microseconds of Slack's time.
+pub(super) fn since(heard_us: i64, cursor: Option<i64>, earlier: Duration, now_us: i64) -> Ts {
     let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
     let known = cursor.map_or(heard_us, |cursor| cursor.max(heard_us));
-    Ts::from_micros((known - micros(OVERLAP)).max(now_us - micros(REACH)))
+    Ts::from_micros((known - micros(OVERLAP + earlier)).max(now_us - micros(REACH)))
 }
 
 #[cfg(test)]
@@ -103,13 +103,16 @@ mod tests {
         const HOUR: i64 = 60 * MINUTE;
         let now = 1_800_000_000_000_000;
         let cases = [
-            (now - HOUR, None, now - HOUR - MINUTE),
-            (now - HOUR, Some(now - 2 * HOUR), now - HOUR - MINUTE),
-            (now - HOUR, Some(now - MINUTE), now - 2 * MINUTE),
-            (now - 1_000 * HOUR, None, now - 167 * HOUR),
+            (now - HOUR, None, 0, now - HOUR - MINUTE),
+            (now - HOUR, None, 2, now - HOUR - 3 * MINUTE),
+            (now - HOUR, Some(now - 2 * HOUR), 0, now - HOUR - MINUTE),
+            (now - HOUR, Some(now - MINUTE), 0, now - 2 * MINUTE),
+            (now - HOUR, Some(now - MINUTE), 2, now - 4 * MINUTE),
+            (now - 1_000 * HOUR, None, 2, now - 167 * HOUR),
         ];
-        for (heard, cursor, expected) in cases {
-            assert_eq!(since(heard, cursor, now), Ts::from_micros(expected), "{heard} {cursor:?}");
+        for (heard, cursor, earlier, expected) in cases {
+            let since = since(heard, cursor, Duration::from_mins(earlier), now);
+            assert_eq!(since, Ts::from_micros(expected), "{heard} {cursor:?} {earlier}");
         }
     }
 }

@@ -76,10 +76,6 @@ impl<'a> Run<'a> {
             parts.clock.sleep_until(self.shown).await;
             self.read_places(early, heard_us, &own).await;
         }
-        // Of places that could not be read, or that something late was delivered to since.
-        for place in until_stored(parts, || parts.store.untold_places()).await {
-            self.leave(place).await;
-        }
     }
 
     /// Reads these places; returns those that were read before all that was said could be.
@@ -106,8 +102,7 @@ impl<'a> Run<'a> {
         own: &HashSet<ConversationKey>,
     ) -> Completeness {
         let key = place.key();
-        let earlier_us = i64::try_from(self.trigger.earlier().as_micros()).unwrap_or(0);
-        let since = plan::since(heard_us - earlier_us, cursors.get(&key).copied(), self.began_us);
+        let since = plan::since(heard_us, cursors.get(&key).copied(), self.trigger.earlier(), self.began_us);
         let before = std::mem::replace(&mut self.pages.completeness, Completeness::Whole);
         let said = self.pages.said_since(place, &since, |thread| own.contains(thread)).await;
         for inbound in said.into_iter().filter_map(|reading| reading.inbound) {
@@ -193,7 +188,7 @@ impl<'a> Run<'a> {
 }
 
 /// Repeats what the store does not do at the moment.
-async fn until_stored<T, E, F>(parts: &Parts, attempt: impl Fn() -> F) -> T
+pub(super) async fn until_stored<T, E, F>(parts: &Parts, attempt: impl Fn() -> F) -> T
 where
     E: std::fmt::Display,
     F: Future<Output = Result<T, E>>,

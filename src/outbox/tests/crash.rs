@@ -150,6 +150,25 @@ async fn the_day_after_which_a_row_is_given_up_counts_across_restarts() {
 }
 
 #[tokio::test]
+async fn a_look_that_finds_nothing_shows_that_the_token_is_taken_again() {
+    let fixture = fixture(&[WriteErrorKind::Auth]);
+    fixture.leave(vec![post("a")]).await;
+    let next = fixture.next(true).await;
+    next.called(1).await;
+    let refused = next.outbox.refused();
+    assert!(refused.borrow().is_some());
+    let taken = async {
+        while refused.borrow().is_some() {
+            next.hand.advance(Duration::from_secs(1));
+            next.store.probe().await.unwrap();
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), taken).await.is_ok());
+    assert_eq!(next.slack.calls(), ["look back", "look back"], "others need not wait for the second look");
+    assert_eq!(next.settle().await, ["look back", "look back", "look back", "post a"]);
+}
+
+#[tokio::test]
 async fn f_25_while_the_token_is_revoked_nothing_is_lost_across_a_restart() {
     let before = fixture(&[WriteErrorKind::Auth]);
     let refused = before.outbox.refused();

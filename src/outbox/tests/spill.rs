@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::ids::OfferId;
 use crate::outbox::lanes::IN_MEMORY;
 
 #[tokio::test]
@@ -55,12 +56,15 @@ async fn what_is_too_much_for_the_memory_stays_in_the_store() {
 #[tokio::test]
 async fn a_row_that_was_read_back_before_it_was_sent_is_not_delivered_again() {
     let fixture = fixture(&[WriteErrorKind::Transient { uncertain: false }]);
-    let early = post("b");
+    let note = Owed { id: OfferId::of("T1/C1/1.0", 5).into(), ..post("c") };
+    let early = [post("b"), note];
     let _kept = fixture.send(vec![post("a")]).await;
-    fixture.store.owe(vec![early.clone()], None, 0).await.unwrap();
-    assert_eq!(fixture.settle().await, ["post a", "post a", "post b"]);
-    assert_eq!(fixture.outbox.send(vec![early]).await, Fate::Kept);
-    assert_eq!(fixture.settle().await.len(), 3);
+    fixture.store.owe(early.to_vec(), None, 0).await.unwrap();
+    assert_eq!(fixture.settle().await, ["post a", "post a", "post b", "post c"]);
+    for row in early {
+        assert_eq!(fixture.outbox.send(vec![row]).await, Fate::Kept);
+        assert_eq!(fixture.settle().await.len(), 4);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

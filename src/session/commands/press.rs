@@ -12,10 +12,11 @@ use crate::domain::ids::{ApprovalId, SessionId, Ts, TurnId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, What};
 use crate::domain::ports::Line;
 use crate::domain::session::{SessionRecord, SessionStatus};
-use crate::session::lines::{Delivered, Later};
+use crate::session::lines::{Delivered, Later, RETRY};
 use crate::session::manager::Inner;
 use crate::session::turn::{Press, StopReason};
 use crate::session::words;
+use crate::store::{Queued, StoreError};
 
 /// How many presses are remembered.
 const LATELY: usize = 256;
@@ -60,13 +61,35 @@ impl Inner {
         message: &Message,
     ) -> Result<Delivered, Later> {
         let line = self.kept_in(inbound, message);
-        let all = Reading::Command(Command::Stop { waiting_too: true });
-        if command::read(&message.text, Entry::InSession) == all {
-            let (stopped, dropped) = self.stop_all(key, seq).await?;
+        if stops_all(message) {
+            let (stopped, dropped) = loop {
+                match self.stop_all(key, seq).await {
+                    Err(later) if self.parts.scope.finish().is_cancelled() => return Err(later),
+                    Err(Later) => self.pause(RETRY).await,
+                    Ok(done) => break done,
+                }
+            };
             let told = words::stopped_all(stopped, dropped);
             return Ok(self.answer(&inbound.queue(), seq, &told).await);
         }
         if self.stop_turn(key) { self.done(key, seq).await } else { self.move_to(&line, Line::Command, seq).await }
+    }
+
+    /// Does once more what the end of the last process kept a `stop all` from. Whatever else was to be done at once was about a turn, and
+    /// there is none any more. For start-up, before anything begins.
+    pub(in crate::session) async fn finish_stops(&self) -> Result<(), StoreError> {
+        let store = &self.parts.store;
+        for Queued { seq, inbound, .. } in store.cut_off_acts().await? {
+            let Ok(inbound) = inbound else { continue };
+            if !matches!(&inbound.what, What::Message(message) if stops_all(message)) || self.admit(&inbound).is_err() {
+                continue;
+            }
+            let dropped = store.drop_waiting(&self.acting_on(&inbound).await, seq).await?;
+            let told = self.say(&inbound.queue(), None, &words::stopped_all(false, dropped));
+            store.owe(told.clone(), Some(seq), self.parts.clock.wall_ms()).await?;
+            drop(self.parts.outbox.send(told));
+        }
+        store.drop_cut_off().await
     }
 
     /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
@@ -203,6 +226,11 @@ impl Inner {
             Err(why_not) => self.give(asked, Answer::aside(&why_not)).await,
         }
     }
+}
+
+/// Whether a message stops what runs and drops what waits.
+fn stops_all(message: &Message) -> bool {
+    command::read(&message.text, Entry::InSession) == Reading::Command(Command::Stop { waiting_too: true })
 }
 
 /// The presses that opened a thread lately, so that a double click opens one.

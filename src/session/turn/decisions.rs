@@ -44,10 +44,20 @@ impl Live<'_> {
         }
     }
 
-    /// Commits what is to be shown besides the turn's end.
+    /// Commits what is to be shown besides the turn's end. What the store does not take goes with what is committed next.
     async fn show(&mut self, owed: Vec<Owed>) {
-        if let Err(error) = self.turn.inner.owe(owed).await.map(drop) {
-            tracing::error!(conversation = %self.turn.key, %error, "A part of a turn could not be written down and is not shown");
+        self.unwritten.extend(owed);
+        if self.unwritten.is_empty() {
+            return;
+        }
+        match self.turn.inner.owe(self.unwritten.clone()).await {
+            Ok(sent) => {
+                drop(sent);
+                self.unwritten.clear();
+            }
+            Err(error) => {
+                tracing::error!(conversation = %self.turn.key, %error, "A part of a turn could not be written down and comes later");
+            }
         }
     }
 

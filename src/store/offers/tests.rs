@@ -67,6 +67,13 @@ async fn leave(store: &Store, place: &ConversationKey) -> Option<(OfferId, Away)
     told.try_recv().ok()
 }
 
+/// The places that were not told of something yet.
+async fn untold(store: &Store) -> Vec<ConversationKey> {
+    let mut places: Vec<_> = store.untold_offers().await.unwrap().into_iter().map(|(_, place)| place).collect();
+    places.sort();
+    places
+}
+
 fn row(conversation: ConversationKey, op: Op) -> Owed {
     Owed { id: OwedId::new(), conversation, turn: None, answers: None, op }
 }
@@ -145,16 +152,45 @@ async fn a_place_is_told_once_however_often_it_is_left() {
     let at_top = [said("40.0", None, Lot::Offer), said("50.0", None, Lot::Offer), said("60.0", None, Lot::Expire)];
     keep(&store, &at_top).await;
     keep(&store, &[said("70.0", Some("9.0"), Lot::Offer)]).await;
-    let mut untold = store.untold_places().await.unwrap();
-    untold.sort();
-    assert_eq!(untold, [channel(), thread("9.0")]);
+    assert_eq!(untold(&store).await, [channel(), thread("9.0")]);
     let (_, away) = leave(&store, &channel()).await.unwrap();
     assert_eq!(away, Away { offered: 2, oldest_ms: 60_000, expired: 1 });
-    assert_eq!(store.untold_places().await.unwrap(), [thread("9.0")]);
+    assert_eq!(untold(&store).await, [thread("9.0")]);
     assert_eq!(leave(&store, &thread("9.0")).await.map(|(_, away)| away.offered), Some(1));
     assert_eq!(leave(&store, &channel()).await, None);
-    assert!(store.untold_places().await.unwrap().is_empty());
+    assert!(untold(&store).await.is_empty());
     assert_eq!(store.cursors().await.unwrap()[&channel()], 100_000_000);
+}
+
+#[tokio::test]
+async fn what_comes_after_a_place_was_told_is_the_next_offer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    keep(&store, &[said("40.0", None, Lot::Offer)]).await;
+    let (first, _) = leave(&store, &channel()).await.unwrap();
+    assert_eq!(press(&store, first, false, 8).await, Some((OfferEnd::Left(1), vec![])));
+    keep(&store, &[said("50.0", None, Lot::Offer)]).await;
+    let (second, away) = leave(&store, &channel()).await.unwrap();
+    assert_eq!(away.offered, 1);
+    assert_eq!(press(&store, second, true, 8).await, Some((OfferEnd::Accepted(1), vec![2])));
+}
+
+#[tokio::test]
+async fn an_offer_is_told_of_even_when_its_gap_is_over_and_moves_no_cursor() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    keep(&store, &[said("40.0", None, Lot::Offer), said("50.0", Some("40.0"), Lot::Offer)]).await;
+    store.caught_up(100_000_000).await.unwrap();
+    let untold = store.untold_offers().await.unwrap();
+    let [(offer, place)] = untold.as_slice() else { panic!("{untold:?}") };
+    assert_eq!(*place, channel());
+    let note = |offer| vec![Owed { id: OwedId::from(offer), ..row(channel(), Op::Post(Body::Text("note".into()))) }];
+    for told in [1, 0] {
+        let rows = store.tell_offer(*offer, 100_000_000, 8, move |offer, _away| note(offer)).await.unwrap();
+        assert_eq!(rows.len(), told);
+    }
+    assert!(store.untold_offers().await.unwrap().is_empty() && store.cursors().await.unwrap().is_empty());
+    assert_eq!(press(&store, *offer, true, 8).await, Some((OfferEnd::Accepted(2), vec![1, 2])));
 }
 
 #[tokio::test]

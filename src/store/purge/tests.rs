@@ -15,6 +15,7 @@ const ROWS: &str = "
         ('over', 'ended', 1, 'completed', 1, 2), ('open', 'used', 2, NULL, 1, NULL);
     INSERT INTO outbox (id, team, channel, thread, op, state, created_ms) VALUES
         ('sent', 'T', 'C', '1', '', 'sent', 1), ('dead', 'T', 'C', '1', '', 'dead', 2), ('owed', 'T', 'C', '1', '', 'pending', 1);
+    INSERT INTO approval (id, turn, row, card) VALUES ('of sent', 'open', 'sent', ''), ('of owed', 'open', 'owed', '');
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
         INSERT INTO dedup (key, seen_ms) SELECT 'key ' || i, 1 FROM n;
     INSERT INTO dedup (key, seen_ms) VALUES ('young', 10);
@@ -22,7 +23,7 @@ const ROWS: &str = "
 
 fn left(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT 'inbox ' || state FROM inbox UNION ALL SELECT id FROM session UNION ALL SELECT id FROM turn
-               UNION ALL SELECT id FROM outbox UNION ALL SELECT key FROM chat_message UNION ALL SELECT key FROM dedup";
+               UNION ALL SELECT id FROM outbox UNION ALL SELECT key FROM chat_message UNION ALL SELECT key FROM dedup UNION ALL SELECT id FROM approval";
     connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
@@ -30,7 +31,7 @@ fn week() -> i64 {
     i64::try_from(KEEP.as_millis()).unwrap()
 }
 
-const NOT_OVER: [&str; 9] = [
+const NOT_OVER: [&str; 10] = [
     "inbox queued",
     "active",
     "lately",
@@ -40,6 +41,7 @@ const NOT_OVER: [&str; 9] = [
     "said before a late end",
     "said in a session",
     "young",
+    "of owed",
 ];
 
 async fn filled() -> (Store, tempfile::TempDir) {
@@ -53,7 +55,7 @@ async fn filled() -> (Store, tempfile::TempDir) {
 async fn what_has_been_over_for_a_week_is_forgotten_while_we_run() {
     let (store, _dir) = filled().await;
     store.purge(week() + 1).await.unwrap();
-    assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 18, "not a moment earlier");
+    assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 20, "not a moment earlier");
     store.purge(week() + 5).await.unwrap();
     assert_eq!(store.read(left).await.unwrap(), NOT_OVER);
 }
@@ -63,4 +65,20 @@ async fn no_commit_removes_more_than_a_batch() {
     let (store, _dir) = filled().await;
     let found = store.read(|connection| keys(connection, OLD[0].0, week() + 5)).await.unwrap();
     assert_eq!(found.len(), BATCH);
+}
+
+#[tokio::test]
+async fn what_is_tried_again_while_it_is_about_to_be_forgotten_stays() {
+    let (store, _dir) = filled().await;
+    for (find, remove) in OLD {
+        let found = store.read(move |connection| keys(connection, find, week() + 5)).await.unwrap();
+        let again = "UPDATE inbox SET state = 'queued'; UPDATE outbox SET state = 'pending'";
+        store.write(move |connection| connection.execute_batch(again)).await.unwrap();
+        store.write(move |connection| forget(connection, remove, found)).await.unwrap();
+        let set_back = "UPDATE inbox SET state = 'dead'; UPDATE outbox SET state = 'dead'";
+        store.write(move |connection| connection.execute_batch(set_back)).await.unwrap();
+    }
+    let rows = "SELECT (SELECT count(*) FROM inbox) || ' ' || (SELECT count(*) FROM outbox)";
+    let left: String = store.read(move |connection| connection.query_row(rows, [], |row| row.get(0))).await.unwrap();
+    assert_eq!(left, "5 3");
 }
