@@ -58,7 +58,9 @@ impl Run {
 
     /// Waits until everything has been answered, where nobody has anything to decide.
     pub(crate) fn answered(&self, life: &Life) {
-        let answered = eventually(PATIENCE, || self.is_answered().then_some(()));
+        let store = self.subject.store();
+        let arrived = eventually(PATIENCE, || self.all_arrived(&store).then_some(()));
+        let answered = arrived.and_then(|()| eventually(PATIENCE, || store.is_at_rest().then_some(())));
         assert!(answered.is_some(), "{}", life.log());
     }
 
