@@ -5,4 +5,7 @@ mod ambiguity;
 #[cfg(test)]
 mod cuts;
 mod process;
+#[cfg(test)]
+#[path = "../tools/size.rs"]
+mod size;
 mod workspace;

@@ -12,8 +12,9 @@ use super::subject::{Backend, Life};
 
 /// How often a daemon is killed before everything is checked.
 const KILLS: usize = 50;
-/// How many runs each backend has.
+/// How many runs each backend has, and how many of them go side by side: much of one is waiting.
 const RUNS: usize = 10;
+const SIDE_BY_SIDE: usize = 2;
 /// How many conversations are open from the beginning.
 const CONVERSATIONS: usize = 20;
 /// After how many kills the disk is compared with what was acknowledged.
@@ -32,11 +33,19 @@ fn f_34_random_kills_of_a_daemon_that_echoes_lose_and_double_nothing() {
 
 fn random_kills(backend: Backend) {
     let mut rng = Rng::with_seed(seed());
+    // What nobody hears waits for the next daemon, or is read back by it.
+    let offline = ["kept", "scheduled"].into_iter().cycle();
+    let runs: Vec<(Rng, &str)> = offline.take(long(RUNS)).map(|offline| (rng.fork(), offline)).collect();
     let mut found = Vec::new();
-    for run in 0..long(RUNS) {
-        // What nobody hears waits for the next daemon, or is read back by it.
-        let offline = if run % 2 == 0 { "kept" } else { "scheduled" };
-        found.extend(one_run(rng.fork(), backend, offline));
+    for some in runs.chunks(SIDE_BY_SIDE) {
+        std::thread::scope(|scope| {
+            let begin = |(rng, offline): &(Rng, &'static str)| {
+                let (rng, offline) = (rng.clone(), *offline);
+                scope.spawn(move || one_run(rng, backend, offline))
+            };
+            let threads: Vec<_> = some.iter().map(begin).collect();
+            found.extend(threads.into_iter().flat_map(|thread| thread.join().unwrap()));
+        });
     }
     let count = |is: fn(&Violation) -> bool| found.iter().filter(|violation| is(violation)).count();
     let lost = count(|violation| {

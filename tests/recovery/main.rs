@@ -31,6 +31,7 @@ mod program;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+#[path = "../tools/size.rs"]
 mod size;
 #[cfg(test)]
 mod slack;

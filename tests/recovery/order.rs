@@ -15,7 +15,7 @@ const MESSAGES: usize = 10_000;
 /// How many may wait in one conversation.
 const WAITING: usize = 50;
 /// How many prompts go to agents, over so many conversations.
-const PROMPTS: usize = 200;
+const PROMPTS: usize = 10_000;
 const CONVERSATIONS: usize = 20;
 /// What the log of the database is called.
 const LOG: &str = "hitchline.db-wal";
@@ -31,23 +31,28 @@ struct Kind {
 /// What is on disk for good, as a trace goes by.
 struct Lasting {
     kinds: Vec<Kind>,
-    written: HashSet<String>,
+    written: Vec<String>,
     words: HashSet<String>,
 }
 
 impl Lasting {
     fn of(kinds: Vec<Kind>) -> Self {
-        Self { kinds, written: HashSet::new(), words: HashSet::new() }
+        Self { kinds, written: Vec::new(), words: HashSet::new() }
     }
 
-    fn see(&mut self, call: &Call) {
+    /// Returns what lasts from this call on.
+    fn see(&mut self, call: &Call) -> Vec<String> {
         match call {
             Call::Write { file, data, .. } if file.ends_with(LOG) => {
                 self.written.extend(self.kinds.iter().flat_map(|kind| kind.words(data)));
             }
-            Call::Synced { file } if file.ends_with(LOG) => self.words.extend(self.written.drain()),
+            Call::Synced { file } if file.ends_with(LOG) => {
+                self.words.extend(self.written.iter().cloned());
+                return std::mem::take(&mut self.written);
+            }
             _ => {}
         }
+        Vec::new()
     }
 }
 
@@ -115,13 +120,16 @@ fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
     let Some(life) = run.subject.start_traced(&log) else { return };
     life.ready();
     let prompts = long(PROMPTS);
-    let opened: Vec<Asked> =
-        (0..CONVERSATIONS).map(|_| run.people.wish(&run.slack, "U0ALICE", ("C0GENERAL", None), "")).collect();
-    for number in CONVERSATIONS..prompts {
-        let thread = &opened[number % CONVERSATIONS].ts;
-        run.people.wish(&run.slack, "U0ALICE", ("C0GENERAL", Some(thread)), "");
+    let mut opened: Vec<Asked> = Vec::new();
+    for number in 0..prompts {
+        let thread = opened.get(number % CONVERSATIONS).map(|asked| asked.ts.clone());
+        let asked = run.people.wish(&run.slack, "U0ALICE", ("C0GENERAL", thread.as_deref()), "");
+        opened.extend(thread.is_none().then_some(asked));
+        if (number + 1) % (CONVERSATIONS * WAITING) == 0 {
+            run.answered(&life);
+        }
     }
-    run.rest(&life);
+    run.answered(&life);
     life.stop();
 
     // All turns of a run begin with the same digits, which are its time.
@@ -130,15 +138,15 @@ fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
     let ids = starts.into_iter().map(|start| Kind::new(start, 32));
     let mut lasting = Lasting::of(ids.chain([Kind::new(TEXT, 24)]).collect());
     let (mut too_early, mut seen) = (Vec::new(), 0);
+    let mut begun = HashSet::new();
     calls(&log, |call| {
-        lasting.see(call);
+        begun.extend(lasting.see(call).into_iter().filter(|word| turns.contains(word)));
         let Call::Sent { to, data } = call else { return };
         let said = String::from_utf8_lossy(data);
         if to.starts_with("pipe") && said.contains("session/prompt") {
             let number = super::marks::asked(&said).unwrap();
             seen += 1;
-            let begun = lasting.words.intersection(&turns).count();
-            if begun < seen || !lasting.words.contains(&format!("{TEXT}{number}")) {
+            if begun.len() < seen || !lasting.words.contains(&format!("{TEXT}{number}")) {
                 too_early.push(number);
             }
         }

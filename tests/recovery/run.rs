@@ -56,6 +56,14 @@ impl Run {
         }
     }
 
+    /// Waits until everything has been answered, where nobody has anything to decide.
+    pub(crate) fn answered(&self, life: &Life) {
+        let store = self.subject.store();
+        let arrived = eventually(PATIENCE, || self.all_arrived(&store).then_some(()));
+        let answered = arrived.and_then(|()| eventually(PATIENCE, || store.is_at_rest().then_some(())));
+        assert!(answered.is_some(), "{}", life.log());
+    }
+
     /// Whether all that was asked is answered, as it seems, in full, and nothing is owed.
     pub(crate) fn is_answered(&self) -> bool {
         let store = self.subject.store();

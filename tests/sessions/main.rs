@@ -62,6 +62,9 @@ mod replies;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+#[path = "../tools/size.rs"]
+mod size;
+#[cfg(test)]
 mod slack;
 #[cfg(test)]
 mod starts;

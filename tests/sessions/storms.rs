@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 
 use super::agent::locked;
 use super::people::{CHANNEL, HOME};
+use super::size::{long, seed};
 use super::world::World;
 
-/// How many deliveries there are in a CI run; ten times as many in a long one.
+/// How many deliveries there are.
 const DELIVERIES: usize = 100_000;
 /// Threads, and how many messages each has in one storm: fewer than may wait.
 const THREADS: usize = 100;
@@ -123,11 +124,8 @@ fn prompted(world: &World) -> BTreeMap<String, usize> {
 // holds: S-8, T-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_repetitions_and_twins_prompts_each_message_once() {
-    let seed =
-        std::env::var("HITCHLINE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("HITCHLINE_SEED={seed} repeats this");
-    let mut rng = Rng::with_seed(seed);
-    let most = if std::env::var_os("HITCHLINE_LONG").is_some() { 10 * DELIVERIES } else { DELIVERIES };
+    let mut rng = Rng::with_seed(seed());
+    let most = long(DELIVERIES);
     let world = World::echoing().await;
     let mut threads = Vec::new();
     for n in 0..THREADS {

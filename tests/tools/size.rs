@@ -2,7 +2,12 @@
 
 /// Ten times `n` in a long run.
 pub(crate) fn long(n: usize) -> usize {
-    if std::env::var_os("HITCHLINE_LONG").is_some() { 10 * n } else { n }
+    if is_long() { 10 * n } else { n }
+}
+
+/// Whether this is a long run.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("HITCHLINE_LONG").is_some()
 }
 
 /// The seed of this run, given or drawn; it is printed where a failed test shows what it printed.
