@@ -260,8 +260,7 @@ impl Writing {
     /// for written what is not. The readers keep what all connections share, and so the place up to which the log is valid: what was
     /// written of the failed commit lies beyond it and is overwritten by the next.
     fn reopen(&mut self, waiting: &Runtime) -> bool {
-        if self.disk.is_read_only() {
-            tracing::error!("The disk can only be read: nothing is written until it is mounted for writing again");
+        if self.is_read_only() {
             return true;
         }
         if !self.disk.is_first_io_error() {
@@ -278,9 +277,23 @@ impl Writing {
                 }
                 Err(trouble) => tracing::error!(attempt, %trouble, "The database can't be opened again"),
             }
+            // A file system that has found an error fails first, and closes itself then.
+            if self.is_read_only() {
+                return true;
+            }
             waiting.block_on(tokio::time::sleep(REOPEN_PAUSE));
         }
         false
+    }
+
+    /// Whether the disk can only be read, which is said. The same connection goes on afterwards: what was written of a failed commit lies
+    /// where the next one is written.
+    fn is_read_only(&self) -> bool {
+        let is_read_only = self.disk.is_read_only();
+        if is_read_only {
+            tracing::error!("The disk can only be read: nothing is written until it is mounted for writing again");
+        }
+        is_read_only
     }
 }
 
