@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hitchline::domain::outgoing::{Body, Op, Owed};
 
 use super::process::{conversation, owed, run};
-use super::size::{long, seed};
+use super::size::{seed, sized};
 use super::workspace::{Manners, Workspace};
 
 /// What stands there in the end: how many of the posts are missing, and how many are there too often; each thread in order.
@@ -31,7 +31,7 @@ fn posted(manners: Manners, threads: usize, each: usize, seed: u64) -> (usize, u
 #[test]
 fn of_ten_thousand_posts_none_is_missing_and_none_is_there_twice() {
     let manners = Manners { lost: 30, failed: 5, busy: 3, lag_ms: 3_000, closed: false };
-    assert_eq!(posted(manners, long(200), 50, seed()), (0, 0));
+    assert_eq!(posted(manners, sized(200), 50, seed()), (0, 0));
 }
 
 #[test]

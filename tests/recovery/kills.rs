@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::checker::Violation;
 use super::run::Run;
-use super::size::{long, seed};
+use super::size::{seed, sized};
 use super::subject::{Backend, Life};
 
 /// How often a daemon is killed before everything is checked.
@@ -35,7 +35,7 @@ fn random_kills(backend: Backend) {
     let mut rng = Rng::with_seed(seed());
     // What nobody hears waits for the next daemon, or is read back by it.
     let offline = ["kept", "scheduled"].into_iter().cycle();
-    let runs: Vec<(Rng, &str)> = offline.take(long(RUNS)).map(|offline| (rng.fork(), offline)).collect();
+    let runs: Vec<(Rng, &str)> = offline.take(sized(RUNS)).map(|offline| (rng.fork(), offline)).collect();
     let mut found = Vec::new();
     for some in runs.chunks(SIDE_BY_SIDE) {
         std::thread::scope(|scope| {
@@ -53,7 +53,7 @@ fn random_kills(backend: Backend) {
     });
     let prompts = count(|violation| matches!(violation, Violation::Prompted { .. }));
     let finals = count(|violation| matches!(violation, Violation::Doubled { .. }));
-    println!("{} kills: {lost} lost, {prompts} double prompts, {finals} double finals", KILLS * long(RUNS));
+    println!("{} kills: {lost} lost, {prompts} double prompts, {finals} double finals", KILLS * sized(RUNS));
     assert_eq!(found, []);
 }
 

@@ -1,7 +1,7 @@
 //! Nothing acknowledged is lost, and nothing is answered twice: the built binary is killed, again and again, and a checker that knows
 //! only what was seen from outside (by the simulator, by the agent, on the disk) says what became of each message.
 //!
-//! `HITCHLINE_LONG=1` makes every suite ten times as long; `HITCHLINE_SEED` repeats a run whose seed was printed.
+//! `HITCHLINE_LONG=1` makes every suite ten times as long, `HITCHLINE_SHORT=1` ten times as short; `HITCHLINE_SEED` repeats a run whose seed was printed.
 
 #[cfg(test)]
 mod agent;

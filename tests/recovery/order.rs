@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::history::Asked;
 use super::run::Run;
-use super::size::{long, seed};
+use super::size::{seed, sized};
 use super::subject::Backend;
 use super::trace::{Call, acknowledged, calls};
 
@@ -81,7 +81,7 @@ fn no_acknowledgement_precedes_the_sync_of_its_row() {
     let log = run.subject.path().join("trace");
     let Some(life) = run.subject.start_traced(&log) else { return };
     life.ready();
-    let messages = long(MESSAGES);
+    let messages = sized(MESSAGES);
     for number in 0..messages / WAITING {
         let root = run.slack.say("U0ALICE", "C0GENERAL", None, &format!("@hitchline !sleep 3600 {number}"));
         for waiting in 1..WAITING {
@@ -119,7 +119,7 @@ fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
     let log = run.subject.path().join("trace");
     let Some(life) = run.subject.start_traced(&log) else { return };
     life.ready();
-    let prompts = long(PROMPTS);
+    let prompts = sized(PROMPTS);
     let mut opened: Vec<Asked> = Vec::new();
     for number in 0..prompts {
         let thread = opened.get(number % CONVERSATIONS).map(|asked| asked.ts.clone());

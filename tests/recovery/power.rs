@@ -10,7 +10,7 @@ use fastrand::Rng;
 use hitchline::store::Store;
 
 use super::run::Run;
-use super::size::{long, seed};
+use super::size::{seed, sized};
 use super::subject::Backend;
 use super::trace::{Call, acknowledged, calls};
 
@@ -121,7 +121,7 @@ async fn f_48_no_power_cut_loses_what_was_acknowledged() {
     let log = run.subject.path().join("trace");
     let Some(life) = run.subject.start_traced(&log) else { return };
     life.ready();
-    for _ in 0..long(TIMES) {
+    for _ in 0..sized(TIMES) {
         (0..rng.usize(1..=AT_ONCE)).for_each(|_| run.people.open(&run.slack));
         run.slack.wait_for_acks();
     }
@@ -142,7 +142,7 @@ async fn f_48_no_power_cut_loses_what_was_acknowledged() {
             cuts.push((disk.clone(), acked.clone()));
         }
     });
-    assert!(cuts.len() >= long(TIMES), "{} cuts", cuts.len());
+    assert!(cuts.len() >= sized(TIMES), "{} cuts", cuts.len());
     for (n, (disk, acked)) in cuts.iter().enumerate() {
         for part in 0..=PARTS {
             // In memory, where there is such a place: this disk need not last.

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::agent::locked;
 use super::people::{CHANNEL, HOME};
-use super::size::{long, seed};
+use super::size::{seed, sized};
 use super::world::World;
 
 /// How many deliveries there are.
@@ -125,7 +125,7 @@ fn prompted(world: &World) -> BTreeMap<String, usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_repetitions_and_twins_prompts_each_message_once() {
     let mut rng = Rng::with_seed(seed());
-    let most = long(DELIVERIES);
+    let most = sized(DELIVERIES);
     let world = World::echoing().await;
     let mut threads = Vec::new();
     for n in 0..THREADS {

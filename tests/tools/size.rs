@@ -1,8 +1,12 @@
 //! How long a suite is, and from which seed it draws.
 
-/// Ten times `n` in a long run.
-pub(crate) fn long(n: usize) -> usize {
-    if is_long() { 10 * n } else { n }
+/// Ten times `n` in a long run; in a short one a tenth, which is enough to see a bug that is planted.
+pub(crate) fn sized(n: usize) -> usize {
+    match (is_long(), std::env::var_os("HITCHLINE_SHORT").is_some()) {
+        (true, _) => 10 * n,
+        (false, true) => n / 10,
+        (false, false) => n,
+    }
 }
 
 /// Whether this is a long run.
