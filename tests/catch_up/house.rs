@@ -81,9 +81,10 @@ impl House {
         }
     }
 
-    /// Whether there is a snapshot of the store.
+    /// Whether there is a snapshot of the store. What is said while it is being made may be in it.
     pub(crate) fn has_snapshot(&self) -> bool {
-        std::fs::read_dir(self.dir.path().join("snapshots")).is_ok_and(|mut found| found.next().is_some())
+        let snapshots = std::fs::read_dir(self.dir.path().join("snapshots"));
+        snapshots.is_ok_and(|mut found| found.any(|file| file.is_ok_and(|file| file.path().extension().is_some())))
     }
 
     /// Somebody removes the store, so that its newest snapshot takes its place.
