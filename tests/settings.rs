@@ -9,6 +9,7 @@ use std::time::Duration;
 use hitchline::backend::config::Config as Backend;
 use hitchline::secret::ExposeSecret;
 use hitchline::session::config::{External, OnInterrupt, Route, WhenBusy};
+use hitchline::settings::show::to_toml;
 use hitchline::settings::sources::{Flags, LoadError, Loaded, load};
 use hitchline::settings::{DEFAULT_FILE, Environment, Settings};
 use proptest::prelude::*;
@@ -177,6 +178,34 @@ fn a_secret_and_its_file_are_one_setting() {
     assert_eq!(problem_keys(&both, &[]), ["slack.bot_token"]);
     assert_eq!(problem_keys(&both, &[("SLACK_BOT_TOKEN", "xoxb-v")]), ["slack.bot_token"]);
     assert_eq!(problem_keys("http.token_file = 'nowhere'", &[]), ["http.token_file"]);
+}
+
+#[test]
+fn the_secret_of_an_agents_server_has_a_twin_too_and_is_not_shown() {
+    let secrets = tempfile::tempdir().unwrap();
+    let file = secrets.path().join("key");
+    std::fs::write(&file, "from-file\n").unwrap();
+    let path = file.to_str().unwrap();
+    let of = |kind: &str, text: &str, variables: Variables| {
+        let text = format!("[backends.a]\nkind = '{kind}'\n{text}");
+        let settings = settings(&text, variables);
+        let shown = to_toml(&settings).unwrap();
+        let secret = settings.backends["a"].secret().unwrap().1.map(|secret| secret.expose().to_owned());
+        assert!(secret.as_ref().is_none_or(|secret| !shown.contains(secret)), "{shown}");
+        (secret, shown.contains("(hidden)"))
+    };
+    for (kind, key) in [("amplifierd", "api_key"), ("opencode", "password")] {
+        let variable = format!("HITCHLINE__BACKENDS__A__{}", key.to_uppercase());
+        assert_eq!(of(kind, "", &[]), (None, false));
+        assert_eq!(of(kind, &format!("{key} = 'written'"), &[]), (Some("written".to_owned()), true));
+        assert_eq!(of(kind, &format!("{key}_file = '{path}'"), &[]), (Some("from-file".to_owned()), true));
+        let over = [(variable.as_str(), "from-variable")];
+        assert_eq!(of(kind, &format!("{key}_file = '{path}'"), &over), (Some("from-variable".to_owned()), true));
+        let both = format!("[backends.a]\nkind = '{kind}'\n{key} = 'x'\n{key}_file = '{path}'");
+        assert_eq!(problem_keys(&both, &[]), [format!("backends.a.{key}")]);
+    }
+    let missing = "[backends.a]\nkind = 'opencode'\npassword_file = '/nowhere/password'";
+    assert_eq!(problem_keys(missing, &[]), ["backends.a.password_file"]);
 }
 
 #[test]

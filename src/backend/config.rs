@@ -7,6 +7,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::secret::{ExposeSecret, SecretString, is_same};
+
 /// One of `[backends.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -15,6 +17,10 @@ pub enum Config {
     Echo(Echo),
     /// An agent that speaks ACP.
     Acp(Acp),
+    /// Agents behind an amplifierd server.
+    Amplifierd(Amplifierd),
+    /// Agents behind an opencode server.
+    Opencode(Opencode),
 }
 
 /// `kind = "echo"`.
@@ -50,6 +56,109 @@ pub struct Acp {
     pub create_timeout: Option<Duration>,
 }
 
+/// `kind = "amplifierd"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Amplifierd {
+    /// Where its server listens.
+    pub url: String,
+    /// The server's API key; a server on this machine asks for none.
+    #[serde(skip_serializing)]
+    #[schemars(with = "Option<String>")]
+    pub api_key: Option<Secret>,
+    /// File that holds the API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<PathBuf>,
+    /// The bundle that a session is made of; without it the server's own default.
+    pub bundle: Option<String>,
+    /// Directory in which the agent works: one that the server's machine has, too.
+    pub working_dir: Option<PathBuf>,
+    /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
+    #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("x-duration" = true))]
+    pub create_timeout: Option<Duration>,
+}
+
+impl Default for Amplifierd {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:8410".to_owned(),
+            api_key: None,
+            api_key_file: None,
+            bundle: None,
+            working_dir: None,
+            create_timeout: None,
+        }
+    }
+}
+
+/// `kind = "opencode"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Opencode {
+    /// Where its server (`opencode serve`) listens.
+    pub url: String,
+    /// The user name that the server wants.
+    pub username: String,
+    /// The server's password; without it no user name is sent either.
+    #[serde(skip_serializing)]
+    #[schemars(with = "Option<String>")]
+    pub password: Option<Secret>,
+    /// File that holds the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The model, as `provider/model`; without it the server's own default.
+    pub model: Option<String>,
+    /// Directory in which the agent works: one that the server's machine has, too.
+    pub working_dir: Option<PathBuf>,
+    /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
+    #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("x-duration" = true))]
+    pub create_timeout: Option<Duration>,
+}
+
+impl Default for Opencode {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:4096".to_owned(),
+            username: "opencode".to_owned(),
+            password: None,
+            password_file: None,
+            model: None,
+            working_dir: None,
+            create_timeout: None,
+        }
+    }
+}
+
+/// A secret that can be compared, as the rest of a backend's configuration can.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// The secret, to be sent.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<SecretString> for Secret {
+    fn from(secret: SecretString) -> Self {
+        Self(secret)
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.0, other.expose())
+    }
+}
+
+impl Eq for Secret {}
+
 /// How agents' processes are shared out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -74,6 +183,26 @@ impl Config {
         match self {
             Self::Echo(Echo {}) => None,
             Self::Acp(acp) => acp.working_dir.as_deref(),
+            Self::Amplifierd(server) => server.working_dir.as_deref(),
+            Self::Opencode(server) => server.working_dir.as_deref(),
+        }
+    }
+
+    /// The secret of its server, where its kind has one: its key, the secret, and the file that holds it.
+    pub fn secret(&self) -> Option<(&'static str, Option<&Secret>, Option<&PathBuf>)> {
+        match self {
+            Self::Echo(Echo {}) | Self::Acp(_) => None,
+            Self::Amplifierd(server) => Some(("api_key", server.api_key.as_ref(), server.api_key_file.as_ref())),
+            Self::Opencode(server) => Some(("password", server.password.as_ref(), server.password_file.as_ref())),
+        }
+    }
+
+    /// Sets the secret of its server, which has been read from its file.
+    pub fn set_secret(&mut self, secret: SecretString) {
+        match self {
+            Self::Echo(Echo {}) | Self::Acp(_) => {}
+            Self::Amplifierd(server) => server.api_key = Some(Secret(secret)),
+            Self::Opencode(server) => server.password = Some(Secret(secret)),
         }
     }
 
@@ -82,6 +211,8 @@ impl Config {
         match self {
             Self::Echo(Echo {}) => None,
             Self::Acp(acp) => acp.create_timeout,
+            Self::Amplifierd(server) => server.create_timeout,
+            Self::Opencode(server) => server.create_timeout,
         }
     }
 }
@@ -113,9 +244,30 @@ mod tests {
             read("kind = 'acp'\ncommand = ['agent', '--acp']\nworking_dir = '/work'\ncreate_timeout = '2m'").unwrap();
         assert_eq!(acp.working_dir(), Some(Path::new("/work")));
         assert_eq!(acp.create_timeout(), Some(Duration::from_mins(2)));
-        for wrong in ["kind = 'echo'\ncommand = []", "kind = 'acp'\ncommnd = []", "kind = 'other'", ""] {
+        let amplifierd = read("kind = 'amplifierd'\nurl = 'http://a:1'\napi_key = 'k'\nworking_dir = '/w'").unwrap();
+        assert_eq!(amplifierd.working_dir(), Some(Path::new("/w")));
+        let opencode = read("kind = 'opencode'\npassword = 'p'\nmodel = 'a/b'\ncreate_timeout = '5s'").unwrap();
+        assert_eq!(opencode.create_timeout(), Some(Duration::from_secs(5)));
+        for wrong in [
+            "kind = 'echo'\ncommand = []",
+            "kind = 'opencode'\napi_key = 'k'",
+            "kind = 'acp'\ncommnd = []",
+            "kind = 'other'",
+            "",
+        ] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_compares_and_is_neither_printed_nor_written() {
+        let with = |key: &str| {
+            Config::Amplifierd(Amplifierd { api_key: Some(SecretString::from(key).into()), ..Amplifierd::default() })
+        };
+        assert_eq!(with("secret"), with("secret"));
+        assert_ne!(with("secret"), with("other"));
+        assert!(!format!("{:?}", with("secret")).contains("secret\""), "{:?}", with("secret"));
+        assert!(!toml::to_string(&with("secret")).unwrap().contains("secret"));
     }
 
     #[test]

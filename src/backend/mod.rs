@@ -1,13 +1,16 @@
 //! The agents: one trait, and an implementation for each kind.
 //!
 //! A backend starts sessions and restores them; a session takes one prompt at a time and answers with a stream of events of which
-//! the last is always, and exactly once, [`TurnEvent::End`]. Implementations never retry by themselves and never decide what an
-//! error means for a mapping: they report it by kind.
+//! the last is always, and exactly once, [`TurnEvent::End`]. Implementations never repeat what may have been done already, and never
+//! decide what an error means for a mapping: they report it by kind.
 
 pub mod acp;
+pub mod amplifierd;
 pub mod config;
 pub mod echo;
 pub mod error;
+mod http;
+pub mod opencode;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,6 +25,7 @@ use crate::clock::Clock;
 use crate::domain::agent::{AgentEvent, Decision, Offers, Prompt};
 use crate::domain::ids::{RequestId, SessionId};
 use crate::domain::session::BackendRef;
+use crate::http_client::HttpClient;
 use crate::scope::Scope;
 use error::BackendError;
 
@@ -198,6 +202,8 @@ pub struct BackendParts {
     pub clock: Clock,
     /// The owner of their tasks.
     pub scope: Scope,
+    /// The one HTTP client, lent to those whose agents are behind a server.
+    pub http: HttpClient,
     /// Our own environment, of which agents get an allow-listed part.
     pub environment: Arc<BTreeMap<String, String>>,
     /// Names this run of the daemon; every process of an agent carries it as `HITCHLINE_RUN_ID`.
@@ -218,5 +224,7 @@ pub fn build(name: &str, config: &config::Config, parts: &BackendParts) -> Arc<d
     match config {
         config::Config::Echo(config::Echo {}) => Arc::new(echo::EchoBackend::new(parts)),
         config::Config::Acp(acp) => Arc::new(acp::AcpBackend::new(acp.clone(), parts)),
+        config::Config::Amplifierd(server) => amplifierd::backend(server, parts),
+        config::Config::Opencode(server) => opencode::backend(server, parts),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::{Environment, Findings, Settings, secrets};
-use crate::backend::config::{Acp, Config as Backend};
+use crate::backend::config::{Acp, Config as Backend, Opencode};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::config::{Access, External, Route, Sessions};
 use crate::slack::config::Config as Slack;
@@ -24,6 +24,8 @@ pub fn check(settings: &Settings, simulator: bool, environment: &Environment, fi
         backend_name(name, findings);
         match backend {
             Backend::Acp(agent) => acp(&format!("backends.{name}"), agent, environment, findings),
+            Backend::Amplifierd(server) => http_agent(&format!("backends.{name}"), &server.url, backend, findings),
+            Backend::Opencode(server) => opencode(&format!("backends.{name}"), server, backend, findings),
             Backend::Echo(_) => {}
         }
     }
@@ -240,6 +242,57 @@ fn acp(key: &str, agent: &Acp, environment: &Environment, findings: &mut Finding
     if let Some(path) = &agent.env_file {
         secret_file(&format!("{key}.env_file"), path, findings);
     }
+}
+
+/// What is asked of every agent behind a server.
+fn http_agent(key: &str, url: &str, backend: &Backend, findings: &mut Findings) {
+    let secret = backend.secret().and_then(|(name, secret, file)| Some((name, secret?, file)));
+    match server_url(url) {
+        Err(reason) => findings.problem(format!("{key}.url"), reason),
+        Ok(url) if secret.is_some() && url.scheme() == "http" && !is_loopback(&url) => findings.warning(
+            format!("{key}.url"),
+            "is plain HTTP to another machine: who overhears it has the secret; let a proxy with TLS stand before the server",
+        ),
+        Ok(_) => {}
+    }
+    if let Some((name, secret, _)) = secret
+        && secret.expose().trim().is_empty()
+    {
+        findings.problem(format!("{key}.{name}"), "is empty; write one, or take the key away");
+    }
+    if let Some(path) = backend.working_dir() {
+        directory(&format!("{key}.working_dir"), path, findings);
+    }
+    if let Some(limit) = backend.create_timeout() {
+        not_zero(format!("{key}.create_timeout"), limit, findings);
+    }
+}
+
+fn opencode(key: &str, server: &Opencode, backend: &Backend, findings: &mut Findings) {
+    http_agent(key, &server.url, backend, findings);
+    let is_whole =
+        |model: &str| model.split_once('/').is_some_and(|(provider, id)| !provider.is_empty() && !id.is_empty());
+    if let Some(model) = server.model.as_deref().filter(|model| !is_whole(model)) {
+        findings.problem(
+            format!("{key}.model"),
+            format!("`{model}` names no provider; write `provider/model` as `opencode models` lists them"),
+        );
+    }
+}
+
+fn server_url(text: &str) -> Result<Url, String> {
+    const SUCH: &str = "write one such as http://127.0.0.1:4096";
+    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}; {SUCH}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("has the scheme `{}`; {SUCH}", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a name or a password; there are keys of their own for them".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("goes on after the path; {SUCH}"));
+    }
+    Ok(url)
 }
 
 /// Whether a program can be executed: by its path, or by its name from the folders of `search`.

@@ -16,26 +16,47 @@ const SECRETS: [(&str, &str, &str); 3] = [
     ("http", "token", "token_file"),
 ];
 
+/// The secrets of a backend, whatever its kind: key, and the key of the twin.
+const BACKEND_SECRETS: [(&str, &str); 2] = [("api_key", "api_key_file"), ("password", "password_file")];
+
 /// Leaves only the highest layer's form of each secret in the layers, lowest first.
 pub(super) fn settle_twins(layers: &mut [Layer], findings: &mut Findings) {
     for (section, key, twin) in SECRETS {
-        let mut set_above = false;
-        for layer in layers.iter_mut().rev() {
-            let Some(table) = section_mut(&mut layer.0, section) else { continue };
-            if let (Some(value), true) = (table.get(key), table.contains_key(twin)) {
-                let place = value.origin().unwrap_or("one place").to_owned();
-                findings.problem(
-                    format!("{section}.{key}"),
-                    format!("stands beside {section}.{twin} (in {place}); keep one of the two"),
-                );
-                table.remove(twin);
-            }
-            if set_above {
-                table.remove(key);
-                table.remove(twin);
-            }
-            set_above |= table.contains_key(key) || table.contains_key(twin);
+        settle(layers, &[section], (key, twin), findings);
+    }
+    let mut names: Vec<String> = Vec::new();
+    for layer in layers.iter_mut() {
+        names.extend(section_mut(&mut layer.0, "backends").into_iter().flat_map(|backends| backends.keys().cloned()));
+    }
+    names.sort();
+    names.dedup();
+    for name in names {
+        for pair in BACKEND_SECRETS {
+            settle(layers, &["backends", &name], pair, findings);
         }
+    }
+}
+
+/// The same for one secret, in the table at `path`.
+fn settle(layers: &mut [Layer], path: &[&str], (key, twin): (&str, &str), findings: &mut Findings) {
+    let section = path.join(".");
+    let mut set_above = false;
+    for layer in layers.iter_mut().rev() {
+        let table = path.iter().try_fold(&mut layer.0, |table, name| section_mut(table, name));
+        let Some(table) = table else { continue };
+        if let (Some(value), true) = (table.get(key), table.contains_key(twin)) {
+            let place = value.origin().unwrap_or("one place").to_owned();
+            findings.problem(
+                format!("{section}.{key}"),
+                format!("stands beside {section}.{twin} (in {place}); keep one of the two"),
+            );
+            table.remove(twin);
+        }
+        if set_above {
+            table.remove(key);
+            table.remove(twin);
+        }
+        set_above |= table.contains_key(key) || table.contains_key(twin);
     }
 }
 
@@ -57,11 +78,22 @@ pub(super) fn warn_of_open_file(file: &Path, values: &Table, findings: &mut Find
         }
         _ => None,
     };
-    if let Some(key) = SECRETS.iter().find_map(holds)
+    let backends = || backend_secret(values, |value| value.origin() == origin);
+    if let Some(key) = SECRETS.iter().find_map(holds).or_else(backends)
         && is_open(file)
     {
         findings.warning(key, open_file(file));
     }
+}
+
+/// The key path of the first secret of a backend that `fits`.
+fn backend_secret(values: &Table, fits: impl Fn(&Value) -> bool) -> Option<String> {
+    let ValueKind::Table(backends) = &values.get("backends")?.kind else { return None };
+    backends.iter().find_map(|(name, backend)| {
+        let ValueKind::Table(table) = &backend.kind else { return None };
+        let (key, _) = BACKEND_SECRETS.iter().find(|(key, _)| table.get(*key).is_some_and(&fits))?;
+        Some(format!("backends.{name}.{key}"))
+    })
 }
 
 /// Reads the files of secrets into the settings.
@@ -71,13 +103,21 @@ pub(super) fn read(settings: &mut Settings, findings: &mut Findings) {
     read_one("slack.app_token_file", slack.app_token_file.as_ref(), &mut slack.app_token, findings);
     let http = &mut settings.http;
     read_one("http.token_file", http.token_file.as_ref(), &mut http.token, findings);
+    for (name, backend) in &mut settings.backends {
+        let Some((key, None, file)) = backend.secret() else { continue };
+        let mut secret = None;
+        read_one(&format!("backends.{name}.{key}_file"), file, &mut secret, findings);
+        if let Some(secret) = secret {
+            backend.set_secret(secret);
+        }
+    }
 }
 
 fn read_one(key: &str, file: Option<&PathBuf>, secret: &mut Option<SecretString>, findings: &mut Findings) {
     let Some(path) = file.filter(|_| secret.is_none()) else { return };
     match std::fs::read_to_string(path).map(SecretString::from) {
         Ok(text) if text.expose_secret().trim().is_empty() => {
-            findings.problem(key, format!("{} is empty; write the token into it", path.display()));
+            findings.problem(key, format!("{} is empty; write the secret into it", path.display()));
         }
         Ok(text) => *secret = Some(without_newline(text.expose_secret()).into()),
         Err(error) => findings.problem(key, cannot_read(path, &error)),
@@ -141,6 +181,12 @@ mod tests {
             for twin in table.keys().filter(|key| key.ends_with("token_file")) {
                 found.push(format!("{section}.{twin}"));
             }
+        }
+        let backends = schema["$defs"].as_object().unwrap().values().filter_map(|node| node["properties"].as_object());
+        for twin in
+            backends.flat_map(|table| table.keys()).filter(|key| *key == "api_key_file" || *key == "password_file")
+        {
+            assert!(BACKEND_SECRETS.iter().any(|(_, known)| known == twin), "{twin}");
         }
         let mut listed: Vec<_> = SECRETS.iter().map(|(section, _, twin)| format!("{section}.{twin}")).collect();
         listed.sort();

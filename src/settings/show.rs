@@ -1,6 +1,7 @@
 //! The effective configuration as TOML, with every secret hidden.
 
 use super::Settings;
+use crate::backend::config::Config;
 use crate::secret::redact;
 
 /// What stands for a secret.
@@ -24,7 +25,11 @@ pub fn to_toml(settings: &Settings) -> Result<String, toml::ser::Error> {
         }
     }
     let backends = table.get_mut("backends").and_then(toml::Value::as_table_mut);
-    for (_, backend) in backends.into_iter().flatten() {
+    for (name, backend) in backends.into_iter().flatten() {
+        let secret = settings.backends.get(name).and_then(Config::secret);
+        if let (Some((key, Some(_), _)), Some(backend)) = (secret, backend.as_table_mut()) {
+            backend.insert(key.to_owned(), HIDDEN.into());
+        }
         let variables = backend.get_mut("env").and_then(toml::Value::as_table_mut);
         variables.into_iter().flatten().for_each(|(_, value)| *value = HIDDEN.into());
     }

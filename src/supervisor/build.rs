@@ -243,6 +243,7 @@ impl Foundation {
         let parts = backend::BackendParts {
             clock: self.clock.clone(),
             scope: self.scope.clone(),
+            http: self.http.lend(),
             environment: self.environment.clone(),
             run_id,
         };

@@ -5,6 +5,10 @@
 #[cfg(test)]
 mod acp;
 #[cfg(test)]
+mod amplifierd;
+#[cfg(test)]
+mod amplifierd_server;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]
@@ -15,6 +19,10 @@ mod faults;
 mod interleavings;
 #[cfg(test)]
 mod npm;
+#[cfg(test)]
+mod opencode;
+#[cfg(test)]
+mod opencode_server;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;

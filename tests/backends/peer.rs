@@ -1,5 +1,6 @@
 //! A backend under test, and how its turns are read.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use hitchline::domain::agent::{AgentEvent, Decision, OptionKind, PermissionReque
 use hitchline::domain::ids::{SessionId, TurnId};
 use hitchline::domain::inbound::{Author, ChannelKind};
 use hitchline::domain::session::BackendRef;
+use hitchline::http_client::{self, Owner};
 use hitchline::scope::Scope;
 use tempfile::TempDir;
 
@@ -35,10 +37,13 @@ pub(super) struct Peer {
     pub(super) hello: &'static str,
     /// Runs until it is cancelled.
     pub(super) wait: &'static str,
-    /// Asks for a decision.
+    /// Asks for a decision; empty where its agents ask for none.
     pub(super) ask: &'static str,
     /// How many sessions it is asked for at the same time.
     pub(super) crowd: usize,
+    /// What must live as long as its agents do, such as their server.
+    #[expect(dead_code, reason = "it is held, and lets go when it is dropped")]
+    pub(super) keep: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Peer {
@@ -46,18 +51,20 @@ impl Peer {
         Self::at(Clock::system(), config)
     }
 
-    fn at(clock: Clock, config: &Config) -> Self {
+    pub(super) fn at(clock: Clock, config: &Config) -> Self {
         let scope = Scope::new();
         let run_id = SessionId::new().to_string();
         let parts = BackendParts {
             clock: clock.clone(),
             scope: scope.clone(),
+            http: Owner::build(&http_client::Config::default(), true).unwrap().lend(),
             environment: Arc::new(std::env::vars().collect()),
             run_id: run_id.clone(),
         };
         let dir = tempfile::tempdir().unwrap();
         let backend = build("peer", config, &parts);
-        Self { backend, clock, scope, run_id, dir, hello: "hello", wait: "wait", ask: "ask", crowd: 20 }
+        let (hello, wait, ask, crowd, keep) = ("hello", "wait", "ask", 20, None);
+        Self { backend, clock, scope, run_id, dir, hello, wait, ask, crowd, keep }
     }
 
     pub(super) fn echo() -> Self {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::backend::config::Amplifierd;
 
 fn findings(change: impl FnOnce(&mut Settings)) -> Findings {
     let mut settings = Settings::default();
@@ -188,4 +189,50 @@ fn a_variable_that_an_agent_will_miss_is_named() {
     let said: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["backends.a.env_pass: `NO_SUCH_KEY` is not set here, so the agent does not get it"]);
     assert!(found.is_ok());
+}
+
+#[test]
+fn the_server_of_an_agent_has_a_url_that_holds_no_secret() {
+    let cases = [
+        ("http://127.0.0.1:8410", None),
+        ("https://agents.example/amplifier/", None),
+        ("127.0.0.1:8410", Some("is no URL")),
+        ("ftp://agents.example", Some("has the scheme `ftp`")),
+        ("http://me:secret@agents.example", Some("holds a name or a password")),
+        ("http://agents.example/?key=secret", Some("goes on after the path")),
+    ];
+    for (url, expected) in cases {
+        let server = Amplifierd { url: url.to_owned(), ..Amplifierd::default() };
+        let found = findings(|s| drop(s.backends.insert("a".to_owned(), Backend::Amplifierd(server))));
+        let said = found.problems.first().map(ToString::to_string);
+        assert_eq!(said.is_some(), expected.is_some(), "{url}: {said:?}");
+        assert!(said.is_none_or(|said| said.starts_with(&format!("backends.a.url: {}", expected.unwrap()))), "{url}");
+    }
+}
+
+#[test]
+fn a_secret_goes_to_another_machine_in_the_clear_only_with_a_warning() {
+    for (url, key, warned) in [
+        ("http://agents.example", Some("k"), true),
+        ("http://agents.example", None, false),
+        ("https://agents.example", Some("k"), false),
+        ("http://localhost:8410", Some("k"), false),
+    ] {
+        let api_key = key.map(|key| SecretString::from(key).into());
+        let server = Amplifierd { url: url.to_owned(), api_key, ..Amplifierd::default() };
+        let found = findings(|s| drop(s.backends.insert("a".to_owned(), Backend::Amplifierd(server))));
+        assert_eq!((found.is_ok(), !found.warnings.is_empty()), (true, warned), "{url}");
+    }
+}
+
+#[test]
+fn a_model_is_named_with_its_provider_and_a_password_is_not_empty() {
+    let with = |model: &str, password: &str| {
+        let password = Some(SecretString::from(password).into());
+        let server = Opencode { model: Some(model.to_owned()), password, ..Opencode::default() };
+        findings(|s| drop(s.backends.insert("a".to_owned(), Backend::Opencode(server)))).problems
+    };
+    assert_eq!(with("anthropic/claude", "p"), []);
+    assert!(with("claude", "p")[0].to_string().starts_with("backends.a.model: `claude` names no provider"));
+    assert!(with("a/b", " ")[0].to_string().starts_with("backends.a.password: is empty"));
 }

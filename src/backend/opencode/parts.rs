@@ -1,0 +1,171 @@
+//! The parts of an answer, and the questions during it, in our words.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::text_of;
+use crate::backend::Outcome;
+use crate::backend::error::BackendError;
+use crate::backend::http::shown;
+use crate::domain::agent::{
+    AgentEvent, OptionKind, PermissionOption, PermissionRequest, PlanEntry, Progress, ToolCall,
+};
+use crate::domain::ids::RequestId;
+
+/// The option that means no.
+pub(super) const REJECT: &str = "reject";
+/// The ways to answer a permission request (`POST /permission/{id}/reply`), with the names that opencode's own ACP side gives them.
+const REPLIES: [(&str, &str, OptionKind); 3] = [
+    ("once", "Allow once", OptionKind::AllowOnce),
+    ("always", "Always allow", OptionKind::AllowAlways),
+    (REJECT, "Reject", OptionKind::RejectOnce),
+];
+
+/// How much of each part was handed on. A part is told in pieces and, at its beginning and its end, as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Parts(HashMap<String, Part>);
+
+#[derive(Debug)]
+struct Part {
+    is_thought: bool,
+    /// Bytes that were handed on.
+    told: usize,
+    /// Whether the next piece follows on what was handed on. After a gap that is not known before the part is told as a whole.
+    is_joined: bool,
+}
+
+impl Parts {
+    /// Pieces may be missing from now on.
+    pub(super) fn cut(&mut self) {
+        self.0.values_mut().for_each(|part| part.is_joined = false);
+    }
+
+    /// A part as a whole, as far as it is; `is_recorded` when the server's record tells it, which knows no pieces.
+    pub(super) fn whole(&mut self, part: &Value, is_recorded: bool) -> Option<AgentEvent> {
+        let id = text_of(part, "id")?;
+        let is_thought = match text_of(part, "type")? {
+            "text" => false,
+            "reasoning" => true,
+            "tool" => return tool(part).map(AgentEvent::Tool),
+            _ => return None,
+        };
+        let is_aside = |key: &str| part.get(key).and_then(Value::as_bool) == Some(true);
+        if is_aside("synthetic") || is_aside("ignored") {
+            return None;
+        }
+        let text = text_of(part, "text")?;
+        let known = self.0.entry(id.to_owned()).or_insert(Part { is_thought, told: 0, is_joined: true });
+        known.is_joined = !is_recorded;
+        let rest = text.get(known.told..).unwrap_or_default().to_owned();
+        known.told = known.told.max(text.len());
+        event(id, is_thought, rest)
+    }
+
+    /// A piece of a part.
+    pub(super) fn piece(&mut self, properties: &Value) -> Option<AgentEvent> {
+        let (id, piece) = (text_of(properties, "partID")?, text_of(properties, "delta")?);
+        let part = self.0.get_mut(id).filter(|part| part.is_joined && text_of(properties, "field") == Some("text"))?;
+        part.told += piece.len();
+        event(id, part.is_thought, piece.to_owned())
+    }
+}
+
+/// Each part is a message of its own.
+fn event(id: &str, is_thought: bool, delta: String) -> Option<AgentEvent> {
+    match (delta.is_empty(), is_thought) {
+        (true, _) => None,
+        (false, true) => Some(AgentEvent::Thought(delta)),
+        (false, false) => Some(AgentEvent::Text { message: Some(id.to_owned()), delta }),
+    }
+}
+
+fn tool(part: &Value) -> Option<ToolCall> {
+    let state = part.get("state")?;
+    let status = match text_of(state, "status")? {
+        "pending" => Progress::Pending,
+        "running" => Progress::Running,
+        "completed" => Progress::Done,
+        "error" => Progress::Failed,
+        _ => return None,
+    };
+    let title = text_of(state, "title").filter(|title| !title.is_empty()).or_else(|| text_of(part, "tool"));
+    Some(ToolCall {
+        id: text_of(part, "callID")?.to_owned(),
+        title: title.map(ToOwned::to_owned),
+        status: Some(status),
+    })
+}
+
+/// A list of things to do, as the agent's plan.
+pub(super) fn plan(properties: &Value) -> AgentEvent {
+    let todos = properties.get("todos").and_then(Value::as_array).into_iter().flatten();
+    let entry = |todo: &Value| {
+        let status = match text_of(todo, "status") {
+            Some("in_progress") => Progress::Running,
+            Some("completed") => Progress::Done,
+            Some("cancelled") => Progress::Failed,
+            _ => Progress::Pending,
+        };
+        Some(PlanEntry { text: text_of(todo, "content")?.to_owned(), status })
+    };
+    AgentEvent::Plan(todos.filter_map(entry).collect())
+}
+
+/// A request for a permission.
+pub(super) fn permission(request: &Value) -> Option<PermissionRequest> {
+    let patterns = request.get("patterns").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let patterns: Vec<&str> = patterns.collect();
+    let metadata = request.get("metadata").unwrap_or(&Value::Null);
+    let exact = ["command", "filepath", "filePath", "path", "url"].iter().find_map(|key| text_of(metadata, key));
+    let detail = exact.map_or_else(|| patterns.join("\n"), ToOwned::to_owned);
+    let option = |(id, label, kind): (&str, &str, OptionKind)| PermissionOption {
+        id: id.to_owned(),
+        label: label.to_owned(),
+        kind,
+    };
+    Some(PermissionRequest {
+        id: RequestId::from(text_of(request, "id")?.to_owned()),
+        title: text_of(request, "permission").unwrap_or("Use a tool").to_owned(),
+        detail: (!detail.is_empty()).then_some(detail),
+        options: REPLIES.map(option).into(),
+    })
+}
+
+/// A question with choices. One that buttons can't answer can only be declined.
+pub(super) fn question(request: &Value) -> Option<PermissionRequest> {
+    let questions = request.get("questions")?.as_array()?;
+    let labels = match questions.as_slice() {
+        [one] => one.get("options").and_then(Value::as_array).into_iter().flatten().collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    let choice =
+        |label: &str| PermissionOption { id: label.to_owned(), label: label.to_owned(), kind: OptionKind::Other };
+    let mut options: Vec<_> = labels.iter().filter_map(|option| text_of(option, "label")).map(choice).collect();
+    options.push(PermissionOption {
+        id: REJECT.to_owned(),
+        label: "Don't answer".to_owned(),
+        kind: OptionKind::RejectOnce,
+    });
+    let asked: Vec<&str> = questions.iter().filter_map(|question| text_of(question, "question")).collect();
+    let id = RequestId::from(text_of(request, "id")?.to_owned());
+    Some(PermissionRequest { id, title: asked.join("\n"), detail: None, options })
+}
+
+/// What an error of a session (`session.error`, or that of a message) means for its turn.
+pub(super) fn failure(error: &Value) -> Outcome {
+    let name = text_of(error, "name").unwrap_or("UnknownError");
+    let data = error.get("data").unwrap_or(&Value::Null);
+    let said = shown(text_of(data, "message").unwrap_or(name));
+    match (name, data.get("statusCode").and_then(Value::as_u64)) {
+        ("MessageAbortedError", _) => Outcome::Cancelled,
+        ("MessageOutputLengthError", _) => Outcome::Truncated,
+        ("ContentFilterError", _) => Outcome::Refused,
+        ("ProviderAuthError", _) | (_, Some(401 | 403)) => Outcome::Failed(BackendError::Auth(said)),
+        ("ContextOverflowError", _) => Outcome::Failed(BackendError::Rejected(said)),
+        _ => Outcome::Failed(BackendError::Transient(format!("the agent's model failed: {said}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
