@@ -342,11 +342,11 @@ async fn f_61_a_server_that_is_down_for_ten_minutes_is_waited_for() {
 }
 
 fn notices(events: &[AgentEvent]) -> Vec<&str> {
-    let notice = |event| match event {
+    let notices = events.iter().filter_map(|event| match event {
         AgentEvent::Notice(text) => Some(text.as_str()),
         _ => None,
-    };
-    events.iter().filter_map(notice).collect()
+    });
+    notices.collect()
 }
 
 #[tokio::test]

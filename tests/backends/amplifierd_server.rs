@@ -445,7 +445,7 @@ impl Turn {
                 );
                 self.say(
                     "content_block:end",
-                    json!({"block": {"type": "thinking", "thinking": "hmm"}, "block_index": 0}),
+                    &json!({"block": {"type": "thinking", "thinking": "hmm"}, "block_index": 0}),
                 );
                 self.text(&format!("echo: {prompt}"));
             }
@@ -461,7 +461,7 @@ impl Turn {
     fn fail(&self, kind: &str, said: &str) -> &'static str {
         self.say(
             "provider:error",
-            json!({"error": {"type": kind, "msg": said}, "retryable": true, "status_code": null}),
+            &json!({"error": {"type": kind, "msg": said}, "retryable": true, "status_code": null}),
         );
         "error"
     }
