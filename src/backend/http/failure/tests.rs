@@ -11,21 +11,24 @@ fn error(status: u16, body: &str) -> BackendError {
     refused(status, body).error("amplifierd", GONE)
 }
 
-/// What the servers were seen to answer: who, with which status and body, and what it means.
-fn recorded() -> Vec<(&'static str, u16, &'static str, BackendError)> {
-    let rejected = |said: &str| BackendError::Rejected(said.to_owned());
-    let transient = |said: &str| BackendError::Transient(format!("amplifierd answered {said}"));
+/// Who answered what, with which status and body, and what it means.
+type Recorded = Vec<(&'static str, u16, &'static str, BackendError)>;
+
+fn rejected(said: &str) -> BackendError {
+    BackendError::Rejected(said.to_owned())
+}
+
+fn transient(said: &str) -> BackendError {
+    BackendError::Transient(format!("amplifierd answered {said}"))
+}
+
+/// As amplifierd was seen to answer.
+fn of_amplifierd() -> Recorded {
     vec![
         (
             "amplifierd, unknown session",
             404,
             r#"{"detail":{"type":"https://amplifier.dev/errors/session-not-found","title":"Session Not Found","status":404,"detail":"Session 'nope' not found","instance":"/sessions/nope/execute"}}"#,
-            BackendError::Unknown,
-        ),
-        (
-            "opencode, unknown session",
-            404,
-            r#"{"name":"NotFoundError","data":{"message":"Session not found: ses_1"}}"#,
             BackendError::Unknown,
         ),
         (
@@ -60,16 +63,28 @@ fn recorded() -> Vec<(&'static str, u16, &'static str, BackendError)> {
             rejected("prompt: Field required; json_invalid"),
         ),
         (
-            "a proxy, too large",
-            413,
-            "<html><body>Request Entity Too Large</body></html>",
-            rejected("Payload Too Large"),
-        ),
-        (
             "amplifierd, key",
             401,
             r#"{"detail":"Invalid or missing API key"}"#,
             BackendError::Auth("amplifierd says: Invalid or missing API key".to_owned()),
+        ),
+    ]
+}
+
+/// As opencode was, and what may stand before a server.
+fn of_others() -> Recorded {
+    vec![
+        (
+            "opencode, unknown session",
+            404,
+            r#"{"name":"NotFoundError","data":{"message":"Session not found: ses_1"}}"#,
+            BackendError::Unknown,
+        ),
+        (
+            "a proxy, too large",
+            413,
+            "<html><body>Request Entity Too Large</body></html>",
+            rejected("Payload Too Large"),
         ),
         ("opencode, password", 401, "", BackendError::Auth("amplifierd says: Unauthorized".to_owned())),
         (
@@ -92,7 +107,7 @@ fn recorded() -> Vec<(&'static str, u16, &'static str, BackendError)> {
 // holds: S-2, S-5
 #[test]
 fn what_was_seen_is_what_it_means() {
-    for (who, status, body, expected) in recorded() {
+    for (who, status, body, expected) in of_amplifierd().into_iter().chain(of_others()) {
         assert_eq!(error(status, body), expected, "{who}");
     }
 }
