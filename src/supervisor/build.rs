@@ -107,9 +107,9 @@ impl Foundation {
         });
         let operator = Operator { token: settings.http.token.clone(), routes: chat.routes() };
         listeners.serve(probes, operator, &clock, &scope, &close_listeners);
-        let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
-        housekeeping.store(&store, settings.store.min_free, &clock);
-        housekeeping.counters(counters, clock.clone());
+        let housekeeping = Housekeeping { scope: &scope, close: &close_listeners, clock: &clock };
+        housekeeping.store(&store, settings.store.min_free);
+        housekeeping.counters(counters);
         Ok(Self {
             settings,
             environment: Arc::new(environment),
@@ -144,8 +144,7 @@ impl Foundation {
         let reader = Arc::new(Surface::new(api.clone(), &me));
         let surface = Arc::new(self.chat.beside(Surface::new(api, &me)));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
-        let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
-        housekeeping.refusals(outbox.refused(), self.readiness.clone());
+        self.housekeeping().refusals(outbox.refused(), self.readiness.clone());
         // Before anything is sent. A run that ends earlier leaves nothing behind, and says nothing about the one before it.
         let start = safe_mode::begin(&self.store, &self.clock, self.settings.sessions.safe_mode_after).await?;
         outbox.recover(!start.after_clean_end).await?;
@@ -186,7 +185,12 @@ impl Foundation {
             clock: self.clock.clone(),
         };
         self.scope.spawn("gaps", OnCrash::Stop, watch.run(self.close_sockets.clone()));
-        self.scope.spawn("catch-up", OnCrash::Log, catch_up.run(self.scope.finish().clone()));
+        let finish = self.scope.finish().clone();
+        self.scope.keep("catch-up", &self.clock, self.scope.finish(), move || catch_up.clone().run(finish.clone()));
+    }
+
+    fn housekeeping(&self) -> Housekeeping<'_> {
+        Housekeeping { scope: &self.scope, close: &self.close_listeners, clock: &self.clock }
     }
 
     /// Holds turns back when the runs before this one have crashed again and again.
@@ -196,8 +200,7 @@ impl Foundation {
         }
         safe_mode::tell(pause);
         manager.hold(Hold::Everything);
-        let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
-        housekeeping.safe_mode(safe_mode::keep(manager.clone(), self.store.clone(), self.clock.clone(), pause));
+        self.housekeeping().safe_mode(safe_mode::keep(manager.clone(), self.store.clone(), self.clock.clone(), pause));
     }
 
     /// Asks Slack who we are, until it answers.
@@ -285,7 +288,7 @@ impl Foundation {
             open,
             clock: self.clock.clone(),
         };
-        Housekeeping { scope: &self.scope, close: &self.close_listeners }.storage(storage);
+        self.housekeeping().storage(storage);
         wake
     }
 
