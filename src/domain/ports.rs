@@ -188,8 +188,8 @@ pub trait Render: Send + Sync {
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.
 ///
 /// Each call is one attempt, paced but not repeated: who owns the row or the piece decides what an error means. What only shows how an
-/// answer comes along (`status`, `start_stream`, `append_stream`, `mark`) never waits to be paced: it fails with
-/// [`WriteErrorKind::Rate`].
+/// answer comes along (`status`, `start_stream`, `append_stream`, `start_draft`, `edit_draft`, `mark`) never waits to be paced, so that it
+/// is never before what is owed: it fails with [`WriteErrorKind::Rate`].
 #[async_trait]
 pub trait SlackWrite: Send + Sync {
     /// Posts a message and returns its time stamp.
@@ -215,6 +215,10 @@ pub trait SlackWrite: Send + Sync {
     async fn start_stream(&self, to: &ConversationKey, recipient: &UserId, markdown: &str) -> Result<Ts, WriteError>;
     /// Adds a piece of Markdown to a growing message.
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError>;
+    /// Posts a message that grows by being edited, as far as it has come; returns its time stamp.
+    async fn start_draft(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError>;
+    /// Shows how far such a message has come.
+    async fn edit_draft(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError>;
     /// Ends a growing message; one that has ended already is fine.
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
     /// Looks through a conversation for a message of ours whose posting was not answered. `since`: a message, after which it stands

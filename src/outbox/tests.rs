@@ -103,6 +103,12 @@ impl SlackWrite for Script {
     async fn append_stream(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
         self.call("append".into())
     }
+    async fn start_draft(&self, _: &Place, _: &Body, _: &Label) -> Result<Ts, WriteError> {
+        self.call("start draft".into()).map(|()| Ts::from("5.5"))
+    }
+    async fn edit_draft(&self, _: &ChannelId, _: &Ts, _: &Body) -> Result<(), WriteError> {
+        self.call("edit draft".into())
+    }
     async fn stop_stream(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.call(format!("stop {ts}"))
     }
