@@ -240,7 +240,7 @@ pub trait SlackRead: Send + Sync {
     /// stand in no thread.
     ///
     /// # Errors
-    /// As a write's: [`WriteErrorKind::Permanent`] when the conversation is gone or closed to us.
+    /// As a write's: [`WriteErrorKind::PlaceClosed`] when the conversation is gone or closed to us.
     async fn thread(&self, conversation: &ConversationKey, before: &Ts, limit: usize) -> Result<Vec<Said>, WriteError>;
 
     /// Whether a message of ours answers the message `ts`, by its own [`Label`]. `conversation` is where the answer would stand: of a
@@ -340,8 +340,10 @@ pub struct WriteError {
 /// What a failed write means; decided once, where the answer is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteErrorKind {
-    /// It will never work: the channel is gone, or closed to us, or the content is refused.
+    /// It will never work: the content is refused, or we may not.
     Permanent,
+    /// Nothing can be said there: the channel is gone, archived, or closed to us.
+    PlaceClosed,
     /// The content is refused for its form: as plain text it may be taken.
     Unfit {
         /// Whether it is too long, too.

@@ -404,6 +404,13 @@ impl Api {
         assert_eq!(answered["acked"], true, "{answered}");
     }
 
+    /// Calls a method of the Web API as the bot.
+    pub(crate) fn call(&self, method: &str, args: &Value) {
+        let headers = "Content-Type: application/json\r\nAuthorization: Bearer xoxb-simulator\r\n";
+        let (_, answer) = self.exchange(&format!("POST /api/{method}"), headers, &args.to_string());
+        assert!(answer.contains("\"ok\":true"), "{method}: {answer}");
+    }
+
     pub(crate) fn calls(&self, method: &str) -> Vec<Value> {
         self.get("/sim/calls", &[("method", method)])["calls"].as_array().unwrap().clone()
     }
