@@ -1,20 +1,24 @@
 //! R2: a kill at every system call that matters, in one scenario: somebody asks, allows what the agent wants to do, and is answered in
 //! three messages.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use super::agent;
 use super::checker::Violation;
+use super::history::What;
 use super::process::eventually;
 use super::run::Run;
 use super::size::is_long;
 use super::subject::{Backend, Life, Subject};
 
-/// What makes a row last, what others get to see, and what goes to the agent.
-const CALLS: [&str; 5] = ["fsync", "pwrite64", "sendto", "writev", "write"];
+/// What makes a row last, what others get to see, and what goes to the agent; and at how many of them a kill must hit in the scenario,
+/// which is about half of what it has.
+const CALLS: [(&str, usize); 5] = [("fsync", 0), ("pwrite64", 0), ("sendto", 0), ("writev", 0), ("write", 0)];
 /// How many scenarios run side by side: most of one is waiting.
 const SIDE_BY_SIDE: usize = 4;
 /// The call that writes rows, of which there are by far the most. A kill between two of them is the same whatever Slack does about ids,
@@ -23,6 +27,8 @@ const WRITES: &str = "pwrite64";
 const SOME_WRITES: usize = 3;
 /// Of how many points one is taken in personalities that the matrix only samples.
 const SAMPLED: usize = 10;
+/// In how many messages the answer comes.
+const ANSWERS: usize = 3;
 /// How long a scenario may take, if nothing kills it.
 const SCENARIO: Duration = Duration::from_secs(20);
 
@@ -59,14 +65,15 @@ fn some_writes(call: &str) -> usize {
 /// Goes through every so many calls of each kind, in a long run through all, until the scenario comes to its end without a kill.
 fn points(personality: &Value, every: impl Fn(&str) -> usize) {
     let Some(warm) = warm() else { return };
-    for call in CALLS {
+    for (call, least) in CALLS {
         let every = if is_long() { 1 } else { every(call) };
-        let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (next, hit, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
         let some_points = || {
             let mut wrong = Vec::new();
             while !over.load(Ordering::Relaxed) {
                 let nth = 1 + every * next.fetch_add(1, Ordering::Relaxed);
                 let (killed, found) = point(&warm, personality, call, nth);
+                hit.fetch_add(usize::from(killed), Ordering::Relaxed);
                 over.fetch_or(!killed, Ordering::Relaxed);
                 wrong.extend((!found.is_empty()).then_some((nth, found)));
             }
@@ -76,8 +83,10 @@ fn points(personality: &Value, every: impl Fn(&str) -> usize) {
             let threads: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(some_points)).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
-        println!("{call}: {} points, {personality}", next.into_inner());
+        let hit = hit.into_inner();
+        println!("{call}: {hit} points, one of {every}, {personality}");
         assert_eq!(wrong, [], "killed at these calls of {call}, {personality}");
+        assert!(hit >= least / every, "killed at no more than {hit} calls of {call}, {personality}");
     }
 }
 
@@ -102,7 +111,20 @@ fn point(warm: &Subject, personality: &Value, call: &str, nth: usize) -> (bool, 
     run.people.wish(&run.slack, "U0ALICE", ("C0GENERAL", None), "ask parts");
     let killed = play(&mut run, &mut life);
     life.kill();
+    if !killed {
+        assert_is_whole(&run);
+    }
     (killed, run.end())
+}
+
+/// What a scenario without a kill has: the agent asked and was allowed, and its answer stands in three messages.
+fn assert_is_whole(run: &Run) {
+    let heard: Vec<What> = agent::heard(run.subject.path()).into_iter().map(|heard| heard.what).collect();
+    assert_eq!(heard, [What::Begin, What::Act, What::End]);
+    let shown = run.slack.shown();
+    let parts: BTreeSet<&str> =
+        shown.iter().filter(|shown| !shown.lines.is_empty()).map(|shown| shown.ts.as_str()).collect();
+    assert!(parts.len() >= ANSWERS, "{shown:?}");
 }
 
 /// Lets the scenario run; whether its daemon was killed before the end.
