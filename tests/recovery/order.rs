@@ -142,8 +142,8 @@ fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
         if to.starts_with("pipe") && said.contains("session/prompt") {
             let number = super::marks::asked(&said).unwrap();
             prompted.insert(number);
-            let (message, turn) = (format!("{TEXT}{number}"), &turns[&number]);
-            if !lasting.words.contains(&message) || !lasting.words.contains(turn) {
+            let has_turn = turns.get(&number).is_some_and(|turn| lasting.words.contains(turn));
+            if !has_turn || !lasting.words.contains(&format!("{TEXT}{number}")) {
                 too_early.push(number);
             }
         }
@@ -151,8 +151,9 @@ fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
     assert_eq!((prompted.len(), too_early), (prompts, vec![]));
 }
 
-/// The turn of each message.
+/// The turn of each message that had one.
 fn turns(run: &Run) -> HashMap<u32, String> {
     let by_ts: HashMap<String, String> = run.subject.image().turns().into_iter().collect();
-    run.people.asked.iter().map(|asked| (asked.number, by_ts[&asked.ts].clone())).collect()
+    let turn = |asked: &Asked| Some((asked.number, by_ts.get(&asked.ts)?.clone()));
+    run.people.asked.iter().filter_map(turn).collect()
 }

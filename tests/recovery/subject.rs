@@ -197,9 +197,10 @@ impl Image {
         turns.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
 
-    /// Time stamps of messages that were given up for good.
+    /// Time stamps of messages that were given up for good; a press or a command may have been as well.
     pub(crate) fn given_up(&self) -> Vec<String> {
-        let sql = "SELECT json_extract(body, '$.what.message.ts') FROM inbox WHERE state = 'dead'";
+        let sql =
+            "SELECT json_extract(body, '$.what.message.ts') AS ts FROM inbox WHERE state = 'dead' AND ts IS NOT NULL";
         self.strings(sql).unwrap()
     }
 
