@@ -153,7 +153,7 @@ fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
 
 /// The turn of each message that had one.
 fn turns(run: &Run) -> HashMap<u32, String> {
-    let by_ts: HashMap<String, String> = run.subject.image().turns().into_iter().collect();
-    let turn = |asked: &Asked| Some((asked.number, by_ts.get(&asked.ts)?.clone()));
+    let by_us: HashMap<i64, String> = run.subject.image().turns().into_iter().collect();
+    let turn = |asked: &Asked| Some((asked.number, by_us.get(&asked.ts.replace('.', "").parse().unwrap())?.clone()));
     run.people.asked.iter().filter_map(turn).collect()
 }

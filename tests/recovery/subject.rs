@@ -190,9 +190,9 @@ impl Image {
         self.database.query_row(busy, [], |row| row.get::<_, u32>(0)).unwrap() == 0
     }
 
-    /// The messages that had a turn, by their time stamps, each with its turn's id.
-    pub(crate) fn turns(&self) -> Vec<(String, String)> {
-        let sql = "SELECT json_extract(body, '$.what.message.ts'), turn.id FROM turn JOIN inbox USING (seq)";
+    /// The ids of all turns, each with the time stamp of its message, in microseconds.
+    pub(crate) fn turns(&self) -> Vec<(i64, String)> {
+        let sql = "SELECT said_us, turn.id FROM turn JOIN inbox USING (seq)";
         let mut turns = self.database.prepare(sql).unwrap();
         turns.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
