@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
+use super::size::is_long;
 
 /// A time of day for clocks that stand still, in milliseconds.
 const START_MS: i64 = 1_800_000_000_000;
-/// How long anything that must happen may take on the machine's own clock.
+/// How long anything that must happen may take on the machine's own clock, in a suite that is not a long one.
 const SOON: Duration = Duration::from_mins(1);
 /// How much time passes between two looks.
 const STEP: Duration = Duration::from_millis(250);
@@ -42,6 +43,11 @@ pub(crate) struct House {
 pub(crate) struct Row {
     pub(crate) seq: i64,
     pub(crate) state: String,
+}
+
+/// How long anything that must happen may take on the machine's own clock.
+fn soon() -> Duration {
+    if is_long() { 10 * SOON } else { SOON }
 }
 
 impl House {
@@ -208,7 +214,7 @@ impl House {
                 self.step().await;
             }
         };
-        assert!(tokio::time::timeout(SOON, looking).await.is_ok(), "waited in vain for {what}");
+        assert!(tokio::time::timeout(soon(), looking).await.is_ok(), "waited in vain for {what}");
     }
 
     /// The same by a time on the house's own clock, which goes slower than usual.
@@ -226,7 +232,7 @@ impl House {
     /// Looks until it is so, while time stands still.
     pub(crate) async fn at_once(&self, what: &str, reached: impl AsyncFn(&Self) -> bool) {
         let looking = async { while !reached(self).await {} };
-        assert!(tokio::time::timeout(SOON, looking).await.is_ok(), "waited in vain for {what}");
+        assert!(tokio::time::timeout(soon(), looking).await.is_ok(), "waited in vain for {what}");
     }
 
     /// Lets time pass in steps between which the network comes to its turn.

@@ -62,6 +62,9 @@ mod recovery;
 #[cfg(test)]
 mod replies;
 #[cfg(test)]
+#[path = "../tools/seed.rs"]
+mod seed;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 #[path = "../tools/size.rs"]
