@@ -46,12 +46,18 @@ async fn f_13_odd_frames_are_passed_over_and_acknowledged_when_they_have_an_id()
 
 // holds: T-7
 #[tokio::test]
-async fn a_frame_too_long_to_be_read_is_acknowledged_and_not_delivered() {
+async fn f_13_a_frame_too_long_to_be_read_is_acknowledged_and_not_delivered_and_its_connection_kept() {
     let (_server, mut socket, subject) = connected().await;
-    let text = "x".repeat(LONGEST_READ);
-    socket.event("long", &text).await;
-    assert_eq!(socket.ack().await, "long");
-    assert_eq!(subject.inbox.times(&text), 0);
+    // The second one is nearly as long as what costs the connection.
+    for (id, length) in [("long", LONGEST_READ), ("longest", LONGEST_FRAME - 1_000)] {
+        let text = "x".repeat(length);
+        socket.event(id, &text).await;
+        assert_eq!(socket.ack().await, id);
+        assert_eq!(subject.inbox.times(&text), 0);
+    }
+    socket.event("short", "still here").await;
+    assert_eq!(socket.ack().await, "short");
+    assert_eq!(subject.inbox.times("still here"), 1);
     drop(socket);
     subject.end().await;
 }
