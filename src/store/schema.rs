@@ -126,6 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn turns_of_one_conversation_that_an_earlier_version_left_are_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = made_with(2, dir.path());
+        let insert = "INSERT INTO inbox (seq, team, channel, thread, line, state, version, received_ms) VALUES";
+        let rows = "(1, 'T', 'C', '1', 'turn', 'running', 1, 1), (2, 'T', 'C', '1', 'turn', 'running', 1, 1), \
+                    (3, 'T', 'C', '1', 'at_once', 'running', 1, 1), (4, 'T', 'C', '2', 'turn', 'running', 1, 1)";
+        connection.execute_batch(&format!("{insert} {rows}")).unwrap();
+        migrate(&connection, &dir.path().join(DATABASE)).unwrap();
+        let states = ["1 interrupted", "2 running", "3 running", "4 running"];
+        assert_eq!(all(&connection, "SELECT seq || ' ' || state FROM inbox ORDER BY seq"), states);
+    }
+
+    #[test]
     fn f_76_a_process_that_is_killed_in_a_migration_leaves_the_version_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let connection = made_with(2, dir.path());

@@ -142,7 +142,9 @@ pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: 
 pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     for (seq, session) in waiting::prompts(connection)? {
-        events::start_event(connection, seq)?;
+        // Not running, as a turn that is cut off otherwise is: of these a conversation may have several.
+        let sql = "UPDATE inbox SET state = 'interrupted', attempts = attempts + 1 WHERE seq = ?1";
+        connection.prepare_cached(sql)?.execute([seq])?;
         insert(connection, &TurnId::new().to_string(), &session, seq, now_ms, true)?;
     }
     connection.execute("UPDATE turn SET reached = 1 WHERE outcome IS NULL", [])?;

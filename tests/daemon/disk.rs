@@ -251,6 +251,24 @@ fn f_40_a_disk_that_fails_to_sync_is_trusted_once_more_and_then_no_longer() {
 }
 
 #[test]
+fn f_66_a_core_task_that_crashes_ends_the_daemon_and_the_next_one_goes_on() {
+    let Some(strace) = program("strace") else { return };
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let mut daemon = slack.daemon(dir);
+    let fault = Faulty::calls(&strace, &daemon, "fsync,fdatasync:error=EIO");
+    let ts = say(&slack, "whole again");
+    let (code, log) = daemon.ended();
+    drop(fault);
+    assert_eq!(code, 70, "{log}");
+    assert!(log.contains("A task crashed") && log.contains("task=\"store\""), "{log}");
+    let daemon = slack.daemon(dir);
+    slack.wait_for_answer(CHANNEL, &ts, "whole again");
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
 fn f_42_a_slow_disk_withholds_acknowledgements_and_answers_once() {
     let Some(strace) = program("strace") else { return };
     let state = tempfile::tempdir().unwrap();

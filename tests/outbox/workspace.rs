@@ -246,4 +246,10 @@ impl SlackWrite for Line {
     async fn append_stream(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
         Err(error(WriteErrorKind::Permanent))
     }
+    async fn start_draft(&self, _: &Place, _: &Body, _: &Label) -> Result<Ts, WriteError> {
+        Err(error(WriteErrorKind::Permanent))
+    }
+    async fn edit_draft(&self, _: &ChannelId, _: &Ts, _: &Body) -> Result<(), WriteError> {
+        Err(error(WriteErrorKind::Permanent))
+    }
 }
