@@ -23,3 +23,7 @@ mod peer;
 #[cfg(test)]
 #[path = "../tools/program.rs"]
 mod program;
+#[cfg(test)]
+#[path = "../tools/size.rs"]
+#[expect(dead_code, reason = "nothing is drawn by lot here")]
+mod size;

@@ -34,6 +34,7 @@ pub(crate) struct House {
     http: HttpClient,
     dir: TempDir,
     daemon: Option<Daemon>,
+    require_mention: bool,
     _eyes: Owner,
 }
 
@@ -57,7 +58,8 @@ impl House {
         let simulator = start(config).await.unwrap();
         let eyes = Owner::build(&http_client::Config::default(), true).unwrap();
         let http = eyes.lend();
-        Self { hand, clock, simulator, http, dir: tempfile::tempdir().unwrap(), daemon: None, _eyes: eyes }
+        let dir = tempfile::tempdir().unwrap();
+        Self { hand, clock, simulator, http, dir, daemon: None, require_mention: true, _eyes: eyes }
     }
 
     /// One with a daemon that hears everything and has noted so.
@@ -68,9 +70,17 @@ impl House {
         house
     }
 
+    /// The same, where what opens a thread needs no mention.
+    pub(crate) async fn listening_to_all() -> Self {
+        let mut house = Self { require_mention: false, ..Self::new(&[]).await };
+        house.start();
+        house.heard().await;
+        house
+    }
+
     pub(crate) fn start(&mut self) {
         let api_url = format!("{}/api/", self.simulator.base_url());
-        self.daemon = Some(Daemon::start(api_url, self.dir.path(), self.clock.clone()));
+        self.daemon = Some(Daemon::start(api_url, self.dir.path(), self.clock.clone(), self.require_mention));
     }
 
     /// Starts a daemon, and waits until it has read everything back.

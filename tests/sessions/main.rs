@@ -7,6 +7,8 @@ mod agent;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod at_once;
+#[cfg(test)]
 mod breakout;
 #[cfg(test)]
 mod channels;
