@@ -131,6 +131,9 @@ impl Intent {
 /// What the session room makes of what was said while nobody listened, where that is too old to be simply answered; the catch-up
 /// calls it.
 pub trait Belated: Send + Sync {
+    /// Whether `inbound` is for us even where no session is.
+    fn is_addressed(&self, inbound: &Inbound) -> bool;
+
     /// Says how to keep `inbound` for later. As [`Intake::claim`], but nothing is reserved, begun or told to anybody.
     fn consider(&self, inbound: &Inbound) -> Claim;
 

@@ -116,6 +116,8 @@ pub(super) struct Live {
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     pub(super) turn: TurnId,
+    /// The event that asked.
+    seq: i64,
     /// The message that asked.
     asked: Ts,
     /// Whether somebody was told that it has overtaken what they said before.
@@ -126,10 +128,15 @@ pub(super) struct Running {
 
 impl Running {
     /// A turn that is about to run, and what it listens to.
-    pub(super) fn new(turn: TurnId, asked: Ts) -> (Self, Controls) {
+    pub(super) fn new(turn: TurnId, seq: i64, asked: Ts) -> (Self, Controls) {
         let (stop, stopped) = watch::channel(None);
         let (presses, waiting) = mpsc::channel(PRESSES);
-        (Self { turn, asked, told: false, stop, presses }, Controls { stop: stopped, presses: waiting })
+        (Self { turn, seq, asked, told: false, stop, presses }, Controls { stop: stopped, presses: waiting })
+    }
+
+    /// Whether it was asked for before the event `seq`.
+    pub(super) fn precedes(&self, seq: i64) -> bool {
+        self.seq < seq
     }
 
     /// Stops it; the first reason counts, except that an end outranks the others. Returns whether it still runs.

@@ -25,5 +25,4 @@ mod peer;
 mod program;
 #[cfg(test)]
 #[path = "../tools/size.rs"]
-#[expect(dead_code, reason = "nothing is drawn by lot here")]
 mod size;

@@ -4,6 +4,7 @@ use crate::domain::ids::ApprovalId;
 use crate::domain::inbound::What;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, Op};
 use crate::domain::ports::{Intent, Keep, Line};
+use crate::domain::session::SessionRecord;
 use crate::store::tests::{TEXT, accept, intent, key, message, open, plain, record};
 use crate::store::{Accepted, Begun, TurnEnd};
 
@@ -95,6 +96,30 @@ async fn what_is_given_back_has_one_attempt_more_and_what_was_taken_back_stays_s
     store.done(seq).await.unwrap();
     store.give_back(seq, 3).await.unwrap();
     assert_eq!(event(&store, seq).await, stands("done", 2, false));
+}
+
+// holds: P-8
+#[tokio::test]
+async fn a_session_whose_first_turn_begins_anew_is_followed_since_the_same_message() {
+    for crash_of_process in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let record = SessionRecord { created_ms: 1_000, ..record() };
+        let seq = begun(&store, "7.000001", Intent::begin(record.clone())).await;
+        if crash_of_process {
+            store.requeue_unreached().await.unwrap();
+        } else {
+            store.give_back(seq, 1).await.unwrap();
+        }
+        let again = store.begin_turn(Intent::follow(record.id), seq, TEXT.to_owned(), 60_000).await.unwrap();
+        assert_eq!(again, Begun::Begun);
+        assert_eq!(
+            store.followed_since(key()).await.unwrap(),
+            Some(7_000_001),
+            "the process ended: {crash_of_process}"
+        );
+        assert!(all(&store).await.is_empty(), "it may not have run");
+    }
 }
 
 #[tokio::test]

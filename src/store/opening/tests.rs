@@ -234,12 +234,15 @@ async fn a_command_that_waited_when_the_snapshot_was_taken_is_not_run_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     accept(&store, message("1.1", "E1"), Keep { line: Line::Command, ..plain() }).await;
+    accept(&store, message("1.2", "E2"), Keep { line: Line::AtOnce, ..plain() }).await;
     assert_eq!(store.queued(Line::Command, 0, 9).await.unwrap().len(), 1);
     store.snapshot(0, 5_000).await.unwrap();
     store.close().await;
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
     assert!(store.queued(Line::Command, 0, 9).await.unwrap().is_empty());
+    assert!(store.cut_off_acts().await.unwrap().is_empty(), "nor what was to be done at once");
+    assert_eq!(store.count_dead_letters().await.unwrap(), 2);
 }
 
 #[tokio::test]
