@@ -156,6 +156,12 @@ fn f_38_a_commit_that_finds_no_room_is_not_acknowledged_and_its_message_is_answe
     disk.fill(0);
     let refused: Vec<String> = (0..3).map(|n| say(&slack, &format!("refused {n}"))).collect();
     daemon.wait_for_log("the connections to Slack are closed until they can");
+    let acks = |ts: &String| slack.acks(ts);
+    assert!(
+        acks(&before) > 0 && refused.iter().all(|ts| acks(ts) == 0),
+        "{:?}",
+        refused.iter().map(acks).collect::<Vec<_>>()
+    );
     let log = daemon.log();
     assert!(log.contains("so it is not acknowledged") && log.contains("database or disk is full"), "{log}");
     assert!(!log.contains("store.min_free"), "no rule of ours refuses it: {log}");
