@@ -57,6 +57,8 @@ pub(super) struct Running {
     seq: i64,
     /// The message that asked.
     asked: Ts,
+    /// Whether somebody was told that it has overtaken what they said before.
+    told: bool,
     stop: watch::Sender<Option<StopReason>>,
     pub(super) presses: mpsc::Sender<Press>,
 }
@@ -66,7 +68,7 @@ impl Running {
     pub(super) fn new(turn: TurnId, seq: i64, asked: Ts) -> (Self, Controls) {
         let (stop, stopped) = watch::channel(None);
         let (presses, waiting) = mpsc::channel(PRESSES);
-        (Self { turn, seq, asked, stop, presses }, Controls { stop: stopped, presses: waiting })
+        (Self { turn, seq, asked, told: false, stop, presses }, Controls { stop: stopped, presses: waiting })
     }
 
     /// Whether it was asked for before the event `seq`.
@@ -102,6 +104,13 @@ impl Slots {
     pub(super) fn turn_for(&self, key: &ConversationKey, asked: &Ts) -> Option<TurnId> {
         let running = self.by_key.get(key)?.turn.as_ref()?;
         (running.asked == *asked).then_some(running.turn)
+    }
+
+    /// Whether the turn that runs is for something that was said after `said`; for each turn that is noticed once.
+    pub(super) fn is_overtaken(&mut self, key: &ConversationKey, said: &Ts) -> bool {
+        let running = self.by_key.get_mut(key).and_then(|slot| slot.turn.as_mut());
+        let overtook = running.filter(|running| running.asked.micros() > said.micros() && said.micros().is_some());
+        overtook.is_some_and(|running| !std::mem::replace(&mut running.told, true))
     }
 
     /// The slot in which the mapping `record` is known.

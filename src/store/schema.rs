@@ -17,9 +17,9 @@ pub(super) fn is_known(version: i64) -> bool {
     usize::try_from(version).is_ok_and(|version| (1..=VERSION).contains(&version))
 }
 
-/// Whether an earlier version of this binary wrote a database.
-pub(super) fn is_older(connection: &Connection) -> bool {
-    found(connection).is_ok_and(|version| is_known(version) && usize::try_from(version) != Ok(VERSION))
+/// The version of a database that an earlier version of this binary wrote; nothing for any other.
+pub(super) fn earlier(connection: &Connection) -> Option<i64> {
+    found(connection).ok().filter(|version| is_known(*version) && usize::try_from(*version) != Ok(VERSION))
 }
 
 fn found(connection: &Connection) -> rusqlite::Result<i64> {

@@ -118,6 +118,13 @@ impl Api {
         assert!(answer.contains("\"ok\":true"), "{method}: {answer}");
     }
 
+    /// How often deliveries of a message have been acknowledged.
+    pub(crate) fn acks(&self, ts: &str) -> u64 {
+        let sent = self.get("/sim/envelopes", &[]);
+        let of_it = sent["envelopes"].as_array().unwrap().iter().filter(|envelope| envelope["ts"] == ts);
+        of_it.map(|envelope| envelope["acks"].as_u64().unwrap()).sum()
+    }
+
     pub(crate) fn calls(&self, method: &str) -> Vec<Value> {
         self.get("/sim/calls", &[("method", method)])["calls"].as_array().unwrap().clone()
     }

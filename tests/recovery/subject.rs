@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hitchline::store::Store;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -68,6 +69,9 @@ impl Subject {
 
     /// Starts a daemon, which may not be ready yet.
     pub(crate) fn start(&self) -> Life {
+        // A process that a killed daemon had forked, and that has not become an agent yet, holds the daemon's lock a moment longer.
+        let free = eventually(DEADLINE, || Store::ensure_free(&self.state()).ok());
+        assert!(free.is_some(), "something still works in {}", self.state().display());
         let config = self.config();
         Life { process: Process::start(&["run", "--config", config.to_str().unwrap()], &[]) }
     }

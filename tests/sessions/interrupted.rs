@@ -401,3 +401,32 @@ async fn f_20_of_what_waits_the_earlier_said_is_answered_first() {
     world.rest().await;
     assert_eq!(world.slack.texts(&thread)[1..], ["said earlier", "said later"]);
 }
+
+// holds: S-8
+#[tokio::test]
+async fn f_20_what_comes_after_a_later_message_whose_turn_runs_is_answered_next_and_its_author_told() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "first").await;
+    let session = world.prompted("first").await;
+    let earlier = [world.ts(), world.ts()];
+    let running = world.ts();
+    session.ends(Outcome::Completed);
+    world.rest().await;
+    world.deliver(people::reply("U1", &thread, &running, "said later")).await;
+    let session = world.prompted("said later").await;
+    for (ts, text) in earlier.iter().zip(["said earlier", "said early"]) {
+        world.deliver(people::reply("U2", &thread, ts, text)).await;
+    }
+    world.until_whispered("U2", "after a later one").await;
+    session.ends(Outcome::Completed);
+    for text in ["said earlier", "said early"] {
+        world.prompted(text).await.ends(Outcome::Completed);
+    }
+    world.rest().await;
+    assert_eq!(locked(&world.slack.whispers).len(), 1, "once for each turn");
+    world.reply("U1", &thread, "in order").await;
+    world.prompted("in order").await;
+    world.reply("U1", &thread, "in order, too").await;
+    world.settle().await;
+    assert_eq!(locked(&world.slack.whispers).len(), 1);
+}

@@ -1,4 +1,6 @@
 use super::*;
+use crate::store::Accepted;
+use crate::store::tests::{accept, message, plain};
 
 /// Rows of every table, all of them over, each as old as its number says; four that are not over; and a batch and a half of keys.
 const ROWS: &str = "
@@ -28,8 +30,12 @@ fn left(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
+/// One hour, in milliseconds.
+const HOUR: i64 = 60 * 60 * 1_000;
+
+/// What is promised, in milliseconds: seven days, whatever the code says.
 fn week() -> i64 {
-    i64::try_from(KEEP.as_millis()).unwrap()
+    168 * HOUR
 }
 
 const NOT_OVER: [&str; 11] = [
@@ -60,6 +66,23 @@ async fn what_has_been_over_for_a_week_is_forgotten_while_we_run() {
     assert_eq!(store.read(left).await.unwrap().len(), 1_500 + 21, "not a moment earlier");
     store.purge(week() + 5).await.unwrap();
     assert_eq!(store.read(left).await.unwrap(), NOT_OVER);
+}
+
+// holds: T-2
+#[tokio::test]
+async fn a_delivery_is_known_for_seven_days_and_no_purge_forgets_it_earlier() {
+    const HEARD: i64 = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let again = async || accept(&store, message("1.1", "E1"), plain()).await;
+    let Accepted::Stored { seq, .. } = again().await else { panic!("not stored") };
+    store.done(seq).await.unwrap();
+    for age in [HOUR, week() - HOUR, week()] {
+        store.purge(HEARD + age).await.unwrap();
+        assert_eq!(again().await, Accepted::Duplicate, "{age} ms later");
+    }
+    store.purge(HEARD + week() + 1).await.unwrap();
+    assert!(matches!(again().await, Accepted::Stored { .. }), "nothing is kept for ever");
 }
 
 #[tokio::test]
