@@ -150,7 +150,7 @@ impl Foundation {
         let start = safe_mode::begin(&self.store, &self.clock, self.settings.sessions.safe_mode_after).await?;
         outbox.recover(!start.after_clean_end).await?;
         self.outbox = Some(outbox.clone());
-        let run_id = runs::begin(&self.store, &self.clock).await?;
+        let run_id = runs::begin(&self.store, &self.settings.backends, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
         self.hold_turns(&manager, start.hold);
@@ -245,6 +245,7 @@ impl Foundation {
             scope: self.scope.clone(),
             environment: self.environment.clone(),
             run_id,
+            state_dir: self.settings.store.dir.clone(),
         };
         let build =
             |(name, config): (&String, &backend::config::Config)| (name.clone(), backend::build(name, config, &parts));

@@ -1,0 +1,64 @@
+//! What may be typed into a terminal: text, and nothing that is a key, a command of the terminal or a trick of its letters.
+
+/// What a tab becomes: as a key it would complete words.
+const TAB: &str = "    ";
+
+/// The text of a prompt as it may be pasted. Nothing when no text is left.
+///
+/// Out go the control characters (C0 and C1, of which ESC could end the paste and begin to press keys) and those that change the direction
+/// of writing. Line breaks of any kind stay, as `\n`.
+pub(super) fn sanitise(prompt: &str) -> Option<String> {
+    let mut text = String::with_capacity(prompt.len());
+    let mut chars = prompt.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' if chars.peek() == Some(&'\n') => {}
+            '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => text.push('\n'),
+            '\t' => text.push_str(TAB),
+            c if c.is_control() || turns_letters(c) => {}
+            c => text.push(c),
+        }
+    }
+    let text = text.trim_matches(['\n', ' ']);
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Whether a character changes the direction of writing (Unicode's `Bidi_Control`).
+fn turns_letters(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_text_and_line_breaks_are_left() {
+        let cases = [
+            ("hello", Some("hello")),
+            ("one\ntwo\r\nthree\rfour\u{85}five\u{2028}six", Some("one\ntwo\nthree\nfour\nfive\nsix")),
+            ("a\u{1b}[201~\u{3}b", Some("a[201~b")),
+            ("a\u{9b}201~b\u{7f}", Some("a201~b")),
+            ("a\tb", Some("a    b")),
+            ("\u{202e}rm -rf\u{2066} x\u{200f}", Some("rm -rf x")),
+            ("\n\n  hello \n", Some("hello")),
+            ("größer 日本 👩‍💻", Some("größer 日本 👩‍💻")),
+            ("\u{1b}\u{7}\n", None),
+            ("", None),
+        ];
+        for (prompt, expected) in cases {
+            assert_eq!(sanitise(prompt).as_deref(), expected, "{prompt:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_any_text_is_a_key(prompt in any::<String>()) {
+            let Some(text) = sanitise(&prompt) else { return Ok(()) };
+            prop_assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || turns_letters(c))));
+            prop_assert_eq!(sanitise(&text), Some(text), "twice is once");
+        }
+    }
+}
