@@ -146,7 +146,7 @@ fn each_value_that_can_not_work_gets_one_sentence() {
         (
             "[backends.a]\nkind = 'amplifierd'",
             &GOOD_TOKENS,
-            "hitchline: backends.a.kind: `amplifierd` is not in this version yet (in FILE); `acp` and `echo` are",
+            "hitchline: backends.a.kind: `amplifierd` is not in this version yet (in FILE); `acp`, `echo` and `tmux` are",
         ),
         (
             "[http]\ntoken_file = '/dev/null'",

@@ -75,6 +75,8 @@ pub struct Tmux {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("x-duration" = true))]
     pub idle: Option<Duration>,
+    /// What becomes of a prompt's line breaks.
+    pub newlines: Newlines,
     /// The key that stops a turn.
     pub cancel_key: CancelKey,
     /// The width of the screen, in characters.
@@ -101,6 +103,7 @@ impl Default for Tmux {
             ready: None,
             done: None,
             idle: None,
+            newlines: Newlines::default(),
             cancel_key: CancelKey::default(),
             columns: 200,
             rows: 50,
@@ -108,6 +111,17 @@ impl Default for Tmux {
             create_timeout: None,
         }
     }
+}
+
+/// What becomes of the line breaks in what is typed into a terminal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Newlines {
+    /// They are pasted, for programs that tell pasted text from typed one (bracketed paste).
+    #[default]
+    Keep,
+    /// They become blanks, for programs to which each line is a prompt of its own.
+    Space,
 }
 
 /// The key that stops what a program in a terminal is doing.

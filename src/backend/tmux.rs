@@ -73,6 +73,12 @@ pub fn check_patterns(config: &Tmux) -> Result<(), BadPattern> {
     Rules::new(config).map(drop)
 }
 
+/// Whether the sockets below this state directory have paths that can be opened.
+pub fn socket_fits(state_dir: &Path) -> bool {
+    let name = format!("{NAME_START}{:0>16}", "");
+    Server::socket_fits(&Server::socket_in(&state_dir.join(FOLDER), &name))
+}
+
 /// The mark of a session's processes, when they may run on while no daemon does.
 pub(super) fn outliving(config: &Tmux, session: &BackendRef) -> Option<String> {
     let may = config.on_shutdown == TmuxOnShutdown::Detach;
@@ -124,7 +130,8 @@ impl TmuxBackend {
     fn manner(&self) -> Result<Manner, BackendError> {
         let bad = |BadPattern { key, why }| BackendError::Transient(format!("its `{key}` is no pattern: {why}"));
         let may_outlive = self.config.on_shutdown == TmuxOnShutdown::Detach;
-        Ok(Manner { rules: Rules::new(&self.config).map_err(bad)?, cancel_key: self.config.cancel_key, may_outlive })
+        let Tmux { cancel_key, newlines, .. } = self.config;
+        Ok(Manner { rules: Rules::new(&self.config).map_err(bad)?, cancel_key, newlines, may_outlive })
     }
 
     async fn open(&self, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {

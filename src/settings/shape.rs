@@ -183,7 +183,7 @@ fn misfit(value: &Value, facets: &[&Schema]) -> Option<String> {
 }
 
 /// The kinds of backends that are planned.
-const LATER_KINDS: [&str; 3] = ["amplifierd", "opencode", "tmux"];
+const LATER_KINDS: [&str; 2] = ["amplifierd", "opencode"];
 
 /// Says so when a backend is of a kind that documents speak of and that is not there yet.
 fn later_kind(key: &str, value: &Value) -> Option<String> {
@@ -191,7 +191,7 @@ fn later_kind(key: &str, value: &Value) -> Option<String> {
     let is_kind = key.starts_with("backends.") && key.rsplit('.').next() == Some("kind");
     let place = origin(value).map(|origin| format!(" (in {origin})")).unwrap_or_default();
     (is_kind && LATER_KINDS.contains(&word.as_str()))
-        .then(|| format!("`{word}` is not in this version yet{place}; `acp` and `echo` are"))
+        .then(|| format!("`{word}` is not in this version yet{place}; `acp`, `echo` and `tmux` are"))
 }
 
 /// Says so when a number does not fit into the schema's.

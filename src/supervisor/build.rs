@@ -346,6 +346,8 @@ async fn open_store(config: &store::config::Config, repair: Repair) -> Result<St
 async fn fresh_state(settings: &mut Settings) -> FreshState {
     let fresh = FreshState::below(&settings.store.dir).await;
     fresh.dir().clone_into(&mut settings.store.dir);
+    // What is kept nowhere can't be taken up again.
+    settings.backends.values_mut().for_each(backend::config::Config::end_all_at_shutdown);
     fresh
 }
 

@@ -5,7 +5,7 @@
 //! this user. The person's own servers are not touched, because every command names our socket.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -102,7 +102,17 @@ impl From<Trouble> for BackendError {
 impl Server {
     /// The socket's path.
     pub(super) fn socket(&self) -> PathBuf {
-        self.dir.join(format!("{}.sock", self.name))
+        Self::socket_in(&self.dir, &self.name)
+    }
+
+    /// The path of a session's socket in the folder of sockets.
+    pub(super) fn socket_in(dir: &Path, name: &str) -> PathBuf {
+        dir.join(format!("{name}.sock"))
+    }
+
+    /// Whether the system can open a socket at this path.
+    pub(super) fn socket_fits(socket: &Path) -> bool {
+        socket.as_os_str().len() <= LONGEST_PATH
     }
 
     /// The command by which a person attaches to the session.
@@ -113,8 +123,7 @@ impl Server {
 
     /// Starts the server with the program in its only pane.
     pub(super) async fn start(&self, launch: &Launch) -> Result<Pane, Trouble> {
-        let socket = self.socket();
-        if socket.as_os_str().len() > LONGEST_PATH {
+        if !Self::socket_fits(&self.socket()) {
             let dir = self.dir.display();
             return Err(Trouble::Failed(format!("the path of its socket in {dir} is too long; use a shorter store.dir")));
         }

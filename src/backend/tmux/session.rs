@@ -12,7 +12,7 @@ use super::rules::Rules;
 use super::terminal::{REAP_GRACE, Terminal};
 use super::text::sanitise;
 use super::turn::Turn;
-use crate::backend::config::CancelKey;
+use crate::backend::config::{CancelKey, Newlines};
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Answered, Session, TurnStream};
 use crate::domain::agent::{Decision, Offers, Prompt};
@@ -34,6 +34,7 @@ pub(super) struct Core {
     pub(super) rules: Rules,
     pub(super) cancel_key: CancelKey,
     pub(super) shared: Arc<Shared>,
+    newlines: Newlines,
     /// What we call it.
     reference: BackendRef,
     /// Whether its program may outlive the daemon.
@@ -56,14 +57,15 @@ enum State {
 pub(super) struct Manner {
     pub(super) rules: Rules,
     pub(super) cancel_key: CancelKey,
+    pub(super) newlines: Newlines,
     pub(super) may_outlive: bool,
 }
 
 impl TmuxSession {
     pub(super) fn new(reference: BackendRef, terminal: Terminal, manner: Manner, shared: Arc<Shared>) -> Self {
         let (state, _) = watch::channel(State::Idle);
-        let Manner { rules, cancel_key, may_outlive } = manner;
-        Self(Arc::new(Core { terminal, rules, cancel_key, shared, reference, may_outlive, state }))
+        let Manner { rules, cancel_key, newlines, may_outlive } = manner;
+        Self(Arc::new(Core { terminal, rules, cancel_key, shared, newlines, reference, may_outlive, state }))
     }
 }
 
@@ -79,7 +81,7 @@ impl Session for TmuxSession {
 
     async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
         let cancel = self.0.begin()?;
-        let Some(text) = sanitise(prompt.text()) else {
+        let Some(text) = sanitise(prompt.text(), self.0.newlines) else {
             self.0.settle();
             return Err(BackendError::Rejected("nothing of it can be typed into a terminal".to_owned()));
         };

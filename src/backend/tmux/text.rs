@@ -1,13 +1,15 @@
 //! What may be typed into a terminal: text, and nothing that is a key, a command of the terminal or a trick of its letters.
 
+use crate::backend::config::Newlines;
+
 /// What a tab becomes: as a key it would complete words.
 const TAB: &str = "    ";
 
 /// The text of a prompt as it may be pasted. Nothing when no text is left.
 ///
 /// Out go the control characters (C0 and C1, of which ESC could end the paste and begin to press keys) and those that change the direction
-/// of writing. Line breaks of any kind stay, as `\n`.
-pub(super) fn sanitise(prompt: &str) -> Option<String> {
+/// of writing. Line breaks of any kind stay, as `\n`, or become blanks.
+pub(super) fn sanitise(prompt: &str, newlines: Newlines) -> Option<String> {
     let mut text = String::with_capacity(prompt.len());
     let mut chars = prompt.chars().peekable();
     while let Some(c) = chars.next() {
@@ -20,7 +22,11 @@ pub(super) fn sanitise(prompt: &str) -> Option<String> {
         }
     }
     let text = text.trim_matches(['\n', ' ']);
-    (!text.is_empty()).then(|| text.to_owned())
+    let text = match newlines {
+        Newlines::Keep => text.to_owned(),
+        Newlines::Space => text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" "),
+    };
+    (!text.is_empty()).then_some(text)
 }
 
 /// Whether a character changes the direction of writing (Unicode's `Bidi_Control`).
@@ -33,6 +39,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn line_breaks_become_blanks_where_each_line_would_be_a_prompt() {
+        let joined = |prompt| sanitise(prompt, Newlines::Space);
+        assert_eq!(joined(" one\r\n\n  two\u{2028}three\n").as_deref(), Some("one two three"));
+        assert_eq!(joined("\n \n"), None);
+    }
 
     #[test]
     fn only_text_and_line_breaks_are_left() {
@@ -49,16 +62,17 @@ mod tests {
             ("", None),
         ];
         for (prompt, expected) in cases {
-            assert_eq!(sanitise(prompt).as_deref(), expected, "{prompt:?}");
+            assert_eq!(sanitise(prompt, Newlines::Keep).as_deref(), expected, "{prompt:?}");
         }
     }
 
     proptest! {
         #[test]
         fn nothing_of_any_text_is_a_key(prompt in any::<String>()) {
-            let Some(text) = sanitise(&prompt) else { return Ok(()) };
+            let Some(text) = sanitise(&prompt, Newlines::Keep) else { return Ok(()) };
             prop_assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || turns_letters(c))));
-            prop_assert_eq!(sanitise(&text), Some(text), "twice is once");
+            prop_assert!(!sanitise(&text, Newlines::Space).is_some_and(|line| line.contains('\n')));
+            prop_assert_eq!(sanitise(&text, Newlines::Keep), Some(text), "twice is once");
         }
     }
 }
