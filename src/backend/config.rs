@@ -218,7 +218,8 @@ mod tests {
             read("kind = 'acp'\ncommand = ['agent', '--acp']\nworking_dir = '/work'\ncreate_timeout = '2m'").unwrap();
         assert_eq!(acp.working_dir(), Some(Path::new("/work")));
         assert_eq!(acp.create_timeout(), Some(Duration::from_mins(2)));
-        let tmux = read("kind = 'tmux'\ndone = '> $'\nidle = '3s'\ncancel_key = 'escape'\non_shutdown = 'detach'").unwrap();
+        let tmux =
+            read("kind = 'tmux'\ndone = '> $'\nidle = '3s'\ncancel_key = 'escape'\non_shutdown = 'detach'").unwrap();
         let expected = Tmux {
             done: Some("> $".to_owned()),
             idle: Some(Duration::from_secs(3)),

@@ -65,8 +65,11 @@ impl Given<'_> {
         run_id: &str,
     ) -> BTreeMap<String, String> {
         let inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("LC_");
-        let mut env: BTreeMap<String, String> =
-            ours.iter().filter(|(name, _)| inherited(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut env: BTreeMap<String, String> = ours
+            .iter()
+            .filter(|(name, _)| inherited(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         env.extend(file);
         let passed = self.env_pass.iter().filter_map(|name| ours.get(name).map(|value| (name.clone(), value.clone())));
         env.extend(passed);

@@ -69,8 +69,7 @@ fn is_marked(id: i32, variable: &str) -> bool {
 /// Whether a process belongs to an agent that is left alone.
 fn is_spared(id: i32, spared: &HashSet<String>) -> bool {
     let mark = |entry: &[u8]| std::str::from_utf8(entry).ok()?.strip_prefix(MARK)?.strip_prefix('=').map(str::to_owned);
-    !spared.is_empty()
-        && environment(id).split(|byte| *byte == 0).filter_map(mark).any(|mark| spared.contains(&mark))
+    !spared.is_empty() && environment(id).split(|byte| *byte == 0).filter_map(mark).any(|mark| spared.contains(&mark))
 }
 
 /// The environment with which a process was started. That of one that is dead already is empty.

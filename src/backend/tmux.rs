@@ -171,7 +171,7 @@ impl TmuxBackend {
     async fn reattach(&self, reference: Reference) -> Result<Arc<dyn Session>, BackendError> {
         let manner = self.manner()?;
         let server = self.server(reference.name.clone())?;
-        let pane = match server.find().await {
+        let pane = match server.find(reference.program.id).await {
             Ok(pane) if pane.program == Some(reference.program) => pane,
             // The program has ended, and its server shows its last words to nobody.
             Ok(pane) if pane.program.is_none() => return Err(self.clear_away(server, pane).await),

@@ -176,7 +176,7 @@ mod tests {
             last_active: Timestamp::UNIX_EPOCH,
             waiting: 2,
             options: [("model".to_owned(), "plain".to_owned())].into(),
-            attach: Some("tmux -S /s/hl-1.sock attach -t '=hl-1'".to_owned()),
+            attach: Some("tmux -S /s/hl-1.sock attach".to_owned()),
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
             "/src",
             "T1/C1/1.2",
             "model = plain",
-            "attach         tmux -S /s/hl-1.sock attach -t '=hl-1'\n",
+            "attach         tmux -S /s/hl-1.sock attach\n",
             "1970-01-01T00:00:00Z",
         ] {
             assert!(shown.contains(part), "{part}: {shown}");

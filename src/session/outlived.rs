@@ -58,7 +58,9 @@ impl Inner {
     async fn take_up(self: &Arc<Self>, id: SessionId) -> Attempt {
         let Ok(record) = self.parts.store.session(id).await else { return Attempt::Later };
         let Some(record) = record else { return Attempt::Done };
-        let (Some(name), Ok(backend)) = (&record.backend_ref, self.backend(&record.backend)) else { return Attempt::Done };
+        let (Some(name), Ok(backend)) = (&record.backend_ref, self.backend(&record.backend)) else {
+            return Attempt::Done;
+        };
         let _one_at_a_time = self.gate(&record.conversation).await;
         if record.status == SessionStatus::Active {
             self.remember(&record);

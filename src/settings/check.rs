@@ -233,7 +233,10 @@ fn tmux(key: &str, config: &Tmux, environment: &Environment, findings: &mut Find
     let program = Program { command, working_dir, env, env_pass, env_file, create_timeout: *create_timeout };
     program.check(key, environment, findings);
     if !is_found("tmux", environment.get("PATH").map(String::as_str).unwrap_or_default()) {
-        findings.problem(format!("{key}.kind"), "needs `tmux` 3.2 or newer, which is not found; install it (`apt install tmux`)");
+        findings.problem(
+            format!("{key}.kind"),
+            "needs `tmux` 3.2 or newer, which is not found; install it (`apt install tmux`)",
+        );
     }
     if let Err(BadPattern { key: pattern, why }) = check_patterns(config) {
         let why: Vec<&str> = why.lines().map(str::trim).collect();
@@ -252,7 +255,8 @@ fn tmux(key: &str, config: &Tmux, environment: &Environment, findings: &mut Find
 fn tmux_sockets(settings: &Settings, findings: &mut Findings) {
     let any = settings.backends.values().any(|backend| matches!(backend, Backend::Tmux(_)));
     if any && !socket_fits(&settings.store.dir) {
-        findings.problem("store.dir", "is too long: the sockets of tmux below it could not be opened; name a shorter one");
+        findings
+            .problem("store.dir", "is too long: the sockets of tmux below it could not be opened; name a shorter one");
     }
 }
 

@@ -154,7 +154,7 @@ async fn a_person_can_attach_look_back_and_not_be_in_the_way() {
     let Some(peer) = Peer::tmux() else { return };
     let session = peer.start().await;
     let attach = session.attach().expect("there is a command");
-    let exists = Command::new("sh").args(["-c", &attach.replace(" attach ", " has-session ")]).status().unwrap();
+    let exists = Command::new("sh").args(["-c", &attach.replace(" attach", " has-session")]).status().unwrap();
     assert!(exists.success(), "{attach}");
     // Whoever scrolls back would otherwise get our keys.
     assert!(tmux(&socket(&peer), &["copy-mode", "-t", "%0"]).status.success());
@@ -313,6 +313,7 @@ async fn a_program_that_was_left_running_is_taken_up_again_and_then_ended() {
     assert!(first.backend.outlived(&name));
     soon(session.detach(first.deadline())).await.unwrap();
     soon(session.detach(first.deadline())).await.expect("fine a second time");
+    assert!(tmux(&socket(&first), &["rename-session", "mine"]).status.success());
     soon(first.backend.shutdown(first.deadline())).await;
     soon(first.scope.wait()).await;
     assert!(!session.is_alive());

@@ -131,8 +131,7 @@ mod tests {
     #[test]
     fn a_pattern_that_is_none_names_its_key() {
         let bad = |ready: Option<&str>, done: &str| {
-            let config =
-                Tmux { ready: ready.map(str::to_owned), done: Some(done.to_owned()), ..Tmux::default() };
+            let config = Tmux { ready: ready.map(str::to_owned), done: Some(done.to_owned()), ..Tmux::default() };
             Rules::new(&config).unwrap_err().key
         };
         assert_eq!(bad(None, "("), "done");

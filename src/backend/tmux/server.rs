@@ -115,17 +115,18 @@ impl Server {
         socket.as_os_str().len() <= LONGEST_PATH
     }
 
-    /// The command by which a person attaches to the session.
+    /// The command by which a person attaches to the session, which is the server's only one, whatever it is called by now.
     pub(super) fn attach(&self) -> String {
-        let socket = self.socket();
-        format!("tmux -S {} attach -t {}", quote(&socket.to_string_lossy()), quote(&format!("={}", self.name)))
+        format!("tmux -S {} attach", quote(&self.socket().to_string_lossy()))
     }
 
     /// Starts the server with the program in its only pane.
     pub(super) async fn start(&self, launch: &Launch) -> Result<Pane, Trouble> {
         if !Self::socket_fits(&self.socket()) {
             let dir = self.dir.display();
-            return Err(Trouble::Failed(format!("the path of its socket in {dir} is too long; use a shorter store.dir")));
+            return Err(Trouble::Failed(format!(
+                "the path of its socket in {dir} is too long; use a shorter store.dir"
+            )));
         }
         let mut command = self.command(&launch_arguments(&self.name, launch));
         command.envs(&launch.env).current_dir(&launch.dir);
@@ -136,11 +137,11 @@ impl Server {
         read_pane(&said).ok_or_else(|| Trouble::Failed(format!("it answered `{}`", said.trim())))
     }
 
-    /// Finds the pane of a server that runs already.
-    pub(super) async fn find(&self) -> Result<Pane, Trouble> {
-        let target = format!("={}:", self.name);
-        let said = self.ask(&["display-message", "-p", "-t", &target, PANE]).await?;
-        read_pane(&said).ok_or(Trouble::Gone)
+    /// Finds the pane of a program in a server that runs already, whatever its session is called by now.
+    pub(super) async fn find(&self, program: i32) -> Result<Pane, Trouble> {
+        let said = self.ask(&["list-panes", "-a", "-F", PANE]).await?;
+        let is_its = |line: &&str| line.split_whitespace().nth(1) == Some(&program.to_string());
+        said.lines().find(is_its).and_then(read_pane).ok_or(Trouble::Gone)
     }
 
     /// Looks at a pane: at its screen, and at so many lines above.
@@ -236,8 +237,7 @@ const PANE: &str = "#{pane_id} #{pane_pid} #{pid}";
 
 async fn run(command: &mut Command, input: Option<&[u8]>) -> std::io::Result<std::process::Output> {
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
-    let mut child =
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
         // One that has ended already says why.
         let _ = stdin.write_all(input).await;
@@ -247,8 +247,7 @@ async fn run(command: &mut Command, input: Option<&[u8]>) -> std::io::Result<std
 
 /// What a command means that tmux refused, by its words (tmux 3.3a).
 fn refusal(said: &str) -> Trouble {
-    const GONE: [&str; 5] =
-        ["no server running", "error connecting", "can't find", "server exited", "lost server"];
+    const GONE: [&str; 5] = ["no server running", "error connecting", "can't find", "server exited", "lost server"];
     if GONE.iter().any(|words| said.contains(words)) {
         return Trouble::Gone;
     }
@@ -330,7 +329,8 @@ mod tests {
     fn a_look_is_read_with_what_the_program_came_to() {
         let look = read_look("42,0,7,,\n> hi\n\n").unwrap();
         assert_eq!(look, Look { program: 42, dead: None, scrolled: 7, picture: Picture::of("> hi") });
-        for (state, how) in [("42,1,0,7,", "exit code 7"), ("42,1,0,,9", "signal 9"), ("42,1,0,,", "in an unknown way")] {
+        for (state, how) in [("42,1,0,7,", "exit code 7"), ("42,1,0,,9", "signal 9"), ("42,1,0,,", "in an unknown way")]
+        {
             assert_eq!(read_look(&format!("{state}\n")).unwrap().dead.as_deref(), Some(how));
         }
         for wrong in ["", "42,0,7,,", "x,0,7,,\n", "42,0\n"] {
@@ -362,7 +362,7 @@ mod tests {
             name: "hl-1".to_owned(),
             clock: Clock::system(),
         };
-        assert_eq!(server("/var/lib/h").attach(), "tmux -S /var/lib/h/hl-1.sock attach -t '=hl-1'");
-        assert_eq!(server("/it's a").attach(), r"tmux -S '/it'\''s a/hl-1.sock' attach -t '=hl-1'");
+        assert_eq!(server("/var/lib/h").attach(), "tmux -S /var/lib/h/hl-1.sock attach");
+        assert_eq!(server("/it's a").attach(), r"tmux -S '/it'\''s a/hl-1.sock' attach");
     }
 }

@@ -207,13 +207,19 @@ fn tmux_problem(change: impl FnOnce(&mut Tmux)) -> String {
 fn a_program_in_a_terminal_has_patterns_times_and_a_size_that_make_sense() {
     assert_eq!(tmux_problem(|_| {}), "");
     let bad = tmux_problem(|tmux| tmux.done = Some("(".to_owned()));
-    assert!(bad.starts_with("backends.repl.done: is no regular expression: ") && bad.contains("unclosed group"), "{bad}");
+    assert!(
+        bad.starts_with("backends.repl.done: is no regular expression: ") && bad.contains("unclosed group"),
+        "{bad}"
+    );
     let bad = tmux_problem(|tmux| tmux.ready = Some("[z-a]".to_owned()));
     assert!(bad.starts_with("backends.repl.ready: ") && !bad.contains('\n'), "{bad}");
     let bad = tmux_problem(|tmux| tmux.idle = Some(Duration::ZERO));
     assert!(bad.starts_with("backends.repl.idle: is 0"), "{bad}");
     let bad = tmux_problem(|tmux| (tmux.columns, tmux.rows) = (5, 2_000));
-    assert_eq!(bad, "backends.repl.columns: is 5; a screen has 20 to 1000\nbackends.repl.rows: is 2000; a screen has 5 to 1000");
+    assert_eq!(
+        bad,
+        "backends.repl.columns: is 5; a screen has 20 to 1000\nbackends.repl.rows: is 2000; a screen has 5 to 1000"
+    );
     let bad = tmux_problem(|tmux| tmux.command = list(&[]));
     assert!(bad.starts_with("backends.repl.command: is missing"), "{bad}");
 }
