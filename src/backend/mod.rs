@@ -53,8 +53,7 @@ pub trait Backend: Send + Sync + Debug {
     async fn list(&self, query: ListQuery) -> Result<Vec<Listed>, BackendError>;
 
     /// Whether something still runs for a session of an earlier run of the daemon, so that it should be brought back without being asked.
-    fn outlived(&self, session: &BackendRef) -> bool {
-        let _kinds_that_leave_nothing_running = session;
+    fn outlived(&self, _session: &BackendRef) -> bool {
         false
     }
 

@@ -53,7 +53,9 @@ impl Pace {
 impl Foundation {
     /// Ends every process of every agent at once, wherever it is, also of those that might outlive us.
     pub(super) fn abort(&self) {
-        self.run_id.iter().for_each(|run_id| drop(backend::kill_leftovers(run_id, &HashSet::new())));
+        if let Some(run_id) = &self.run_id {
+            let _swept = backend::kill_leftovers(run_id, &HashSet::new());
+        }
     }
 
     /// Stops in order. Each stage is safe to be left in the middle and begun again.

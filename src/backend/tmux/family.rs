@@ -143,7 +143,7 @@ mod tests {
         // Found by its mark alone, after all before it have gone.
         assert_eq!(descend([14].into(), &all, 5), [14, 15].into());
         assert_eq!(descend([].into(), &all, 5), [].into());
-        assert_eq!(descend([1].into(), &all, 10).contains(&10), false);
+        assert!(!descend([1].into(), &all, 10).contains(&10));
     }
 
     #[test]

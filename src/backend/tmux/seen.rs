@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::screen::{Picture, Since};
 use super::server::{HISTORY, Look};
 
-/// When tmux has so many lines above the screen, it has dropped some: it drops a tenth when it has as many as it may.
-const FULL: usize = HISTORY / 10 * 8;
+/// When tmux has so many lines above the screen, it may have dropped some: it drops a tenth when it has as many as it may.
+const FULL: usize = HISTORY / 10 * 9;
 
 /// The terminal before the prompt and at the last look, both from the same row on.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Seen {
             self.shows(picture, now);
             return true;
         }
-        if scrolled >= HISTORY || (scrolled < before && scrolled >= FULL) {
+        if scrolled >= FULL {
             self.is_cut = true;
             self.begin_anew(now);
             return false;
@@ -148,14 +148,13 @@ mod tests {
     #[test]
     fn an_answer_that_is_longer_than_the_terminal_remembers_is_cut() {
         let (clock, _hand) = Clock::manual(0);
-        for (last, now) in [(HISTORY - 10, HISTORY), (HISTORY - 10, HISTORY - HISTORY / 10 + 3)] {
-            let mut seen = Seen::before(look(0, "> "), clock.now());
-            assert!(!seen.take(look(last, "x"), clock.now()));
-            assert!(!seen.take(look(now, "y"), clock.now()));
-            assert!(seen.is_cut());
-            assert_eq!(seen.above(), 0, "only the screen is looked at from now on");
-            assert!(seen.take(look(now - 500, "z\n> "), clock.now()));
-            assert_eq!(seen.picture(), &Picture::of("z\n> "));
-        }
+        let mut seen = Seen::before(look(0, "> "), clock.now());
+        assert!(!seen.take(look(FULL - 1, "x"), clock.now()));
+        assert!(!seen.is_cut());
+        assert!(!seen.take(look(FULL, "y"), clock.now()));
+        assert!(seen.is_cut());
+        assert_eq!(seen.above(), 0, "only the screen is looked at from now on");
+        assert!(seen.take(look(FULL + 3, "z\n> "), clock.now()));
+        assert_eq!(seen.picture(), &Picture::of("z\n> "));
     }
 }
