@@ -12,7 +12,7 @@ pub mod error;
 mod stray;
 pub mod tmux;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -229,7 +229,7 @@ pub struct BackendParts {
 
 /// Kills every process that a run of the daemon started or left behind, except those of the sessions that are [`outliving`]. Blocks for
 /// a few milliseconds, a second at the most.
-pub fn kill_leftovers(run_id: &str, outliving: &HashSet<String>) -> Swept {
+pub fn kill_leftovers(run_id: &str, outliving: &BTreeSet<String>) -> Swept {
     let swept = stray::kill_except(environment::RUN_ID, run_id, outliving);
     if swept.killed > 0 {
         tracing::warn!(run.id = run_id, processes = swept.killed, "A run left agents behind; they are killed");
@@ -238,7 +238,7 @@ pub fn kill_leftovers(run_id: &str, outliving: &HashSet<String>) -> Swept {
 }
 
 /// The marks of those recorded sessions that may run on while no daemon does.
-pub fn outliving(backends: &BTreeMap<String, config::Config>, recorded: &[SessionRecord]) -> HashSet<String> {
+pub fn outliving(backends: &BTreeMap<String, config::Config>, recorded: &[SessionRecord]) -> BTreeSet<String> {
     let mark = |record: &SessionRecord| match backends.get(&record.backend)? {
         config::Config::Tmux(config) => tmux::outliving(config, record.backend_ref.as_ref()?),
         config::Config::Echo(_) | config::Config::Acp(_) => None,

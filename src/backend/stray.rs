@@ -1,7 +1,7 @@
 //! Processes that an agent left behind outside its group, found by the mark in their environment: never by a name, an age, or a number
 //! from before, which by now may be somebody else's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const EMPTY: usize = 3;
 /// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns how
 /// many it killed. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
 pub(super) fn kill(name: &str, value: &str) -> usize {
-    kill_except(name, value, &HashSet::new()).killed
+    kill_except(name, value, &BTreeSet::new()).killed
 }
 
 /// What a search for strays came to.
@@ -30,7 +30,7 @@ pub struct Swept {
 }
 
 /// The same, except for the agents with these marks.
-pub(super) fn kill_except(name: &str, value: &str, spared: &HashSet<String>) -> Swept {
+pub(super) fn kill_except(name: &str, value: &str, spared: &BTreeSet<String>) -> Swept {
     let variable = format!("{name}={value}");
     let mut killed = HashSet::new();
     let mut empty = 0;
@@ -67,7 +67,7 @@ fn is_marked(id: i32, variable: &str) -> bool {
 }
 
 /// Whether a process belongs to an agent that is left alone.
-fn is_spared(id: i32, spared: &HashSet<String>) -> bool {
+fn is_spared(id: i32, spared: &BTreeSet<String>) -> bool {
     let mark = |entry: &[u8]| std::str::from_utf8(entry).ok()?.strip_prefix(MARK)?.strip_prefix('=').map(str::to_owned);
     !spared.is_empty() && environment(id).split(|byte| *byte == 0).filter_map(mark).any(|mark| spared.contains(&mark))
 }
@@ -133,11 +133,11 @@ mod tests {
             child
         };
         let (mut kept, mut other) = (start("hl-kept"), start("hl-other"));
-        let spared = HashSet::from(["hl-kept".to_owned()]);
+        let spared = BTreeSet::from(["hl-kept".to_owned()]);
         assert_eq!(kill_except("HITCHLINE_RUN_ID", run, &spared), Swept { killed: 1, spared: true });
         assert!(!other.wait().unwrap().success());
         assert!(kept.try_wait().unwrap().is_none());
-        assert_eq!(kill_except("HITCHLINE_RUN_ID", run, &HashSet::new()), Swept { killed: 1, spared: false });
+        assert_eq!(kill_except("HITCHLINE_RUN_ID", run, &BTreeSet::new()), Swept { killed: 1, spared: false });
         assert!(!kept.wait().unwrap().success());
     }
 

@@ -49,13 +49,13 @@ impl Inner {
 
     async fn take_up_until_done(self: &Arc<Self>, id: SessionId) {
         let finish = self.parts.scope.finish();
-        while !finish.is_cancelled() && self.take_up(id).await == Attempt::Later {
+        while !finish.is_cancelled() && self.take_up_session(id).await == Attempt::Later {
             let _finished = finish.run_until_cancelled(self.parts.clock.sleep(AGAIN)).await;
         }
     }
 
     /// Takes a session up as its next message would; one that has ended meanwhile is ended on its backend.
-    async fn take_up(self: &Arc<Self>, id: SessionId) -> Attempt {
+    async fn take_up_session(self: &Arc<Self>, id: SessionId) -> Attempt {
         let Ok(record) = self.parts.store.session(id).await else { return Attempt::Later };
         let Some(record) = record else { return Attempt::Done };
         let (Some(name), Ok(backend)) = (&record.backend_ref, self.backend(&record.backend)) else {

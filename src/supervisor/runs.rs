@@ -1,6 +1,6 @@
 //! The daemon's own runs, of which none may leave a process behind.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backend::{self, config};
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ pub(super) async fn begin(
 
 /// Ends every process that is left of earlier runs, except those of the agents with these marks. A run of which something is left stays
 /// open, so that the next start looks again.
-pub(super) async fn end_earlier(store: &Store, outliving: &HashSet<String>) -> Result<(), StoreError> {
+pub(super) async fn end_earlier(store: &Store, outliving: &BTreeSet<String>) -> Result<(), StoreError> {
     for earlier in store.open_runs().await? {
         let (run_id, outliving) = (earlier.clone(), outliving.clone());
         // A crash of it leaves the run open, too.

@@ -1,6 +1,6 @@
 //! The order of stopping, and how much time each stage has. All instants are computed once.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::backend;
@@ -54,7 +54,7 @@ impl Foundation {
     /// Ends every process of every agent at once, wherever it is, also of those that might outlive us.
     pub(super) fn abort(&self) {
         if let Some(run_id) = &self.run_id {
-            let _swept = backend::kill_leftovers(run_id, &HashSet::new());
+            let _swept = backend::kill_leftovers(run_id, &BTreeSet::new());
         }
     }
 

@@ -24,7 +24,7 @@ mod peer;
 #[path = "../tools/program.rs"]
 mod program;
 #[cfg(test)]
-mod tmux;
-#[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;
+#[cfg(test)]
+mod tmux;

@@ -25,7 +25,8 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// A backend, and the prompts that make its agent do something.
 pub(super) struct Peer {
     pub(super) backend: Arc<dyn Backend>,
-    config: Config,
+    /// As what it is configured.
+    pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) scope: Scope,
     /// What its agents' processes carry as `HITCHLINE_RUN_ID`; no other peer has it.

@@ -1,6 +1,6 @@
 //! Programs in tmux, as a person at the terminal and a person in Slack see them.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -215,7 +215,7 @@ async fn a_server_of_somebody_else_is_not_touched() {
     let session = peer.start().await;
     assert_eq!(say(&session, "hello").await.text, "you said: hello");
     peer.finish(&session).await;
-    kill_leftovers(&peer.run_id, &HashSet::new());
+    kill_leftovers(&peer.run_id, &BTreeSet::new());
     assert!(tmux(&foreign, &["has-session", "-t", "=mine"]).status.success());
     assert_eq!(screen(&foreign).trim(), "");
     assert!(tmux(&foreign, &["kill-server"]).status.success());
@@ -299,8 +299,8 @@ fn detaching() -> Option<Peer> {
 }
 
 /// What is left alone at the start of the next run.
-fn spared(reference: &BackendRef) -> HashSet<String> {
-    HashSet::from([reference.0.split('.').next().unwrap().to_owned()])
+fn spared(reference: &BackendRef) -> BTreeSet<String> {
+    BTreeSet::from([reference.0.split('.').next().unwrap().to_owned()])
 }
 
 // holds: P-6

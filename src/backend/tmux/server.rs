@@ -163,7 +163,7 @@ impl Server {
     pub(super) async fn paste(&self, pane: &Pane, text: &str) -> Result<(), Trouble> {
         let paste = format!("copy-mode -q -t {0} ; paste-buffer -p -d -b {BUFFER} -t {0}", pane.id);
         let refuse = format!("delete-buffer -b {BUFFER} ; display-message -p {FOREIGN}");
-        let guarded = self.guarded(pane, &paste, &refuse)?;
+        let guarded = Self::guarded(pane, &paste, &refuse)?;
         let guarded = guarded.each_ref().map(String::as_str);
         let arguments = [&["load-buffer", "-b", BUFFER, "-", ";"][..], &guarded[..]].concat();
         self.accepted(&arguments, Some(text.as_bytes())).await
@@ -172,7 +172,7 @@ impl Server {
     /// Presses a key, by tmux's name of it. A program that is not the one it was gets nothing.
     pub(super) async fn press(&self, pane: &Pane, key: &str) -> Result<(), Trouble> {
         let press = format!("copy-mode -q -t {0} ; send-keys -t {0} {key}", pane.id);
-        let guarded = self.guarded(pane, &press, &format!("display-message -p {FOREIGN}"))?;
+        let guarded = Self::guarded(pane, &press, &format!("display-message -p {FOREIGN}"))?;
         self.accepted(&guarded.each_ref().map(String::as_str), None).await
     }
 
@@ -189,7 +189,7 @@ impl Server {
     }
 
     /// A command that tmux carries out only when the pane's program is the one that we know: it looks and acts in one step.
-    fn guarded(&self, pane: &Pane, act: &str, refuse: &str) -> Result<[String; 7], Trouble> {
+    fn guarded(pane: &Pane, act: &str, refuse: &str) -> Result<[String; 7], Trouble> {
         let program = pane.program.ok_or(Trouble::Gone)?.id;
         let is_ours = format!("#{{&&:#{{==:#{{pane_pid}},{program}}},#{{==:#{{pane_dead}},0}}}}");
         Ok(["if-shell", "-F", "-t", &pane.id, &is_ours, act, refuse].map(str::to_owned))
