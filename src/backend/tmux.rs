@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use self::family::Process;
 use self::rules::Rules;
-use self::server::{Above, Launch, Look, Pane, Server, Trouble};
+use self::server::{Above, Fate, Launch, Look, Pane, Server, Trouble};
 use self::session::{Manner, TmuxSession};
 use self::terminal::Terminal;
 use super::config::{Tmux, TmuxOnShutdown};
@@ -258,7 +258,7 @@ async fn has_started(server: &Server, pane: &Pane, rules: &Rules) -> Result<(), 
     let (mut shown, mut changed) = (None, clock.now());
     loop {
         match server.look(pane, Above::Lines(0)).await? {
-            Look { dead: Some(_), .. } => return Err(Trouble::Gone),
+            Look { fate: Fate::Leaves | Fate::Ended(_), .. } => return Err(Trouble::Gone),
             Look { picture, .. } if shown.as_ref() == Some(&picture) => {
                 if rules.is_ready(&picture, clock.now().saturating_duration_since(changed)) {
                     return Ok(());

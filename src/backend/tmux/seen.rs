@@ -107,11 +107,12 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use super::super::server::Fate;
     use super::*;
     use crate::clock::Clock;
 
     fn look(scrolled: usize, text: &str) -> Look {
-        Look { program: 1, dead: None, scrolled, picture: Picture::of(text) }
+        Look { program: 1, fate: Fate::Runs, scrolled, picture: Picture::of(text) }
     }
 
     fn answer(seen: &Seen) -> String {

@@ -73,12 +73,22 @@ pub(super) struct Pane {
 pub(super) struct Look {
     /// The number of the program's process.
     pub(super) program: i32,
-    /// How the program ended, when it has.
-    pub(super) dead: Option<String>,
+    /// How the program is.
+    pub(super) fate: Fate,
     /// How many lines have left the screen.
     pub(super) scrolled: usize,
     /// The picture that was asked for.
     pub(super) picture: Picture,
+}
+
+/// How a program is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    Runs,
+    /// It has left its terminal, and tmux does not know yet how it ended.
+    Leaves,
+    /// It has ended, in this way.
+    Ended(String),
 }
 
 /// Why a command has no answer.
@@ -292,12 +302,13 @@ fn read_look(said: &str) -> Option<Look> {
     let mut fields = state.split(',');
     let (program, dead, scrolled) = (fields.next()?.parse().ok()?, fields.next()?, fields.next()?.parse().ok()?);
     let (status, signal) = (fields.next()?, fields.next()?);
-    let how = match (status, signal) {
-        ("", "") => "in an unknown way".to_owned(),
-        ("", signal) => format!("signal {signal}"),
-        (code, _) => format!("exit code {code}"),
+    let fate = match (dead, status, signal) {
+        ("0", ..) => Fate::Runs,
+        (_, "", "") => Fate::Leaves,
+        (_, "", signal) => Fate::Ended(format!("signal {signal}")),
+        (_, code, _) => Fate::Ended(format!("exit code {code}")),
     };
-    Some(Look { program, dead: (dead == "1").then_some(how), scrolled, picture: Picture::of(picture) })
+    Some(Look { program, fate, scrolled, picture: Picture::of(picture) })
 }
 
 /// Text as one word for a shell.
@@ -328,10 +339,11 @@ mod tests {
     #[test]
     fn a_look_is_read_with_what_the_program_came_to() {
         let look = read_look("42,0,7,,\n> hi\n\n").unwrap();
-        assert_eq!(look, Look { program: 42, dead: None, scrolled: 7, picture: Picture::of("> hi") });
-        for (state, how) in [("42,1,0,7,", "exit code 7"), ("42,1,0,,9", "signal 9"), ("42,1,0,,", "in an unknown way")]
-        {
-            assert_eq!(read_look(&format!("{state}\n")).unwrap().dead.as_deref(), Some(how));
+        assert_eq!(look, Look { program: 42, fate: Fate::Runs, scrolled: 7, picture: Picture::of("> hi") });
+        let ended = |how: &str| Fate::Ended(how.to_owned());
+        let cases = [("7,", ended("exit code 7")), (",9", ended("signal 9")), (",", Fate::Leaves)];
+        for (state, fate) in cases {
+            assert_eq!(read_look(&format!("42,1,0,{state}\n")).unwrap().fate, fate);
         }
         for wrong in ["", "42,0,7,,", "x,0,7,,\n", "42,0\n"] {
             assert_eq!(read_look(wrong), None, "{wrong:?}");

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::family::{self, Process};
-use super::server::{Above, Launch, Look, Pane, Server, Trouble};
+use super::server::{Above, Fate, Launch, Look, Pane, Server, Trouble};
 use crate::backend::error::BackendError;
 use crate::backend::stray;
 use crate::clock::Clock;
@@ -24,7 +24,7 @@ pub(super) const REAP_GRACE: Duration = Duration::from_secs(2);
 /// The pause between two looks at who still lives.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often we look for how a program ended that has just done so.
-const LAST_LOOKS: usize = 20;
+const LAST_LOOKS: usize = 50;
 /// How much of what a program wrote last is told, in bytes.
 const TAIL: usize = 4 * 1024;
 
@@ -121,10 +121,10 @@ impl Terminal {
     pub(super) async fn last_words(&self) -> BackendError {
         for _ in 0..LAST_LOOKS {
             match self.look(Above::All).await {
-                Ok(Look { dead: Some(exit), picture, .. }) => {
+                Ok(Look { fate: Fate::Ended(exit), picture, .. }) => {
                     return BackendError::Crashed { exit, stderr: redact(&picture.tail(TAIL)) };
                 }
-                Ok(_dying) => self.server.clock.sleep(PAUSE).await,
+                Ok(_leaves) => self.server.clock.sleep(PAUSE).await,
                 Err(trouble) => return trouble.into(),
             }
         }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::screen::{Piece, Told};
 use super::seen::Seen;
-use super::server::{Above, HISTORY, Trouble};
+use super::server::{Above, Fate, HISTORY, Trouble};
 use super::session::{CANCEL_GRACE, Core};
 use crate::backend::config::CancelKey;
 use crate::backend::{Outcome, TurnEvent};
@@ -104,7 +104,7 @@ impl Turn {
             terminal.forget_history().await?;
             look = terminal.look(Above::Lines(0)).await?;
         }
-        if look.dead.is_some() { Err(Trouble::Gone) } else { Ok(Seen::before(look, self.now())) }
+        if look.fate == Fate::Runs { Ok(Seen::before(look, self.now())) } else { Err(Trouble::Gone) }
     }
 
     /// Pastes the prompt and, once it is seen, sends it; one that is cancelled by then is not sent.
@@ -141,7 +141,7 @@ impl Turn {
     /// Takes another look; says whether the whole answer was seen.
     async fn look(&mut self, seen: &mut Seen) -> Result<bool, Trouble> {
         match self.core.terminal.look(Above::Lines(seen.above())).await {
-            Ok(look) if look.dead.is_some() => Err(Trouble::Gone),
+            Ok(look) if look.fate != Fate::Runs => Err(Trouble::Gone),
             Ok(look) => {
                 self.failures = 0;
                 Ok(seen.take(look, self.now()))
