@@ -308,7 +308,7 @@ fn spared(reference: &BackendRef) -> BTreeSet<String> {
 async fn a_program_that_was_left_running_is_taken_up_again_and_then_ended() {
     let Some(first) = detaching() else { return };
     let session = first.start().await;
-    assert_eq!(say(&session, "remember seven").await.text, "I will");
+    assert_eq!(say(&session, "hold seven").await.text, "I will");
     let name = session.backend_ref();
     assert!(first.backend.outlived(&name));
     soon(session.detach(first.deadline())).await.unwrap();
@@ -324,7 +324,7 @@ async fn a_program_that_was_left_running_is_taken_up_again_and_then_ended() {
     assert!(second.backend.outlived(&name));
     let again = second.restore(&name).await.unwrap();
     assert_eq!((again.backend_ref(), again.attach()), (name.clone(), session.attach()));
-    assert_eq!(say(&again, "recall").await.text, "it was seven");
+    assert_eq!(say(&again, "held").await.text, "it was seven");
     second.finish(&again).await;
     assert_eq!(first.processes(), [""; 0]);
     let third = first.again();

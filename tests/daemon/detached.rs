@@ -45,7 +45,7 @@ fn attach(place: &Place) -> String {
 fn an_agent_that_may_outlive_its_daemon_goes_on_after_a_stop_and_a_kill() {
     let place = Place::new();
     let Some(first) = daemon(&place, "detach") else { return };
-    let thread = place.begin("remember seven");
+    let thread = place.begin("hold seven");
     place.wait_for(&thread, "I will");
     let command = attach(&place);
     let agents = first.agents(&place.dir);
@@ -57,13 +57,13 @@ fn an_agent_that_may_outlive_its_daemon_goes_on_after_a_stop_and_a_kill() {
     // Taken up without being asked, in the very program.
     let second = daemon(&place, "detach").unwrap();
     assert_eq!(attach(&place), command);
-    say(&place, &thread, "recall");
+    say(&place, &thread, "held");
     place.wait_for(&thread, "it was seven");
     second.kill();
     assert!(run_on(), "{agents:?}");
 
     let third = daemon(&place, "detach").unwrap();
-    say(&place, &thread, "recall");
+    say(&place, &thread, "held");
     until("it goes on", || times(&place, &thread, "it was seven") == 2);
     say(&place, &thread, "end");
     place.wait_for(&thread, "has ended");
@@ -85,11 +85,11 @@ fn an_agent_that_may_not_outlive_its_daemon_is_ended_with_it() {
     assert!(!agents.iter().any(|id| works_in(*id, &place.dir)), "{agents:?}");
 
     let second = daemon(&place, "detach").unwrap();
-    let thread = place.begin("children");
-    until("it has answered", || !place.slack.replies(CHANNEL, &thread).is_empty());
+    let thread = place.begin("hold seven");
+    place.wait_for(&thread, "I will");
     let agents = second.agents(&place.dir);
     second.kill();
-    assert!(agents.iter().any(|id| works_in(*id, &place.dir)), "or this tests nothing");
+    assert!(agents.iter().all(|id| works_in(*id, &place.dir)), "or this tests nothing");
     // What may not outlive us any more is swept, although it is recorded.
     let third = daemon(&place, "end").unwrap();
     until("all are gone", || !agents.iter().any(|id| works_in(*id, &place.dir)));

@@ -16,7 +16,7 @@ arguments.add_argument("--silent", action="store_true", help="never show a promp
 arguments.add_argument("--broken", action="store_true", help="say why and exit at once")
 args = arguments.parse_args()
 
-remembered = "nothing"
+held = "nothing"
 
 
 def say(*words):
@@ -40,7 +40,7 @@ def start_children():
 
 
 def answer(line):
-    global remembered
+    global held
     word, _, rest = line.partition(" ")
     if word == "wait":
         time.sleep(1000)
@@ -66,11 +66,11 @@ def answer(line):
         say("\033[2J\033[3J\033[Hfresh")
     elif word == "env":
         say(rest, "is", os.environ.get(rest, "unknown"))
-    elif word == "remember":
-        remembered = rest
+    elif word == "hold":
+        held = rest
         say("I will")
-    elif word == "recall":
-        say("it was", remembered)
+    elif word == "held":
+        say("it was", held)
     elif word == "children":
         say(*start_children())
     elif word == "die":
