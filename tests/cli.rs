@@ -144,9 +144,9 @@ fn each_value_that_can_not_work_gets_one_sentence() {
             "hitchline: sessions.queue_limit: is 0, so that nothing could be taken on; write at least 1",
         ),
         (
-            "[backends.a]\nkind = 'tmux'",
+            "[backends.a]\nkind = 'screen'",
             &GOOD_TOKENS,
-            "hitchline: backends.a.kind: `tmux` is not in this version yet (in FILE); `acp`, `amplifierd`, `echo` and `opencode` are",
+            "hitchline: backends.a.kind: `screen` is not `acp`, `amplifierd`, `echo`, `opencode` or `tmux` (in FILE)",
         ),
         (
             "[http]\ntoken_file = '/dev/null'",

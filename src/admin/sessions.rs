@@ -86,6 +86,9 @@ pub struct View {
     pub waiting: usize,
     /// What people chose among its agent's own options.
     pub options: BTreeMap<String, String>,
+    /// The command by which its agent can be watched, and typed to, on the machine where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<String>,
 }
 
 /// What became of a session that was to end.
@@ -99,7 +102,7 @@ pub struct Ended {
 
 impl From<Overview> for View {
     fn from(overview: Overview) -> Self {
-        let Overview { record, doing, waiting } = overview;
+        let Overview { record, doing, waiting, attach } = overview;
         Self {
             id: record.id.to_string(),
             state: doing.word().to_owned(),
@@ -113,6 +116,7 @@ impl From<Overview> for View {
             last_active: time(record.last_active_ms),
             waiting,
             options: record.options,
+            attach,
         }
     }
 }

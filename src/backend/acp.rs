@@ -9,13 +9,11 @@ mod classify;
 mod connection;
 mod convert;
 mod desk;
-mod environment;
 mod gate;
 mod greeting;
 mod offers;
 mod process;
 mod session;
-mod stray;
 mod turn;
 
 use std::collections::{BTreeMap, HashSet};
@@ -33,7 +31,9 @@ use self::greeting::Greeting;
 use self::process::Process;
 use self::session::AcpSession;
 use super::config::Acp;
+use super::environment::Given;
 use super::error::{BackendError, Phase};
+use super::stray;
 use super::{Backend, BackendParts, ListQuery, Listed, Session, StartSpec};
 use crate::clock::Clock;
 use crate::domain::session::BackendRef;
@@ -43,11 +43,6 @@ use crate::domain::session::BackendRef;
 pub struct AcpBackend {
     config: Acp,
     shared: Arc<Shared>,
-}
-
-/// Kills what an earlier run of the daemon left behind, wherever it is. Returns how many processes it found. Blocks for a few milliseconds.
-pub fn kill_leftovers(run_id: &str) -> usize {
-    stray::kill(environment::RUN_ID, run_id)
 }
 
 /// What all sessions share.
@@ -108,12 +103,8 @@ impl AcpBackend {
     }
 
     async fn environment(&self) -> Result<BTreeMap<String, String>, BackendError> {
-        let file = match &self.config.env_file {
-            Some(path) => environment::read_file(path).await?,
-            None => BTreeMap::new(),
-        };
-        let parts = &self.shared.parts;
-        Ok(environment::build(&parts.environment, &self.config, file, &parts.run_id))
+        let Acp { env, env_pass, env_file, .. } = &self.config;
+        Given { env, env_pass, env_file: env_file.as_deref() }.environment(&self.shared.parts).await
     }
 }
 

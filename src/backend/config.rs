@@ -1,5 +1,8 @@
 //! `[backends.NAME]` of the configuration.
 
+mod servers;
+mod tmux;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +10,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::secret::{ExposeSecret, SecretString, is_same};
+pub use self::servers::{Amplifierd, Opencode, Secret};
+pub use self::tmux::{CancelKey, Newlines, Tmux, TmuxOnShutdown};
+use crate::secret::SecretString;
 
 /// One of `[backends.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +26,8 @@ pub enum Config {
     Amplifierd(Amplifierd),
     /// Agents behind an opencode server.
     Opencode(Opencode),
+    /// An interactive program in a tmux session.
+    Tmux(Tmux),
 }
 
 /// `kind = "echo"`.
@@ -56,109 +63,6 @@ pub struct Acp {
     pub create_timeout: Option<Duration>,
 }
 
-/// `kind = "amplifierd"`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Amplifierd {
-    /// Where its server listens.
-    pub url: String,
-    /// The server's API key; a server on this machine asks for none.
-    #[serde(skip_serializing)]
-    #[schemars(with = "Option<String>")]
-    pub api_key: Option<Secret>,
-    /// File that holds the API key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub api_key_file: Option<PathBuf>,
-    /// The bundle that a session is made of; without it the server's own default.
-    pub bundle: Option<String>,
-    /// Directory in which the agent works: one that the server's machine has, too.
-    pub working_dir: Option<PathBuf>,
-    /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
-    #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("x-duration" = true))]
-    pub create_timeout: Option<Duration>,
-}
-
-impl Default for Amplifierd {
-    fn default() -> Self {
-        Self {
-            url: "http://127.0.0.1:8410".to_owned(),
-            api_key: None,
-            api_key_file: None,
-            bundle: None,
-            working_dir: None,
-            create_timeout: None,
-        }
-    }
-}
-
-/// `kind = "opencode"`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Opencode {
-    /// Where its server (`opencode serve`) listens.
-    pub url: String,
-    /// The user name that the server wants.
-    pub username: String,
-    /// The server's password; without it no user name is sent either.
-    #[serde(skip_serializing)]
-    #[schemars(with = "Option<String>")]
-    pub password: Option<Secret>,
-    /// File that holds the password.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<PathBuf>,
-    /// The model, as `provider/model`; without it the server's own default.
-    pub model: Option<String>,
-    /// Directory in which the agent works: one that the server's machine has, too.
-    pub working_dir: Option<PathBuf>,
-    /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
-    #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("x-duration" = true))]
-    pub create_timeout: Option<Duration>,
-}
-
-impl Default for Opencode {
-    fn default() -> Self {
-        Self {
-            url: "http://127.0.0.1:4096".to_owned(),
-            username: "opencode".to_owned(),
-            password: None,
-            password_file: None,
-            model: None,
-            working_dir: None,
-            create_timeout: None,
-        }
-    }
-}
-
-/// A secret that can be compared, as the rest of a backend's configuration can.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// The secret, to be sent.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl From<SecretString> for Secret {
-    fn from(secret: SecretString) -> Self {
-        Self(secret)
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        is_same(&self.0, other.expose())
-    }
-}
-
-impl Eq for Secret {}
-
 /// How agents' processes are shared out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -185,13 +89,14 @@ impl Config {
             Self::Acp(acp) => acp.working_dir.as_deref(),
             Self::Amplifierd(server) => server.working_dir.as_deref(),
             Self::Opencode(server) => server.working_dir.as_deref(),
+            Self::Tmux(tmux) => tmux.working_dir.as_deref(),
         }
     }
 
     /// The secret of its server, where its kind has one: its key, the secret, and the file that holds it.
     pub fn secret(&self) -> Option<(&'static str, Option<&Secret>, Option<&PathBuf>)> {
         match self {
-            Self::Echo(Echo {}) | Self::Acp(_) => None,
+            Self::Echo(Echo {}) | Self::Acp(_) | Self::Tmux(_) => None,
             Self::Amplifierd(server) => Some(("api_key", server.api_key.as_ref(), server.api_key_file.as_ref())),
             Self::Opencode(server) => Some(("password", server.password.as_ref(), server.password_file.as_ref())),
         }
@@ -200,9 +105,9 @@ impl Config {
     /// Sets the secret of its server, which has been read from its file.
     pub fn set_secret(&mut self, secret: SecretString) {
         match self {
-            Self::Echo(Echo {}) | Self::Acp(_) => {}
-            Self::Amplifierd(server) => server.api_key = Some(Secret(secret)),
-            Self::Opencode(server) => server.password = Some(Secret(secret)),
+            Self::Echo(Echo {}) | Self::Acp(_) | Self::Tmux(_) => {}
+            Self::Amplifierd(server) => server.api_key = Some(secret.into()),
+            Self::Opencode(server) => server.password = Some(secret.into()),
         }
     }
 
@@ -213,6 +118,14 @@ impl Config {
             Self::Acp(acp) => acp.create_timeout,
             Self::Amplifierd(server) => server.create_timeout,
             Self::Opencode(server) => server.create_timeout,
+            Self::Tmux(tmux) => tmux.create_timeout,
+        }
+    }
+
+    /// Makes sure that no session outlives the daemon.
+    pub fn end_all_at_shutdown(&mut self) {
+        if let Self::Tmux(tmux) = self {
+            tmux.on_shutdown = TmuxOnShutdown::End;
         }
     }
 }
@@ -248,6 +161,16 @@ mod tests {
         assert_eq!(amplifierd.working_dir(), Some(Path::new("/w")));
         let opencode = read("kind = 'opencode'\npassword = 'p'\nmodel = 'a/b'\ncreate_timeout = '5s'").unwrap();
         assert_eq!(opencode.create_timeout(), Some(Duration::from_secs(5)));
+        let tmux =
+            read("kind = 'tmux'\ndone = '> $'\nidle = '3s'\ncancel_key = 'escape'\non_shutdown = 'detach'").unwrap();
+        let expected = Tmux {
+            done: Some("> $".to_owned()),
+            idle: Some(Duration::from_secs(3)),
+            cancel_key: CancelKey::Escape,
+            on_shutdown: TmuxOnShutdown::Detach,
+            ..Tmux::default()
+        };
+        assert_eq!(tmux, Config::Tmux(expected));
         for wrong in [
             "kind = 'echo'\ncommand = []",
             "kind = 'opencode'\napi_key = 'k'",

@@ -8,11 +8,14 @@ pub mod acp;
 pub mod amplifierd;
 pub mod config;
 pub mod echo;
+mod environment;
 pub mod error;
 mod http;
 pub mod opencode;
+mod stray;
+pub mod tmux;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,10 +27,12 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::domain::agent::{AgentEvent, Decision, Offers, Prompt};
 use crate::domain::ids::{RequestId, SessionId};
-use crate::domain::session::BackendRef;
+use crate::domain::session::{BackendRef, SessionRecord};
 use crate::http_client::HttpClient;
 use crate::scope::Scope;
 use error::BackendError;
+
+pub use stray::Swept;
 
 /// How many events of a turn may wait for their reader. When it is full the session waits, and with it, through the gate on its
 /// bytes, the agent.
@@ -50,6 +55,11 @@ pub trait Backend: Send + Sync + Debug {
     /// # Errors
     /// [`BackendError::Unsupported`] when this kind of agent has no list.
     async fn list(&self, query: ListQuery) -> Result<Vec<Listed>, BackendError>;
+
+    /// Whether something still runs for a session of an earlier run of the daemon, so that it should be brought back without being asked.
+    fn outlived(&self, _session: &BackendRef) -> bool {
+        false
+    }
 
     /// Lets go of what all sessions share. Safe to call twice; every wait is cut to the deadline.
     async fn shutdown(&self, deadline: Instant);
@@ -88,6 +98,17 @@ pub trait Session: Send + Sync + Debug {
 
     /// Stops everything that runs for the session, by the deadline at the latest. It may be restored later. Safe to call twice.
     async fn release(&self, deadline: Instant) -> Result<(), BackendError>;
+
+    /// Lets the session go because the daemon stops: what may outlive the daemon (`on_shutdown = "detach"`) is left running, and whatever
+    /// may not is released. Safe to call twice.
+    async fn detach(&self, deadline: Instant) -> Result<(), BackendError> {
+        self.release(deadline).await
+    }
+
+    /// The command by which a person of this machine sees the agent at work and may type to it, where there is one.
+    fn attach(&self) -> Option<String> {
+        None
+    }
 
     /// Ends the session for good, and everything that runs for it, by the deadline at the latest. Safe to call twice, and after it was
     /// released.
@@ -208,14 +229,27 @@ pub struct BackendParts {
     pub environment: Arc<BTreeMap<String, String>>,
     /// Names this run of the daemon; every process of an agent carries it as `HITCHLINE_RUN_ID`.
     pub run_id: String,
+    /// The state directory; each kind keeps what it has there in a folder of its own.
+    pub state_dir: PathBuf,
 }
 
-/// Kills every process that a run of the daemon started or left behind. Blocks for a few milliseconds, a second at the most.
-pub fn kill_leftovers(run_id: &str) {
-    let processes = acp::kill_leftovers(run_id);
-    if processes > 0 {
-        tracing::warn!(run.id = run_id, processes, "A run left agents behind; they are killed");
+/// Kills every process that a run of the daemon started or left behind, except those of the sessions that are [`outliving`]. Blocks for
+/// a few milliseconds, a second at the most.
+pub fn kill_leftovers(run_id: &str, outliving: &BTreeSet<String>) -> Swept {
+    let swept = stray::kill_except(environment::RUN_ID, run_id, outliving);
+    if swept.killed > 0 {
+        tracing::warn!(run.id = run_id, processes = swept.killed, "A run left agents behind; they are killed");
     }
+    swept
+}
+
+/// The marks of those recorded sessions that may run on while no daemon does.
+pub fn outliving(backends: &BTreeMap<String, config::Config>, recorded: &[SessionRecord]) -> BTreeSet<String> {
+    let mark = |record: &SessionRecord| match backends.get(&record.backend)? {
+        config::Config::Tmux(config) => tmux::outliving(config, record.backend_ref.as_ref()?),
+        config::Config::Echo(_) | config::Config::Acp(_) => None,
+    };
+    recorded.iter().filter_map(mark).collect()
 }
 
 /// Builds the backend that is configured as `[backends.NAME]`. It starts nothing yet.
@@ -226,5 +260,6 @@ pub fn build(name: &str, config: &config::Config, parts: &BackendParts) -> Arc<d
         config::Config::Acp(acp) => Arc::new(acp::AcpBackend::new(acp.clone(), parts)),
         config::Config::Amplifierd(server) => amplifierd::backend(server, parts),
         config::Config::Opencode(server) => opencode::backend(server, parts),
+        config::Config::Tmux(tmux) => Arc::new(tmux::TmuxBackend::new(tmux.clone(), parts)),
     }
 }

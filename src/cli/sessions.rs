@@ -142,6 +142,9 @@ fn describe(session: &View) -> String {
     for (option, value) in &session.options {
         line("option", &format!("{option} = {value}"));
     }
+    if let Some(command) = &session.attach {
+        line("attach", command);
+    }
     text
 }
 
@@ -173,6 +176,7 @@ mod tests {
             last_active: Timestamp::UNIX_EPOCH,
             waiting: 2,
             options: [("model".to_owned(), "plain".to_owned())].into(),
+            attach: Some("tmux -S /s/hl-1.sock attach".to_owned()),
         }
     }
 
@@ -194,6 +198,7 @@ mod tests {
             "/src",
             "T1/C1/1.2",
             "model = plain",
+            "attach         tmux -S /s/hl-1.sock attach\n",
             "1970-01-01T00:00:00Z",
         ] {
             assert!(shown.contains(part), "{part}: {shown}");

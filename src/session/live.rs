@@ -136,7 +136,7 @@ impl Inner {
     }
 
     /// Whether the mapping still stands in the store as it is known here. It may have been read just before its end, or its move.
-    async fn confirm(&self, record: &SessionRecord) -> Result<(), NotReady> {
+    pub(super) async fn confirm(&self, record: &SessionRecord) -> Result<(), NotReady> {
         let now = self.parts.store.session(record.id).await;
         let now = now.map_err(|error| NotReady::Failed(BackendError::Transient(error.to_string())))?;
         let stands =
@@ -217,7 +217,7 @@ impl Inner {
     }
 
     /// Notes what runs for a mapping. Returns false when a person has ended the mapping meanwhile.
-    fn keep_live(&self, record: &SessionRecord, ready: &Ready) -> bool {
+    pub(super) fn keep_live(&self, record: &SessionRecord, ready: &Ready) -> bool {
         let used = self.parts.clock.now();
         let mut slots = self.slots();
         let Some(active) = slots.active_mut(record) else { return false };

@@ -151,6 +151,7 @@ impl Manager {
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
         self.0.start_reaper();
+        self.0.take_up_outlived().await?;
         self.0.watch_closures();
         Ok(())
     }

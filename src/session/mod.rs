@@ -24,6 +24,7 @@ mod lines;
 mod live;
 mod manager;
 mod marks;
+mod outlived;
 pub mod policy;
 mod pool;
 mod reaper;

@@ -72,13 +72,13 @@ impl Manager {
         }
     }
 
-    /// Releases every live session on its backend, all side by side, by the deadline. The mappings stay: the next message after a
-    /// restart resumes them. Returns how many did not end properly. Safe to call twice, side by side, and again when it was left half-way.
+    /// Releases every live session on its backend, all side by side, by the deadline; one that may outlive us is left running. The mappings
+    /// stay: the next message after a restart resumes them. Returns how many did not end properly. Safe to call twice, side by side, and again when it was left half-way.
     pub async fn release(&self, deadline: Instant) -> usize {
         let live = self.0.slots().live_sessions();
         tracing::info!(sessions = live.len(), "Releasing the live sessions");
         let release = async |(key, session): (ConversationKey, Arc<dyn Session>)| {
-            let released = self.0.has_left(&key, deadline, session.release(deadline)).await;
+            let released = self.0.has_left(&key, deadline, session.detach(deadline)).await;
             // Only now: a release that is left half-way is begun again by the next call.
             self.0.slots().forget_live(&key, &session);
             released

@@ -29,6 +29,8 @@ pub struct Overview {
     pub doing: Doing,
     /// How many messages wait for it.
     pub waiting: usize,
+    /// The command by which its agent can be watched, and typed to, on the machine where it runs.
+    pub attach: Option<String>,
 }
 
 /// What a session does.
@@ -224,10 +226,10 @@ impl Inner {
     /// How a session stands.
     pub(super) async fn overview(&self, record: SessionRecord) -> Result<Overview, StoreError> {
         if record.status == SessionStatus::Ended {
-            return Ok(Overview { record, doing: Doing::Ended, waiting: 0 });
+            return Ok(Overview { record, doing: Doing::Ended, waiting: 0, attach: None });
         }
         let waiting = self.parts.store.waiting(&record.conversation, Line::Turn).await?;
-        Ok(Overview { doing: self.doing(&record), record, waiting })
+        Ok(Overview { doing: self.doing(&record), attach: self.attach(&record), record, waiting })
     }
 
     /// What a session does that has not ended.
@@ -238,6 +240,10 @@ impl Inner {
             Some(slot) if slot.active().is_some_and(|active| active.live.is_some()) => Doing::Idle,
             _ => Doing::Asleep,
         }
+    }
+
+    fn attach(&self, record: &SessionRecord) -> Option<String> {
+        self.slots().of(record)?.active()?.live.as_ref()?.session.attach()
     }
 
     /// The turn that runs in a session.

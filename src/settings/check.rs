@@ -1,6 +1,6 @@
 //! What makes no sense although it can be read: all of it at once, each with its key path.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,7 +10,8 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::{Environment, Findings, Settings, secrets};
-use crate::backend::config::{Acp, Config as Backend, Opencode};
+use crate::backend::config::{Acp, Config as Backend, Opencode, Tmux};
+use crate::backend::tmux::{BadPattern, check_patterns, socket_fits};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::session::config::{Access, External, Route, Sessions};
 use crate::slack::config::Config as Slack;
@@ -26,9 +27,11 @@ pub fn check(settings: &Settings, simulator: bool, environment: &Environment, fi
             Backend::Acp(agent) => acp(&format!("backends.{name}"), agent, environment, findings),
             Backend::Amplifierd(server) => http_agent(&format!("backends.{name}"), &server.url, backend, findings),
             Backend::Opencode(server) => opencode(&format!("backends.{name}"), server, backend, findings),
+            Backend::Tmux(program) => tmux(&format!("backends.{name}"), program, environment, findings),
             Backend::Echo(_) => {}
         }
     }
+    tmux_sockets(settings, findings);
     routes(settings, findings);
     operations(settings, findings);
 }
@@ -219,28 +222,81 @@ fn backend_name(name: &str, findings: &mut Findings) {
     }
 }
 
-fn acp(key: &str, agent: &Acp, environment: &Environment, findings: &mut Findings) {
-    let search = agent.env.get("PATH").or_else(|| environment.get("PATH")).map(String::as_str).unwrap_or_default();
-    match agent.command.first() {
-        None => findings
-            .problem(format!("{key}.command"), "is missing; write the agent's program and its arguments as a list"),
-        Some(program) if !is_found(program, search) => findings.problem(
-            format!("{key}.command"),
-            format!("`{program}` is not found or can't be executed; install it, or write its whole path"),
-        ),
-        Some(_) => {}
+fn acp(key: &str, config: &Acp, environment: &Environment, findings: &mut Findings) {
+    let Acp { command, working_dir, env, env_pass, env_file, create_timeout, .. } = config;
+    let (working_dir, env_file) = (working_dir.as_deref(), env_file.as_deref());
+    let program = Program { command, working_dir, env, env_pass, env_file, create_timeout: *create_timeout };
+    program.check(key, environment, findings);
+}
+
+fn tmux(key: &str, config: &Tmux, environment: &Environment, findings: &mut Findings) {
+    let Tmux { command, working_dir, env, env_pass, env_file, create_timeout, .. } = config;
+    let (working_dir, env_file) = (working_dir.as_deref(), env_file.as_deref());
+    let program = Program { command, working_dir, env, env_pass, env_file, create_timeout: *create_timeout };
+    program.check(key, environment, findings);
+    if !is_found("tmux", environment.get("PATH").map(String::as_str).unwrap_or_default()) {
+        findings.problem(
+            format!("{key}.kind"),
+            "needs `tmux` 3.2 or newer, which is not found; install it (`apt install tmux`)",
+        );
     }
-    if let Some(path) = &agent.working_dir {
-        directory(&format!("{key}.working_dir"), path, findings);
+    if let Err(BadPattern { key: pattern, why }) = check_patterns(config) {
+        let why: Vec<&str> = why.lines().map(str::trim).collect();
+        findings.problem(format!("{key}.{pattern}"), format!("is no regular expression: {}", why.join(" ")));
     }
-    if let Some(limit) = agent.create_timeout {
-        not_zero(format!("{key}.create_timeout"), limit, findings);
+    if let Some(idle) = config.idle {
+        not_zero(format!("{key}.idle"), idle, findings);
     }
-    for name in agent.env_pass.iter().filter(|name| !environment.contains_key(*name)) {
-        findings.warning(format!("{key}.env_pass"), format!("`{name}` is not set here, so the agent does not get it"));
+    for (name, size, least) in [("columns", config.columns, 20), ("rows", config.rows, 5)] {
+        if !(least..=1_000).contains(&size) {
+            findings.problem(format!("{key}.{name}"), format!("is {size}; a screen has {least} to 1000"));
+        }
     }
-    if let Some(path) = &agent.env_file {
-        secret_file(&format!("{key}.env_file"), path, findings);
+}
+
+fn tmux_sockets(settings: &Settings, findings: &mut Findings) {
+    let any = settings.backends.values().any(|backend| matches!(backend, Backend::Tmux(_)));
+    if any && !socket_fits(&settings.store.dir) {
+        findings
+            .problem("store.dir", "is too long: the sockets of tmux below it could not be opened; name a shorter one");
+    }
+}
+
+/// What is configured of every agent that is a program.
+struct Program<'a> {
+    command: &'a [String],
+    working_dir: Option<&'a Path>,
+    env: &'a BTreeMap<String, String>,
+    env_pass: &'a [String],
+    env_file: Option<&'a Path>,
+    create_timeout: Option<Duration>,
+}
+
+impl Program<'_> {
+    fn check(&self, key: &str, environment: &Environment, findings: &mut Findings) {
+        let search = self.env.get("PATH").or_else(|| environment.get("PATH")).map(String::as_str).unwrap_or_default();
+        match self.command.first() {
+            None => findings
+                .problem(format!("{key}.command"), "is missing; write the agent's program and its arguments as a list"),
+            Some(program) if !is_found(program, search) => findings.problem(
+                format!("{key}.command"),
+                format!("`{program}` is not found or can't be executed; install it, or write its whole path"),
+            ),
+            Some(_) => {}
+        }
+        if let Some(path) = self.working_dir {
+            directory(&format!("{key}.working_dir"), path, findings);
+        }
+        if let Some(limit) = self.create_timeout {
+            not_zero(format!("{key}.create_timeout"), limit, findings);
+        }
+        for name in self.env_pass.iter().filter(|name| !environment.contains_key(*name)) {
+            findings
+                .warning(format!("{key}.env_pass"), format!("`{name}` is not set here, so the agent does not get it"));
+        }
+        if let Some(path) = self.env_file {
+            secret_file(&format!("{key}.env_file"), path, findings);
+        }
     }
 }
 

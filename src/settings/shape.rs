@@ -50,8 +50,8 @@ impl<'a> Walk<'a> {
             read_text(value, &facets);
         }
         let misfit =
-            || misfit(value, &facets).or_else(|| no_duration(value, &facets)).or_else(|| out_of_range(value, &facets));
-        if let Some(sentence) = later_kind(key, value).or_else(misfit) {
+            misfit(value, &facets).or_else(|| no_duration(value, &facets)).or_else(|| out_of_range(value, &facets));
+        if let Some(sentence) = misfit {
             self.findings.problem(key, sentence);
             return false;
         }
@@ -180,18 +180,6 @@ fn misfit(value: &Value, facets: &[&Schema]) -> Option<String> {
         _ => format!("`{word}` is not {}{place}", list(&known, " or ")),
     };
     (!fits).then(sentence)
-}
-
-/// The kinds of backends that are planned.
-const LATER_KINDS: [&str; 1] = ["tmux"];
-
-/// Says so when a backend is of a kind that documents speak of and that is not there yet.
-fn later_kind(key: &str, value: &Value) -> Option<String> {
-    let ValueKind::String(word) = &value.kind else { return None };
-    let is_kind = key.starts_with("backends.") && key.rsplit('.').next() == Some("kind");
-    let place = origin(value).map(|origin| format!(" (in {origin})")).unwrap_or_default();
-    (is_kind && LATER_KINDS.contains(&word.as_str()))
-        .then(|| format!("`{word}` is not in this version yet{place}; `acp`, `amplifierd`, `echo` and `opencode` are"))
 }
 
 /// Says so when a number does not fit into the schema's.

@@ -148,7 +148,7 @@ impl Foundation {
         let start = safe_mode::begin(&self.store, &self.clock, self.settings.sessions.safe_mode_after).await?;
         outbox.recover(!start.after_clean_end).await?;
         self.outbox = Some(outbox.clone());
-        let run_id = runs::begin(&self.store, &self.clock).await?;
+        let run_id = runs::begin(&self.store, &self.settings.backends, &self.clock).await?;
         self.run_id = Some(run_id.clone());
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
         self.hold_turns(&manager, start.hold);
@@ -248,6 +248,7 @@ impl Foundation {
             http: self.http.lend(),
             environment: self.environment.clone(),
             run_id,
+            state_dir: self.settings.store.dir.clone(),
         };
         let build =
             |(name, config): (&String, &backend::config::Config)| (name.clone(), backend::build(name, config, &parts));
@@ -346,6 +347,8 @@ async fn open_store(config: &store::config::Config, repair: Repair) -> Result<St
 async fn fresh_state(settings: &mut Settings) -> FreshState {
     let fresh = FreshState::below(&settings.store.dir).await;
     fresh.dir().clone_into(&mut settings.store.dir);
+    // What is kept nowhere can't be taken up again.
+    settings.backends.values_mut().for_each(backend::config::Config::end_all_at_shutdown);
     fresh
 }
 

@@ -3,6 +3,7 @@
 //! What the built-in Slack knows ends with the process. A state that outlived it would hold sessions of threads that are gone, and
 //! answers for them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::runs;
@@ -54,7 +55,7 @@ async fn sweep(parent: &Path) {
                 continue;
             }
         };
-        let ended = runs::end_earlier(&store).await;
+        let ended = runs::end_earlier(&store, &BTreeSet::new()).await;
         store.close().await;
         match ended {
             Ok(()) => drop(FreshState { dir }),

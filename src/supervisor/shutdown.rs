@@ -1,5 +1,6 @@
 //! The order of stopping, and how much time each stage has. All instants are computed once.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::backend;
@@ -50,9 +51,11 @@ impl Pace {
 }
 
 impl Foundation {
-    /// Ends every process of every agent at once, wherever it is.
+    /// Ends every process of every agent at once, wherever it is, also of those that might outlive us.
     pub(super) fn abort(&self) {
-        self.run_id.iter().for_each(|run_id| backend::kill_leftovers(run_id));
+        if let Some(run_id) = &self.run_id {
+            let _swept = backend::kill_leftovers(run_id, &BTreeSet::new());
+        }
     }
 
     /// Stops in order. Each stage is safe to be left in the middle and begun again.

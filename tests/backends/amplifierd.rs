@@ -21,7 +21,7 @@ use super::peer::{Heard, Peer, hear, prompt, soon, turn, until};
 pub(super) async fn peer() -> Peer {
     let server = Amplifierd::start().await;
     let config = Config::Amplifierd(config::Amplifierd { url: server.url(), ..config::Amplifierd::default() });
-    Peer { ask: "", keep: Some(Box::new(server)), ..Peer::of(&config) }
+    Peer { ask: None, keep: Some(Box::new(server)), ..Peer::of(&config) }
 }
 
 /// A backend and its server, which the test commands.

@@ -86,6 +86,7 @@ contract! {
     npm: super::super::npm::peer();
     amplifierd: Some(super::super::amplifierd::peer().await);
     opencode: super::super::opencode::peer();
+    tmux: Peer::tmux();
 }
 
 // holds: S-13
@@ -136,11 +137,9 @@ async fn a_cancelled_turn_ends_as_cancelled(peer: &Peer) {
 }
 
 async fn a_decision_is_applied_once(peer: &Peer) {
-    if peer.ask.is_empty() {
-        return;
-    }
+    let Some(ask) = peer.ask else { return never_asks(peer).await };
     let session = peer.start().await;
-    let mut stream = soon(session.prompt(prompt(peer.ask))).await.unwrap();
+    let mut stream = soon(session.prompt(prompt(ask))).await.unwrap();
     let request = asked(&mut stream).await;
     assert!(request.options.iter().any(|option| option.kind == OptionKind::RejectOnce));
     let decision = choose(&request, OptionKind::AllowOnce);
@@ -153,13 +152,22 @@ async fn a_decision_is_applied_once(peer: &Peer) {
     peer.finish(&session).await;
 }
 
-async fn a_rejection_reaches_the_agent(peer: &Peer) {
-    if peer.ask.is_empty() {
-        return;
-    }
+/// An agent that asks nobody waits for no decision, whatever it is told.
+async fn never_asks(peer: &Peer) {
     let session = peer.start().await;
-    let allowed = turn(&session, peer.ask, OptionKind::AllowOnce).await;
-    let rejected = turn(&session, peer.ask, OptionKind::RejectOnce).await;
+    let stream = soon(session.prompt(prompt(peer.wait))).await.unwrap();
+    assert_eq!(session.answer(&RequestId::from("request-1"), Decision::Cancelled).await, Answered::NotWaiting);
+    session.cancel().await.unwrap();
+    let heard = hear(&session, stream, OptionKind::AllowOnce).await;
+    assert_eq!((heard.asked, heard.outcome), (vec![], Outcome::Cancelled));
+    peer.finish(&session).await;
+}
+
+async fn a_rejection_reaches_the_agent(peer: &Peer) {
+    let Some(ask) = peer.ask else { return never_asks(peer).await };
+    let session = peer.start().await;
+    let allowed = turn(&session, ask, OptionKind::AllowOnce).await;
+    let rejected = turn(&session, ask, OptionKind::RejectOnce).await;
     assert_eq!((allowed.asked.len(), rejected.asked.len()), (1, 1));
     assert_eq!(rejected.outcome, Outcome::Completed);
     assert_ne!(allowed.text, rejected.text);
@@ -167,11 +175,9 @@ async fn a_rejection_reaches_the_agent(peer: &Peer) {
 }
 
 async fn a_cancelled_turn_no_longer_waits(peer: &Peer) {
-    if peer.ask.is_empty() {
-        return;
-    }
+    let Some(ask) = peer.ask else { return never_asks(peer).await };
     let session = peer.start().await;
-    let mut stream = soon(session.prompt(prompt(peer.ask))).await.unwrap();
+    let mut stream = soon(session.prompt(prompt(ask))).await.unwrap();
     let request = asked(&mut stream).await;
     session.cancel().await.unwrap();
     let heard = hear(&session, stream, OptionKind::AllowOnce).await;
@@ -327,14 +333,14 @@ async fn a_name_of_somebody_else_is_unknown(peer: &Peer) {
 async fn a_reader_that_goes_away_frees_the_session(peer: &Peer) {
     let session = peer.start().await;
     drop(soon(session.prompt(prompt(peer.wait))).await.unwrap());
-    if !peer.ask.is_empty() {
-        let mut undecided = prompt_when_free(&session, peer.ask).await;
-        let request = asked(&mut undecided).await;
-        drop(undecided);
-        drop(prompt_when_free(&session, peer.wait).await);
-        assert_eq!(session.answer(&request.id, Decision::Cancelled).await, Answered::NotWaiting);
-    }
+    let mut undecided = prompt_when_free(&session, peer.ask.unwrap_or(peer.wait)).await;
+    let request = match peer.ask {
+        Some(_) => asked(&mut undecided).await.id,
+        None => RequestId::from("request-1"),
+    };
+    drop(undecided);
     let stream = prompt_when_free(&session, peer.hello).await;
+    assert_eq!(session.answer(&request, Decision::Cancelled).await, Answered::NotWaiting);
     assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&session).await;
 }

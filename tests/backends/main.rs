@@ -34,3 +34,5 @@ mod program;
 #[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;
+#[cfg(test)]
+mod tmux;

@@ -23,7 +23,7 @@ fn peer_with(server: Arc<Opencode>, password: &str) -> Peer {
         ..config::Opencode::default()
     };
     let peer = Peer::of(&Config::Opencode(config));
-    Peer { wait: "SLOW", ask: "TOOL", crowd: 3, keep: Some(Box::new(server)), ..peer }
+    Peer { wait: "SLOW", ask: Some("TOOL"), crowd: 3, keep: Some(Box::new(server)), ..peer }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hitchline::backend::config::{Acp, Config, Echo};
+use hitchline::backend::config::{Acp, Config, Echo, Tmux};
 use hitchline::backend::error::BackendError;
 use hitchline::backend::{
     Backend, BackendParts, ListQuery, Listed, Outcome, Session, StartSpec, TurnEvent, TurnStream, build,
@@ -27,18 +27,20 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// A backend, and the prompts that make its agent do something.
 pub(super) struct Peer {
     pub(super) backend: Arc<dyn Backend>,
+    /// As what it is configured.
+    pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) scope: Scope,
     /// What its agents' processes carry as `HITCHLINE_RUN_ID`; no other peer has it.
     pub(super) run_id: String,
     /// Its working directory.
-    pub(super) dir: TempDir,
+    pub(super) dir: Arc<TempDir>,
     /// Answered with some text.
     pub(super) hello: &'static str,
     /// Runs until it is cancelled.
     pub(super) wait: &'static str,
-    /// Asks for a decision; empty where its agents ask for none.
-    pub(super) ask: &'static str,
+    /// Asks for a decision; nothing for an agent that never does.
+    pub(super) ask: Option<&'static str>,
     /// How many sessions it is asked for at the same time.
     pub(super) crowd: usize,
     /// What must live as long as its agents do, such as their server.
@@ -52,6 +54,15 @@ impl Peer {
     }
 
     pub(super) fn at(clock: Clock, config: &Config) -> Self {
+        Self::in_dir(Arc::new(tempfile::tempdir().unwrap()), clock, config)
+    }
+
+    /// The same in a later run of the daemon, with the same state.
+    pub(super) fn again(&self) -> Self {
+        Self::in_dir(self.dir.clone(), self.clock.clone(), &self.config)
+    }
+
+    fn in_dir(dir: Arc<TempDir>, clock: Clock, config: &Config) -> Self {
         let scope = Scope::new();
         let run_id = SessionId::new().to_string();
         let parts = BackendParts {
@@ -60,11 +71,11 @@ impl Peer {
             http: Owner::build(&http_client::Config::default(), true).unwrap().lend(),
             environment: Arc::new(std::env::vars().collect()),
             run_id: run_id.clone(),
+            state_dir: dir.path().join("state"),
         };
-        let dir = tempfile::tempdir().unwrap();
         let backend = build("peer", config, &parts);
-        let (hello, wait, ask, crowd, keep) = ("hello", "wait", "ask", 20, None);
-        Self { backend, clock, scope, run_id, dir, hello, wait, ask, crowd, keep }
+        let (config, ask, keep) = (config.clone(), Some("ask"), None);
+        Self { backend, config, clock, scope, run_id, dir, hello: "hello", wait: "wait", ask, crowd: 20, keep }
     }
 
     pub(super) fn echo() -> Self {
@@ -74,7 +85,7 @@ impl Peer {
     /// The echo backend, on a clock that the test turns.
     pub(super) fn echo_at(clock: Clock) -> Self {
         let peer = Self::at(clock, &Config::Echo(Echo::default()));
-        Self { wait: "!sleep 1000", ask: "!ask", ..peer }
+        Self { wait: "!sleep 1000", ask: Some("!ask"), ..peer }
     }
 
     pub(super) fn fake() -> Option<Self> {
@@ -103,6 +114,22 @@ impl Peer {
         let mut command = vec![python, script.to_owned()];
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         Some(Acp { command, ..Acp::default() })
+    }
+
+    pub(super) fn tmux() -> Option<Self> {
+        Self::tmux_as(&[], |_| {})
+    }
+
+    /// Our own program in a terminal, started with `arguments`; without tmux or Python, none.
+    pub(super) fn tmux_as(arguments: &[&str], adjust: impl FnOnce(&mut Tmux)) -> Option<Self> {
+        program("tmux")?;
+        let python = program("python3")?.to_string_lossy().into_owned();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/line_agent.py");
+        let mut command = vec![python, script.to_owned()];
+        command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let mut config = Tmux { command, done: Some("^> ?$".to_owned()), ..Tmux::default() };
+        adjust(&mut config);
+        Some(Self { ask: None, ..Self::of(&Config::Tmux(config)) })
     }
 
     /// The processes of its agents, also those that are in another group; not those that are dead.

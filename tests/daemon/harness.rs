@@ -63,7 +63,8 @@ impl Slack {
         Running { process }
     }
 
-    fn start_daemon(&self, dir: &str, sections: &str) -> Running {
+    /// A daemon with these sections in its configuration.
+    pub(crate) fn start_daemon(&self, dir: &str, sections: &str) -> Running {
         let config = self.configure(dir, sections);
         let process = Process::start(&["run", "--config", &config], &[]);
         process.line("ready");

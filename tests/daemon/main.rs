@@ -12,6 +12,8 @@ mod crashes;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod detached;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]

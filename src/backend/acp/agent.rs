@@ -11,8 +11,8 @@ use super::Shared;
 use super::connection::{self, Connection, Inbox};
 use super::gate::Books;
 use super::process::{self, Process, Tail};
-use super::stray;
 use crate::backend::error::BackendError;
+use crate::backend::stray;
 use crate::clock::Clock;
 use crate::scope::OnCrash;
 

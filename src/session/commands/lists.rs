@@ -68,7 +68,7 @@ impl Inner {
     }
 
     fn overview_row(&self, asked: &Asked<'_>, overview: &Overview, button: Option<ListButton>) -> Row {
-        let Overview { record, doing, waiting } = overview;
+        let Overview { record, doing, waiting, .. } = overview;
         let state = words::doing(*doing, *waiting);
         let text = words::session_row(record, Some(&state), self.parts.clock.wall_ms());
         let note = words::whereabouts(asked.at.markup(), &record.conversation, &record.creator);

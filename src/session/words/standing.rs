@@ -68,7 +68,7 @@ fn agents_help(offered: &[AgentCommand]) -> String {
 
 /// How a session stands; `places` are those at which messages of whoever asks wait.
 pub(in crate::session) fn status(overview: &Overview, places: &[usize], chosen: &[(String, String)]) -> String {
-    let Overview { record, doing: state, waiting } = overview;
+    let Overview { record, doing: state, waiting, .. } = overview;
     let state = if *state == Doing::Working { "working" } else { "idle" };
     let mut told = format!(
         "Session `{}` with `{}` in {}: {state}, {waiting} message(s) waiting.",

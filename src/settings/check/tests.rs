@@ -236,3 +236,53 @@ fn a_model_is_named_with_its_provider_and_a_password_is_not_empty() {
     assert!(with("claude", "p")[0].to_string().starts_with("backends.a.model: `claude` names no provider"));
     assert!(with("a/b", " ")[0].to_string().starts_with("backends.a.password: is empty"));
 }
+
+/// The one problem of a program in tmux that is configured so.
+fn tmux_problem(change: impl FnOnce(&mut Tmux)) -> String {
+    let mut tmux = Tmux { command: list(&["sh"]), ..Tmux::default() };
+    change(&mut tmux);
+    let settings = |settings: &mut Settings| {
+        settings.backends.insert("repl".to_owned(), Backend::Tmux(tmux));
+    };
+    // Whether tmux is there is another matter.
+    let mut found = findings(settings).problems;
+    found.retain(|problem| problem.key != "backends.repl.kind");
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_program_in_a_terminal_has_patterns_times_and_a_size_that_make_sense() {
+    assert_eq!(tmux_problem(|_| {}), "");
+    let bad = tmux_problem(|tmux| tmux.done = Some("(".to_owned()));
+    assert!(
+        bad.starts_with("backends.repl.done: is no regular expression: ") && bad.contains("unclosed group"),
+        "{bad}"
+    );
+    let bad = tmux_problem(|tmux| tmux.ready = Some("[z-a]".to_owned()));
+    assert!(bad.starts_with("backends.repl.ready: ") && !bad.contains('\n'), "{bad}");
+    let bad = tmux_problem(|tmux| tmux.idle = Some(Duration::ZERO));
+    assert!(bad.starts_with("backends.repl.idle: is 0"), "{bad}");
+    let bad = tmux_problem(|tmux| (tmux.columns, tmux.rows) = (5, 2_000));
+    assert_eq!(
+        bad,
+        "backends.repl.columns: is 5; a screen has 20 to 1000\nbackends.repl.rows: is 2000; a screen has 5 to 1000"
+    );
+    let bad = tmux_problem(|tmux| tmux.command = list(&[]));
+    assert!(bad.starts_with("backends.repl.command: is missing"), "{bad}");
+}
+
+#[test]
+fn a_program_in_a_terminal_wants_tmux_and_room_for_its_socket() {
+    let configure = |settings: &mut Settings| {
+        let tmux = Tmux { command: list(&["/bin/sh"]), ..Tmux::default() };
+        settings.backends.insert("repl".to_owned(), Backend::Tmux(tmux));
+    };
+    let mut settings = Settings::default();
+    settings.store.dir = std::env::temp_dir().join("x".repeat(90));
+    configure(&mut settings);
+    let mut findings = Findings::default();
+    check(&settings, true, &Environment::from([("PATH".to_owned(), "/nowhere".to_owned())]), &mut findings);
+    let keys: Vec<&str> = findings.problems.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["backends.repl.kind", "store.dir"], "{findings:?}");
+    assert!(findings.problems[0].to_string().contains("install it"), "{findings:?}");
+}

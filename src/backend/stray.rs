@@ -1,7 +1,7 @@
 //! Processes that an agent left behind outside its group, found by the mark in their environment: never by a name, an age, or a number
 //! from before, which by now may be somebody else's.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,11 +17,27 @@ const EMPTY: usize = 3;
 /// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns how
 /// many it killed. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
 pub(super) fn kill(name: &str, value: &str) -> usize {
+    kill_except(name, value, &BTreeSet::new()).killed
+}
+
+/// What a search for strays came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many processes were killed.
+    pub killed: usize,
+    /// Whether some were left running on purpose.
+    pub spared: bool,
+}
+
+/// The same, except for the agents with these marks.
+pub(super) fn kill_except(name: &str, value: &str, spared: &BTreeSet<String>) -> Swept {
     let variable = format!("{name}={value}");
     let mut killed = HashSet::new();
     let mut empty = 0;
+    let mut is_any_spared = false;
     for _ in 0..LOOKS {
-        let strays = find(&variable);
+        let (kept, strays): (Vec<i32>, Vec<i32>) = find(&variable).into_iter().partition(|id| is_spared(*id, spared));
+        is_any_spared = !kept.is_empty();
         empty = if strays.is_empty() { empty + 1 } else { 0 };
         if empty == EMPTY {
             break;
@@ -29,7 +45,12 @@ pub(super) fn kill(name: &str, value: &str) -> usize {
         killed.extend(strays.into_iter().filter(|id| kill_one(*id, &variable)));
         std::thread::sleep(PAUSE);
     }
-    killed.len()
+    Swept { killed: killed.len(), spared: is_any_spared }
+}
+
+/// The processes, except this one, that have [`MARK`] with this value in their environment.
+pub(super) fn marked(mark: &str) -> Vec<i32> {
+    find(&format!("{MARK}={mark}"))
 }
 
 fn find(variable: &str) -> Vec<i32> {
@@ -40,10 +61,20 @@ fn find(variable: &str) -> Vec<i32> {
     ids.filter(|id| Some(*id) != own && is_marked(*id, variable)).collect()
 }
 
-/// Whether a process has the variable. The environment of one that is dead already is empty.
+/// Whether a process has the variable.
 fn is_marked(id: i32, variable: &str) -> bool {
-    let environment = std::fs::read(Path::new("/proc").join(id.to_string()).join("environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+    environment(id).split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+}
+
+/// Whether a process belongs to an agent that is left alone.
+fn is_spared(id: i32, spared: &BTreeSet<String>) -> bool {
+    let mark = |entry: &[u8]| std::str::from_utf8(entry).ok()?.strip_prefix(MARK)?.strip_prefix('=').map(str::to_owned);
+    !spared.is_empty() && environment(id).split(|byte| *byte == 0).filter_map(mark).any(|mark| spared.contains(&mark))
+}
+
+/// The environment with which a process was started. That of one that is dead already is empty.
+fn environment(id: i32) -> Vec<u8> {
+    std::fs::read(Path::new("/proc").join(id.to_string()).join("environ")).unwrap_or_default()
 }
 
 /// Kills a process if it has the variable; says whether it did.
@@ -87,6 +118,27 @@ mod tests {
         assert!(kill_one(id, &format!("{MARK}=of the heir")));
         assert!(!heir.wait().unwrap().success());
         assert!(!kill_one(id, &format!("{MARK}=of the heir")), "it is gone");
+    }
+
+    #[test]
+    fn who_is_spared_is_left_running() {
+        let run = "a run of this test";
+        let start = |mark: &str| {
+            let mut command = Command::new("sleep");
+            command.arg("1000").env("HITCHLINE_RUN_ID", run).env(MARK, mark).stdin(Stdio::null());
+            let child = command.spawn().unwrap();
+            while !is_marked(i32::try_from(child.id()).unwrap(), &format!("{MARK}={mark}")) {
+                std::thread::yield_now();
+            }
+            child
+        };
+        let (mut kept, mut other) = (start("hl-kept"), start("hl-other"));
+        let spared = BTreeSet::from(["hl-kept".to_owned()]);
+        assert_eq!(kill_except("HITCHLINE_RUN_ID", run, &spared), Swept { killed: 1, spared: true });
+        assert!(!other.wait().unwrap().success());
+        assert!(kept.try_wait().unwrap().is_none());
+        assert_eq!(kill_except("HITCHLINE_RUN_ID", run, &BTreeSet::new()), Swept { killed: 1, spared: false });
+        assert!(!kept.wait().unwrap().success());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::backend::config::Acp;
-use crate::backend::error::BackendError;
+use super::BackendParts;
+use super::error::BackendError;
 
 /// The variable that marks every process of one run of the daemon.
 pub(super) const RUN_ID: &str = "HITCHLINE_RUN_ID";
@@ -33,29 +33,57 @@ const INHERITED: [&str; 20] = [
     "AWS_CA_BUNDLE",
 ];
 
-/// The whole environment of an agent's process. Later sources win: ours, the file, the passed names, the configured values.
-pub(super) fn build(
-    ours: &BTreeMap<String, String>,
-    config: &Acp,
-    file: BTreeMap<String, String>,
-    run_id: &str,
-) -> BTreeMap<String, String> {
-    let inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("LC_");
-    let mut env: BTreeMap<String, String> =
-        ours.iter().filter(|(name, _)| inherited(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
-    env.extend(file);
-    let passed = config.env_pass.iter().filter_map(|name| ours.get(name).map(|value| (name.clone(), value.clone())));
-    env.extend(passed);
-    env.extend(config.env.clone());
-    env.insert(RUN_ID.to_owned(), run_id.to_owned());
-    env
+/// What a backend's configuration gives to its agents' processes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// Variables with their values.
+    pub(super) env: &'a BTreeMap<String, String>,
+    /// Names of our own variables that are passed on.
+    pub(super) env_pass: &'a [String],
+    /// A file of `KEY=value` lines.
+    pub(super) env_file: Option<&'a Path>,
+}
+
+impl Given<'_> {
+    /// The whole environment of an agent's process.
+    ///
+    /// # Errors
+    /// When the file can't be read, or has another shape.
+    pub(super) async fn environment(&self, parts: &BackendParts) -> Result<BTreeMap<String, String>, BackendError> {
+        let file = match self.env_file {
+            Some(path) => read_file(path).await?,
+            None => BTreeMap::new(),
+        };
+        Ok(self.over(&parts.environment, file, &parts.run_id))
+    }
+
+    /// Later sources win: ours, the file, the passed names, the configured values.
+    fn over(
+        &self,
+        ours: &BTreeMap<String, String>,
+        file: BTreeMap<String, String>,
+        run_id: &str,
+    ) -> BTreeMap<String, String> {
+        let inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("LC_");
+        let mut env: BTreeMap<String, String> = ours
+            .iter()
+            .filter(|(name, _)| inherited(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        env.extend(file);
+        let passed = self.env_pass.iter().filter_map(|name| ours.get(name).map(|value| (name.clone(), value.clone())));
+        env.extend(passed);
+        env.extend(self.env.clone());
+        env.insert(RUN_ID.to_owned(), run_id.to_owned());
+        env
+    }
 }
 
 /// Reads a file of `KEY=value` lines.
 ///
 /// # Errors
 /// When it can't be read, or a line is none of that shape. The text names the file and the line, never what stands there.
-pub(super) async fn read_file(path: &Path) -> Result<BTreeMap<String, String>, BackendError> {
+async fn read_file(path: &Path) -> Result<BTreeMap<String, String>, BackendError> {
     let text = tokio::fs::read_to_string(path).await.map_err(|error| {
         BackendError::Auth(format!(
             "its `env_file` {} can't be read ({error}); check its path and mode",
@@ -95,9 +123,9 @@ mod tests {
     fn only_what_is_listed_or_configured_gets_through() {
         let ours =
             map(&[("PATH", "/bin"), ("LC_ALL", "C"), ("SLACK_BOT_TOKEN", "secret"), ("KEY", "ours"), ("A", "1")]);
-        let config =
-            Acp { env: map(&[("B", "set")]), env_pass: vec!["KEY".to_owned(), "ABSENT".to_owned()], ..Acp::default() };
-        let env = build(&ours, &config, map(&[("B", "file"), ("KEY", "file"), ("C", "file")]), "run");
+        let env_pass = ["KEY".to_owned(), "ABSENT".to_owned()];
+        let given = Given { env: &map(&[("B", "set")]), env_pass: &env_pass, env_file: None };
+        let env = given.over(&ours, map(&[("B", "file"), ("KEY", "file"), ("C", "file")]), "run");
         let expected = map(&[
             ("PATH", "/bin"),
             ("LC_ALL", "C"),

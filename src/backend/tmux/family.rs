@@ -1,0 +1,161 @@
+//! A program in a terminal and everything that descends from it, by what the kernel tells in `/proc`.
+//!
+//! tmux itself ends a session with a hang-up alone, which a child may ignore, or never get: one in a session of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustix::process::Signal;
+
+use crate::backend::stray;
+
+/// A process, told from a later one with the same number by the moment of its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Process {
+    /// Its number.
+    pub(super) id: i32,
+    /// When it started, in clock ticks since the machine did (`proc_pid_stat(5)`, field 22).
+    pub(super) started: u64,
+}
+
+/// What `/proc/ID/stat` says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    parent: i32,
+    session: i32,
+    started: u64,
+    is_dead: bool,
+}
+
+impl Process {
+    /// The process that has this number now; nothing when there is none, or it is dead and only waits for its parent.
+    pub(super) fn with_id(id: i32) -> Option<Self> {
+        let stat = Stat::of(id).filter(|stat| !stat.is_dead)?;
+        Some(Self { id, started: stat.started })
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_alive(self) -> bool {
+        Self::with_id(self.id) == Some(self)
+    }
+
+    /// Sends a signal to it and to nobody else.
+    #[cfg(target_os = "linux")]
+    pub(super) fn signal(self, signal: Signal) {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+        let open = |id| pidfd_open(id, PidfdFlags::empty()).ok();
+        let Some(handle) = Pid::from_raw(self.id).and_then(open) else { return };
+        // Looked at only now: the handle stays with one process, whoever has the number later.
+        if self.is_alive() {
+            // One that has ended meanwhile needs none.
+            let _ = pidfd_send_signal(handle, signal);
+        }
+    }
+
+    /// Without handles on processes nobody is sure to be meant.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn signal(self, _signal: Signal) {}
+}
+
+impl Stat {
+    fn of(id: i32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+    }
+
+    /// The name of the program, in brackets, may hold anything; what counts begins after it.
+    fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |field: usize| fields.get(field - 3)?.parse().ok();
+        Some(Self {
+            parent: number(4)?,
+            session: number(6)?,
+            started: fields.get(22 - 3)?.parse().ok()?,
+            is_dead: matches!(fields.first(), Some(&("Z" | "X"))),
+        })
+    }
+}
+
+/// All that live of the program `root` and of its descendants: its children and theirs, everybody in a session that one of them leads,
+/// and whoever bears `mark`; `except` is not among them. Reads all of `/proc`.
+pub(super) fn members(root: Option<Process>, mark: &str, except: i32) -> Vec<Process> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let all: BTreeMap<i32, Stat> = ids.filter_map(|id| Some((id, Stat::of(id)?))).collect();
+    let root = root.filter(|root| all.get(&root.id).is_some_and(|stat| stat.started == root.started));
+    let first = root.map(|root| root.id).into_iter().chain(stray::marked(mark)).filter(|id| *id != except);
+    let living = |id: i32| all.get(&id).filter(|stat| !stat.is_dead).map(|stat| Process { id, started: stat.started });
+    descend(first.collect(), &all, except).into_iter().filter_map(living).collect()
+}
+
+/// `found`, and everybody who descends from them or is in their sessions.
+fn descend(mut found: BTreeSet<i32>, all: &BTreeMap<i32, Stat>, except: i32) -> BTreeSet<i32> {
+    loop {
+        let belongs = |(id, stat): &(&i32, &Stat)| {
+            **id != except && !found.contains(id) && (found.contains(&stat.parent) || found.contains(&stat.session))
+        };
+        let more: Vec<i32> = all.iter().filter(belongs).map(|(id, _)| *id).collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn stat(parent: i32, session: i32) -> Stat {
+        Stat { parent, session, started: 0, is_dead: false }
+    }
+
+    #[test]
+    fn a_stat_is_read_whatever_the_program_is_called() {
+        let rest = "S 10 20 30 34816 20 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
+        let expected = Stat { parent: 10, session: 30, started: 4_242, is_dead: false };
+        for name in ["sh", "a b", ") S 1 2 (", ""] {
+            assert_eq!(Stat::parse(&format!("7 ({name}) {rest}")), Some(expected), "{name}");
+        }
+        let dead = Stat::parse(&format!("7 (sh) {}", rest.replacen('S', "Z", 1)));
+        assert!(dead.is_some_and(|stat| stat.is_dead));
+        for wrong in ["", "7 (sh)", "7 (sh) S x 20 30"] {
+            assert_eq!(Stat::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_family_is_children_and_sessions_and_not_the_server_of_the_terminal() {
+        // 1 is the system's, 5 the server, 10 the program; 12 was left by its parent, 14 leads a session of its own.
+        let all = BTreeMap::from([
+            (1, stat(0, 1)),
+            (5, stat(1, 5)),
+            (10, stat(5, 10)),
+            (11, stat(10, 10)),
+            (12, stat(1, 10)),
+            (13, stat(12, 10)),
+            (14, stat(11, 14)),
+            (15, stat(1, 14)),
+            (20, stat(1, 20)),
+            (21, stat(5, 21)),
+        ]);
+        assert_eq!(descend([10].into(), &all, 5), [10, 11, 12, 13, 14, 15].into());
+        // Found by its mark alone, after all before it have gone.
+        assert_eq!(descend([14].into(), &all, 5), [14, 15].into());
+        assert_eq!(descend([].into(), &all, 5), [].into());
+        assert!(!descend([1].into(), &all, 10).contains(&10));
+    }
+
+    #[test]
+    fn a_signal_goes_to_the_very_process() {
+        let mut child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+        let process = Process::with_id(i32::try_from(child.id()).unwrap()).unwrap();
+        let earlier = Process { started: process.started - 1, ..process };
+        assert!(process.is_alive() && !earlier.is_alive());
+        earlier.signal(Signal::KILL);
+        assert!(process.is_alive(), "another was meant");
+        process.signal(Signal::KILL);
+        assert!(!child.wait().unwrap().success());
+        assert!(!process.is_alive());
+    }
+}
