@@ -214,7 +214,7 @@ async fn a_stop_of_all_that_was_cut_off_is_done_before_anything_begins_again() {
     let (before, thread) = stopping_all().await;
     let after = before.after_power_cut().await;
     after.until_told(&thread, "The message that was waiting is dropped").await;
-    after.until_told(&thread, CARD).await;
+    after.until_told(&thread, "_Stopped._").await;
     after.rest().await;
     assert_eq!(after.agents.count("prompt"), 0);
 }
