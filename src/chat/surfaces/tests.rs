@@ -91,9 +91,9 @@ impl SlackRead for Noted {
         self.note("thread");
         Ok(Vec::new())
     }
-    async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<bool, WriteError> {
+    async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<Answered, WriteError> {
         self.note("answered");
-        Ok(true)
+        Ok(Answered::Finally)
     }
     async fn is_closed(&self, _: &ChannelId) -> Result<bool, WriteError> {
         self.note("is_closed");
