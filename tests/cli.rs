@@ -151,12 +151,12 @@ fn each_value_that_can_not_work_gets_one_sentence() {
         (
             "[http]\ntoken_file = '/dev/null'",
             &GOOD_TOKENS,
-            "hitchline: http.token_file: /dev/null is empty; write the token into it",
+            "hitchline: http.token_file: /dev/null is empty; write the secret into it",
         ),
         (
             "",
             &[("SLACK_BOT_TOKEN", "xoxb-1"), ("SLACK_APP_TOKEN_FILE", "/dev/null")],
-            "hitchline: slack.app_token_file: /dev/null is empty; write the token into it",
+            "hitchline: slack.app_token_file: /dev/null is empty; write the secret into it",
         ),
         (
             "[http_client]\nca_file = '/dev/null'",

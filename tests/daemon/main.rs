@@ -2,6 +2,10 @@
 
 #[cfg(test)]
 mod agent;
+#[cfg(test)]
+#[path = "../backends/amplifierd_server.rs"]
+#[expect(dead_code, reason = "what goes wrong with it is told by the tests of the backends")]
+mod amplifierd_server;
 mod api;
 #[cfg(test)]
 mod catch_up;
@@ -21,6 +25,8 @@ mod example_agent;
 #[cfg(test)]
 mod fresh_state;
 mod harness;
+#[cfg(test)]
+mod http_agents;
 #[cfg(test)]
 mod interrupted;
 #[cfg(test)]
