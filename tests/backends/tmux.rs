@@ -15,6 +15,9 @@ use hitchline::domain::session::BackendRef;
 use super::peer::{Heard, Peer, hear, prompt, runs, soon, turn, until};
 use super::program::program;
 
+/// How a program ended of which tmux never learns that.
+const UNKNOWN: &str = "in an unknown way";
+
 async fn say(session: &Arc<dyn Session>, text: &str) -> Heard {
     turn(session, text, OptionKind::AllowOnce).await
 }
@@ -199,7 +202,9 @@ async fn no_key_is_pressed_in_a_program_that_is_not_ours() {
     assert!(tmux(&path, &["respawn-pane", "-k", "-t", "%0", "cat -v"]).status.success());
     session.cancel().await.unwrap();
     let heard = hear(&session, stream, OptionKind::AllowOnce).await;
-    assert_eq!(heard.outcome, Outcome::Cancelled);
+    let found_out = matches!(heard.outcome, Outcome::Cancelled | Outcome::Failed(BackendError::Crashed { .. }));
+    assert!(found_out, "{:?}", heard.outcome);
+    until("its own program is gone", || !session.is_alive()).await;
     let refused = session.prompt(prompt("rm -rf")).await.unwrap_err();
     assert!(matches!(refused, BackendError::Crashed { .. }), "{refused:?}");
     assert_eq!(screen(&path).trim(), "", "nothing was typed");
@@ -228,7 +233,7 @@ async fn a_program_that_dies_leaves_its_last_words_without_secrets() {
     let Outcome::Failed(BackendError::Crashed { exit, stderr }) = say(&session, "die").await.outcome else {
         panic!("it did not crash")
     };
-    assert_eq!(exit, "exit code 7");
+    assert!(UNKNOWN == exit || exit == "exit code 7", "{exit}");
     assert!(stderr.ends_with("my key is xoxb-…\nthese are my last words"), "{stderr}");
     assert!(!session.is_alive());
     peer.finish(&session).await;
@@ -239,12 +244,15 @@ async fn a_program_that_dies_leaves_its_last_words_without_secrets() {
 async fn a_program_that_does_not_start_says_why_and_leaves_nothing() {
     let Some(peer) = Peer::tmux_as(&["--broken"], |_| {}) else { return };
     let error = peer.try_start().await.unwrap_err();
-    assert_eq!(error, BackendError::Crashed { exit: "exit code 3".to_owned(), stderr: "no such model".to_owned() });
+    let BackendError::Crashed { exit, stderr } = error else { panic!("{error:?}") };
+    assert!(UNKNOWN == exit || exit == "exit code 3", "{exit}");
+    assert_eq!(stderr, "no such model");
     assert_eq!(peer.processes(), [""; 0]);
     let peer = Peer::tmux_as(&[], |config| config.command = vec!["/no/such/program".to_owned()]).unwrap();
     let error = peer.try_start().await.unwrap_err();
     let BackendError::Crashed { exit, stderr } = error else { panic!("{error:?}") };
-    assert!(exit == "exit code 127" && stderr.contains("/no/such/program: not found"), "{exit}: {stderr}");
+    assert!(UNKNOWN == exit || exit == "exit code 127", "{exit}");
+    assert!(stderr.contains("/no/such/program: not found"), "{exit}: {stderr}");
     assert_eq!(peer.processes(), [""; 0]);
 }
 
