@@ -265,6 +265,27 @@ async fn in_a_thread_that_the_reads_have_not_caught_up_with_nothing_is_shown() {
 }
 
 #[tokio::test]
+async fn slack_knows_which_channels_are_closed_to_us() {
+    let bench = Bench::start().await;
+    let closed = async |channel: &str| bench.surface.is_closed(&channel.into()).await;
+    let call = async |method: &str| {
+        let url = format!("{}/api/{method}", bench.simulator.base_url());
+        let form = [("channel", "C0GENERAL")];
+        let answer = bench.http.post(url).bearer_auth(BOT_TOKEN).form(&form).send().await.unwrap();
+        assert_eq!(answer.json::<Value>().await.unwrap()["ok"], true, "{method}");
+    };
+    bench.sim("faults", &json!({"fault": "api_error", "error": "missing_scope", "method": "conversations.info"})).await;
+    assert_eq!(closed("C0GENERAL").await.unwrap_err().kind, WriteErrorKind::Permanent);
+    assert_eq!((closed("C0GENERAL").await, closed("C0NOWHERE").await), (Ok(false), Ok(true)));
+    call("conversations.leave").await;
+    assert_eq!(closed("C0GENERAL").await, Ok(true));
+    call("conversations.join").await;
+    assert_eq!(closed("C0GENERAL").await, Ok(false));
+    call("conversations.archive").await;
+    assert_eq!(closed("C0GENERAL").await, Ok(true));
+}
+
+#[tokio::test]
 async fn plain_text_goes_without_blocks_also_to_a_person() {
     let bench = Bench::start().await;
     let place = Place { channel: "U0ALICE".into(), thread: None };

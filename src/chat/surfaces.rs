@@ -194,6 +194,10 @@ impl<S: SlackRead> SlackRead for Surfaces<S> {
         // The page has no other memory than the store.
         Ok(false)
     }
+
+    async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {
+        if is_web(channel) { Ok(false) } else { self.slack.is_closed(channel).await }
+    }
 }
 
 /// The thread of a place on the page.

@@ -236,7 +236,7 @@ pub enum Mark {
     Waiting,
 }
 
-/// Reads what was said in Slack; `slack` implements it.
+/// Reads what was said in Slack, and where one may still speak; `slack` implements it.
 #[async_trait]
 pub trait SlackRead: Send + Sync {
     /// The last `limit` messages of a conversation that stand before the message `before`, oldest first. Of a whole channel, those that
@@ -252,6 +252,12 @@ pub trait SlackRead: Send + Sync {
     /// # Errors
     /// As [`SlackRead::thread`]; also [`WriteErrorKind::Permanent`] when there is too much to look through.
     async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError>;
+
+    /// Whether a channel or DM of our own workspace is gone, archived, or one that we are not in. One attempt.
+    ///
+    /// # Errors
+    /// As a write's, when that can't be told; never [`WriteErrorKind::PlaceClosed`].
+    async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError>;
 }
 
 /// Reads back what was said while nobody listened; `slack` implements it, the catch-up calls it.

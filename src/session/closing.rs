@@ -68,7 +68,7 @@ impl Inner {
     }
 
     /// Says that messages which waited for a session ended with it.
-    pub(super) async fn tell_dropped(&self, key: &ConversationKey, dropped: usize) {
+    async fn tell_dropped(&self, key: &ConversationKey, dropped: usize) {
         self.slots().unmark_all(key);
         let told = self.say(key, None, words::not_passed_on(dropped).trim_start());
         match self.owe(told).await {

@@ -95,6 +95,10 @@ impl SlackRead for Noted {
         self.note("answered");
         Ok(true)
     }
+    async fn is_closed(&self, _: &ChannelId) -> Result<bool, WriteError> {
+        self.note("is_closed");
+        Ok(true)
+    }
 }
 
 struct World {
@@ -132,6 +136,7 @@ impl World {
         slack.delete(channel, &grows).await?;
         slack.look_back(key, &ts, Trace::Growing).await?;
         slack.thread(key, &ts, 5).await?;
+        slack.is_closed(channel).await?;
         Ok(())
     }
 }

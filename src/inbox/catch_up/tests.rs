@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{OfferId, Ts};
+use crate::domain::ids::{ChannelId, OfferId, Ts};
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::{Away, Intake, Joined, Keep, ReadPage, Reading, Said, Settled, WriteError};
 
@@ -51,6 +51,10 @@ impl SlackRead for Nobody {
     }
 
     async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<bool, WriteError> {
+        unreachable!()
+    }
+
+    async fn is_closed(&self, _: &ChannelId) -> Result<bool, WriteError> {
         unreachable!()
     }
 }
