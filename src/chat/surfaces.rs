@@ -10,7 +10,7 @@ use crate::domain::conversation::{ConversationKey, Markup, is_web};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Label, Place};
-use crate::domain::ports::{Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
+use crate::domain::ports::{Answered, Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
 use crate::store::{ChatAuthor, StoreError};
 
 /// Slack and the page.
@@ -187,12 +187,12 @@ impl<S: SlackRead> SlackRead for Surfaces<S> {
         self.transcript.said_before(&conversation.thread, before, limit).await.map_err(|error| failed(&error))
     }
 
-    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError> {
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<Answered, WriteError> {
         if !conversation.is_web() {
             return self.slack.answered(conversation, ts).await;
         }
         // The page has no other memory than the store.
-        Ok(false)
+        Ok(Answered::No)
     }
 
     async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use crate::domain::conversation::ConversationKey;
-use crate::domain::outgoing::{Owed, Place};
+use crate::domain::outgoing::{Answers, Owed, Place};
 use crate::domain::ports::Intent;
 use crate::outbox::Fate;
 use crate::store::{StoreError, TurnEnd};
@@ -30,7 +30,7 @@ impl Inner {
         mut finished: Finished,
     ) -> Delivered {
         for row in &mut finished.owed {
-            row.answers.get_or_insert_with(|| work.message.ts.clone());
+            row.answers.get_or_insert_with(|| Answers::Finally(work.message.ts.clone()));
         }
         let session_ended = finished.session_ended().then(|| key.clone());
         metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);

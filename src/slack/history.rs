@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::api::{Call, Encoding, Urgency};
 use super::error::{ApiError, ApiErrorKind};
 use super::events::{MESSAGES, is_own};
-use super::surface::{ANSWERS, KEY, METADATA, Surface};
+use super::surface::{ABOUT, ANSWERS, KEY, METADATA, Surface};
 use super::text::plain;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ChannelId, Ts};
-use crate::domain::ports::{Said, SlackRead, Trace, WriteError};
+use crate::domain::ports::{Answered, Said, SlackRead, Trace, WriteError};
 
 /// How many messages are asked for at a time when one is looked for, and when many are read (999 is the most that Slack gives).
 const LOOKED_THROUGH: usize = 200;
@@ -56,10 +56,18 @@ impl SlackRead for Surface {
         }
     }
 
-    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError> {
-        // Unlike a key, a time stamp is no secret: others could say that they have answered it.
-        let answers = |message: &Value| self.is_ours(message) && label(message)[ANSWERS] == ts.as_str();
-        Ok(self.first(conversation, ts, answers).await?.is_some())
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<Answered, WriteError> {
+        let mut answered = Answered::No;
+        let answers = |message: &Value| {
+            // Unlike a key, a time stamp is no secret: others could say that they have answered it.
+            let says = |name: &str| self.is_ours(message) && label(message)[name] == ts.as_str();
+            if says(ABOUT) {
+                answered = Answered::Interim;
+            }
+            says(ANSWERS)
+        };
+        let found = self.first(conversation, ts, answers).await?;
+        Ok(if found.is_some() { Answered::Finally } else { answered })
     }
 
     async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {
@@ -88,7 +96,7 @@ impl Surface {
         &self,
         conversation: &ConversationKey,
         since: &Ts,
-        is_it: impl Fn(&Value) -> bool + Send,
+        mut is_it: impl FnMut(&Value) -> bool + Send,
     ) -> Result<Option<Ts>, WriteError> {
         let mut args = json!({"include_all_metadata": true, "limit": LOOKED_THROUGH});
         if !since.as_str().is_empty() {

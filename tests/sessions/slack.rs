@@ -9,7 +9,9 @@ use hitchline::domain::conversation::{ConversationKey, Markup};
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use hitchline::domain::inbound::{Button, ReplyUrl};
 use hitchline::domain::outgoing::{ApprovalCard, Body, Label, List, Place};
-use hitchline::domain::ports::{Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
+use hitchline::domain::ports::{
+    Answered, Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind,
+};
 
 use tokio::sync::watch;
 
@@ -244,8 +246,8 @@ impl SlackRead for FakeSlack {
         Ok(said.split_off(said.len().saturating_sub(limit)))
     }
 
-    async fn answered(&self, _conversation: &ConversationKey, _ts: &Ts) -> Result<bool, WriteError> {
-        Ok(false)
+    async fn answered(&self, _conversation: &ConversationKey, _ts: &Ts) -> Result<Answered, WriteError> {
+        Ok(Answered::No)
     }
 
     async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {
