@@ -5,6 +5,7 @@
 //! may be typed (`text`), what the screen says (`screen`, `seen`) and when a turn is over (`rules`) are decided without I/O.
 
 mod family;
+mod reference;
 mod rules;
 mod screen;
 mod seen;
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::family::Process;
+use self::reference::Reference;
 use self::rules::Rules;
 use self::server::{Above, Fate, Launch, Look, Pane, Server, Trouble};
 use self::session::{Manner, TmuxSession};
@@ -37,8 +38,6 @@ use crate::domain::session::BackendRef;
 
 pub use self::rules::BadPattern;
 
-/// What our names for sessions begin with.
-const NAME_START: &str = "hl-";
 /// The folder of the sockets, in the state directory.
 const FOLDER: &str = "tmux";
 /// The pause between two looks at a program that starts.
@@ -75,36 +74,13 @@ pub fn check_patterns(config: &Tmux) -> Result<(), BadPattern> {
 
 /// Whether the sockets below this state directory have paths that can be opened.
 pub fn socket_fits(state_dir: &Path) -> bool {
-    let name = format!("{NAME_START}{:0>16}", "");
-    Server::socket_fits(&Server::socket_in(&state_dir.join(FOLDER), &name))
+    Server::socket_fits(&Server::socket_in(&state_dir.join(FOLDER), &reference::new_name()))
 }
 
 /// The mark of a session's processes, when they may run on while no daemon does.
 pub(super) fn outliving(config: &Tmux, session: &BackendRef) -> Option<String> {
     let may = config.on_shutdown == TmuxOnShutdown::Detach;
     Reference::parse(session).filter(|_| may).map(|reference| reference.name)
-}
-
-/// What a session is found by: the name of its server and the process of its program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Reference {
-    name: String,
-    program: Process,
-}
-
-impl Reference {
-    fn parse(text: &BackendRef) -> Option<Self> {
-        let mut parts = text.0.split('.');
-        let (name, id, started) = (parts.next()?, parts.next()?, parts.next()?);
-        let digits = name.strip_prefix(NAME_START)?;
-        let named = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let program = Process { id: id.parse().ok()?, started: started.parse().ok()? };
-        (named && parts.next().is_none()).then(|| Self { name: name.to_owned(), program })
-    }
-
-    fn written(&self) -> BackendRef {
-        BackendRef(format!("{}.{}.{}", self.name, self.program.id, self.program.started))
-    }
 }
 
 impl TmuxBackend {
@@ -135,25 +111,28 @@ impl TmuxBackend {
     }
 
     async fn open(&self, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {
+        let clock = &self.shared.parts.clock;
+        let after = spec.deadline.saturating_duration_since(clock.now());
+        let late = || BackendError::Timeout { phase: Phase::Create, after };
         let manner = self.manner()?;
-        let digits: String = uuid::Uuid::new_v4().simple().to_string().chars().take(16).collect();
-        let name = format!("{NAME_START}{digits}");
+        let name = reference::new_name();
         let server = self.server(name.clone())?;
         make_folder(&server.dir)?;
-        let terminal = Terminal::launch(server, self.launch(&name, spec.working_dir).await?, &self.shared).await?;
-        let started = has_started(terminal.server(), terminal.pane(), &manner.rules).await;
-        let program = terminal.pane().program.ok_or(Trouble::Gone);
-        match started.and(program) {
-            Ok(program) => {
+        let launch =
+            async { Terminal::launch(server, self.launch(&name, spec.working_dir).await?, &self.shared).await };
+        let terminal = clock.timeout_at(spec.deadline, launch).await.map_err(|_| late())??;
+        let started = has_started(terminal.server(), terminal.pane(), &manner.rules);
+        let error = match (clock.timeout_at(spec.deadline, started).await, terminal.pane().program) {
+            (Ok(Ok(())), Some(program)) => {
                 let reference = Reference { name, program }.written();
-                Ok(Arc::new(TmuxSession::new(reference, terminal, manner, self.shared.clone())))
+                return Ok(Arc::new(TmuxSession::new(reference, terminal, manner, self.shared.clone())));
             }
-            Err(trouble) => {
-                let error = if trouble == Trouble::Gone { terminal.last_words().await } else { trouble.into() };
-                terminal.kill(&self.shared.parts.clock).await;
-                Err(error)
-            }
-        }
+            (Ok(Ok(()) | Err(Trouble::Gone)), _) => terminal.last_words().await,
+            (Ok(Err(trouble)), _) => trouble.into(),
+            (Err(_late), _) => late(),
+        };
+        terminal.kill(clock).await;
+        Err(error)
     }
 
     async fn launch(&self, name: &str, dir: PathBuf) -> Result<Launch, BackendError> {
@@ -200,10 +179,7 @@ impl TmuxBackend {
 impl Backend for TmuxBackend {
     async fn start(&self, spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         self.ensure_open()?;
-        let clock = &self.shared.parts.clock;
-        let after = spec.deadline.saturating_duration_since(clock.now());
-        let late = |_| BackendError::Timeout { phase: Phase::Create, after };
-        clock.timeout_at(spec.deadline, self.open(spec)).await.map_err(late)?
+        self.open(spec).await
     }
 
     async fn restore(&self, session: &BackendRef, _spec: StartSpec) -> Result<Arc<dyn Session>, BackendError> {
@@ -285,27 +261,6 @@ fn find(program: &str, search: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_session_is_found_by_its_name_and_its_program() {
-        let reference =
-            Reference { name: "hl-0123456789abcdef".to_owned(), program: Process { id: 42, started: 4_711 } };
-        assert_eq!(reference.written().0, "hl-0123456789abcdef.42.4711");
-        assert_eq!(Reference::parse(&reference.written()), Some(reference));
-        for wrong in [
-            "",
-            "lost-1",
-            "hl-0123456789abcdef",
-            "hl-0123456789abcdef.42",
-            "hl-0123456789abcdef.42.x",
-            "hl-0123456789abcdef.42.4711.1",
-            "hl-../../../../etc/.42.4711",
-            "hl-0123456789abcde.42.4711",
-            "main.42.4711",
-        ] {
-            assert_eq!(Reference::parse(&BackendRef(wrong.to_owned())), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn only_who_may_outlive_the_daemon_is_spared() {

@@ -51,7 +51,7 @@ impl Pace {
 }
 
 impl Foundation {
-    /// Ends every process of every agent at once, wherever it is, also of those that might outlive us.
+    /// Ends every process that this run has started, at once and wherever it is, also what might outlive us.
     pub(super) fn abort(&self) {
         if let Some(run_id) = &self.run_id {
             let _swept = backend::kill_leftovers(run_id, &BTreeSet::new());

@@ -36,6 +36,7 @@
 //! | 25 | any order of all that                   | `interleavings`                                                                   |
 //! |  + | options, commands                       | `an_option_…`, `acp::what_…`, `acp::an_option_…`, unit `acp::offers`              |
 //! |  + | the list                                | `a_list_has_…`, `acp::a_list_is_…`, `acp::an_agent_that_has_no_list…`             |
+//! |  + | 2, 8, 13 to 15 for a terminal           | `tmux::…never_ready…`, `…ignores_its_key…`, `…no_descendant…`, `…dies…`, `…left_running…` |
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -15,6 +15,9 @@ use hitchline::domain::session::BackendRef;
 use super::peer::{Heard, Peer, hear, prompt, runs, soon, turn, until};
 use super::program::program;
 
+/// How a program ended of which tmux never learns that.
+const UNKNOWN: &str = "in an unknown way";
+
 async fn say(session: &Arc<dyn Session>, text: &str) -> Heard {
     turn(session, text, OptionKind::AllowOnce).await
 }
@@ -199,7 +202,9 @@ async fn no_key_is_pressed_in_a_program_that_is_not_ours() {
     assert!(tmux(&path, &["respawn-pane", "-k", "-t", "%0", "cat -v"]).status.success());
     session.cancel().await.unwrap();
     let heard = hear(&session, stream, OptionKind::AllowOnce).await;
-    assert_eq!(heard.outcome, Outcome::Cancelled);
+    let found_out = matches!(heard.outcome, Outcome::Cancelled | Outcome::Failed(BackendError::Crashed { .. }));
+    assert!(found_out, "{:?}", heard.outcome);
+    until("its own program is gone", || !session.is_alive()).await;
     let refused = session.prompt(prompt("rm -rf")).await.unwrap_err();
     assert!(matches!(refused, BackendError::Crashed { .. }), "{refused:?}");
     assert_eq!(screen(&path).trim(), "", "nothing was typed");
@@ -228,7 +233,7 @@ async fn a_program_that_dies_leaves_its_last_words_without_secrets() {
     let Outcome::Failed(BackendError::Crashed { exit, stderr }) = say(&session, "die").await.outcome else {
         panic!("it did not crash")
     };
-    assert_eq!(exit, "exit code 7");
+    assert!(UNKNOWN == exit || exit == "exit code 7", "{exit}");
     assert!(stderr.ends_with("my key is xoxb-…\nthese are my last words"), "{stderr}");
     assert!(!session.is_alive());
     peer.finish(&session).await;
@@ -239,12 +244,15 @@ async fn a_program_that_dies_leaves_its_last_words_without_secrets() {
 async fn a_program_that_does_not_start_says_why_and_leaves_nothing() {
     let Some(peer) = Peer::tmux_as(&["--broken"], |_| {}) else { return };
     let error = peer.try_start().await.unwrap_err();
-    assert_eq!(error, BackendError::Crashed { exit: "exit code 3".to_owned(), stderr: "no such model".to_owned() });
+    let BackendError::Crashed { exit, stderr } = error else { panic!("{error:?}") };
+    assert!(UNKNOWN == exit || exit == "exit code 3", "{exit}");
+    assert_eq!(stderr, "no such model");
     assert_eq!(peer.processes(), [""; 0]);
     let peer = Peer::tmux_as(&[], |config| config.command = vec!["/no/such/program".to_owned()]).unwrap();
     let error = peer.try_start().await.unwrap_err();
     let BackendError::Crashed { exit, stderr } = error else { panic!("{error:?}") };
-    assert!(exit == "exit code 127" && stderr.contains("/no/such/program: not found"), "{exit}: {stderr}");
+    assert!(UNKNOWN == exit || exit == "exit code 127", "{exit}");
+    assert!(stderr.contains("/no/such/program: not found"), "{exit}: {stderr}");
     assert_eq!(peer.processes(), [""; 0]);
 }
 
@@ -254,7 +262,7 @@ async fn a_program_that_is_never_ready_and_a_start_that_is_given_up_leave_nothin
     let spec = StartSpec { deadline: peer.clock.now() + Duration::from_secs(1), ..peer.spec() };
     let error = soon(peer.backend.start(spec)).await.unwrap_err();
     assert!(matches!(error, BackendError::Timeout { phase: Phase::Create, .. }), "{error:?}");
-    until("nothing is left", || peer.processes().is_empty()).await;
+    assert_eq!(peer.processes(), [""; 0]);
     let given_up = peer.clock.timeout(Duration::from_millis(500), peer.backend.start(peer.spec())).await;
     assert!(given_up.is_err());
     until("nothing is left", || peer.processes().is_empty()).await;
@@ -332,6 +340,21 @@ async fn a_program_that_was_left_running_is_taken_up_again_and_then_ended() {
 }
 
 #[tokio::test]
+async fn only_the_daemons_stop_leaves_a_program_running() {
+    let Some(peer) = detaching() else { return };
+    let session = peer.start().await;
+    let name = session.backend_ref();
+    // As when it has not been used for long.
+    soon(session.release(peer.deadline())).await.unwrap();
+    assert_eq!(peer.processes(), [""; 0]);
+    assert!(!peer.backend.outlived(&name));
+    assert_eq!(peer.restore(&name).await.unwrap_err(), BackendError::Unknown);
+    let given_up = peer.start().await;
+    drop(given_up);
+    until("nobody holds it, and it was not left running", || peer.processes().is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_program_that_still_works_is_busy_until_it_is_done() {
     let Some(first) = detaching() else { return };
     let session = first.start().await;
@@ -356,7 +379,7 @@ async fn what_is_recorded_but_gone_is_unknown_and_what_is_not_recorded_is_swept(
     let (kept, other) = (first.start().await, first.start().await);
     let name = kept.backend_ref();
     let swept = kill_leftovers(&first.run_id, &spared(&name));
-    assert!(swept.spared && swept.killed >= 3, "{swept:?}");
+    assert!(swept.spared && swept.killed >= 1, "{swept:?}");
     until("it is seen to be gone", || !other.is_alive()).await;
     assert!(kept.is_alive());
     // Its program ends while no daemon runs; its terminal still shows the last words.

@@ -117,18 +117,21 @@ impl Terminal {
         self.server.forget_history(&self.pane).await
     }
 
-    /// How the program came to its end, with what it wrote last, without secrets.
+    /// How the program came to its end, with what it wrote last, without secrets. tmux sometimes never learns how.
     pub(super) async fn last_words(&self) -> BackendError {
+        let mut words = String::new();
         for _ in 0..LAST_LOOKS {
-            match self.look(Above::All).await {
-                Ok(Look { fate: Fate::Ended(exit), picture, .. }) => {
-                    return BackendError::Crashed { exit, stderr: redact(&picture.tail(TAIL)) };
-                }
-                Ok(_leaves) => self.server.clock.sleep(PAUSE).await,
+            let look = match self.look(Above::All).await {
+                Ok(look) => look,
                 Err(trouble) => return trouble.into(),
+            };
+            words = redact(&look.picture.tail(TAIL));
+            if let Fate::Ended(exit) = look.fate {
+                return BackendError::Crashed { exit, stderr: words };
             }
+            self.server.clock.sleep(PAUSE).await;
         }
-        Trouble::Gone.into()
+        BackendError::Crashed { exit: "in an unknown way".to_owned(), stderr: words }
     }
 
     /// Lets its program end, by `deadline` at the latest.
