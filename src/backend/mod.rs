@@ -247,7 +247,10 @@ pub fn kill_leftovers(run_id: &str, outliving: &BTreeSet<String>) -> Swept {
 pub fn outliving(backends: &BTreeMap<String, config::Config>, recorded: &[SessionRecord]) -> BTreeSet<String> {
     let mark = |record: &SessionRecord| match backends.get(&record.backend)? {
         config::Config::Tmux(config) => tmux::outliving(config, record.backend_ref.as_ref()?),
-        config::Config::Echo(_) | config::Config::Acp(_) => None,
+        config::Config::Echo(_)
+        | config::Config::Acp(_)
+        | config::Config::Amplifierd(_)
+        | config::Config::Opencode(_) => None,
     };
     recorded.iter().filter_map(mark).collect()
 }
