@@ -6,6 +6,7 @@ use super::html;
 use super::transcript::{Entry, Line};
 use crate::domain::ids::Ts;
 use crate::domain::inbound::Button;
+use crate::domain::agent::OptionKind;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, List, ListRow};
 use crate::session::Overview;
 use crate::store::ChatAuthor;
@@ -159,6 +160,8 @@ impl Text {
 #[derive(Debug, Serialize)]
 struct Approval {
     title: String,
+    /// Whether it asks for an answer rather than for permission.
+    question: bool,
     detail: Option<String>,
     /// `open`, `decided`, `expired` or `withdrawn`.
     state: &'static str,
@@ -188,14 +191,15 @@ impl Approval {
             ApprovalState::Expired => ("expired", None, None),
             ApprovalState::Withdrawn | ApprovalState::CutOff => ("withdrawn", None, None),
         };
-        let button = |(option, (label, kind)): (usize, &(String, crate::domain::agent::OptionKind))| Press {
+        let button = |(option, (label, kind)): (usize, &(String, OptionKind))| Press {
             label: label.clone(),
-            danger: !kind.allows(),
+            danger: !kind.allows() && *kind != OptionKind::Choice,
             sends: Button::Approval { id: card.id, option },
         };
         let options = if state == "open" { &card.options[..] } else { &[] };
         let buttons = options.iter().enumerate().map(button).collect();
-        Self { title: card.title.clone(), detail: card.detail.clone(), state, expires_after_s, decided, buttons }
+        let question = card.is_question();
+        Self { title: card.title.clone(), question, detail: card.detail.clone(), state, expires_after_s, decided, buttons }
     }
 }
 

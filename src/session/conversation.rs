@@ -13,7 +13,6 @@ use crate::domain::access::Admitted;
 use crate::domain::agent::Prompt;
 use crate::domain::command::{Command, NewArgs};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::Ts;
 use crate::domain::inbound::{ChannelKind, Message};
 use crate::domain::outgoing::{Owed, Place};
 use crate::domain::ports::{Intent, Line};
@@ -186,7 +185,7 @@ impl Inner {
     }
 
     async fn run_turn(self: &Arc<Self>, key: &ConversationKey, work: Work, intent: Intent, text: String) -> Delivered {
-        let Some((active, mut controls)) = self.start_turn(key, &intent, &work.message.ts) else {
+        let Some((active, mut controls)) = self.start_turn(key, &intent, &work) else {
             // Its session was ended between its commit and now.
             return self.close_turn(key, &work, &intent, ended_before(self, &work.place(key), &intent)).await;
         };
@@ -254,12 +253,12 @@ impl Inner {
     }
 
     /// Notes that a turn runs, from which moment on it can be stopped; unless its session has been ended.
-    fn start_turn(&self, key: &ConversationKey, intent: &Intent, asked: &Ts) -> Option<(Active, Controls)> {
+    fn start_turn(&self, key: &ConversationKey, intent: &Intent, work: &Work) -> Option<(Active, Controls)> {
         let mut slots = self.slots();
         let interrupting = slots.interrupting;
         let slot = slots.get_mut(key)?;
         let active = slot.active().filter(|active| active.record.id == intent.session).cloned()?;
-        let (running, controls) = Running::new(intent.turn, asked.clone());
+        let (running, controls) = Running::new(intent.turn, work.message.ts.clone(), work.place(key));
         if interrupting {
             running.stop(StopReason::Interrupt);
         }

@@ -16,10 +16,12 @@ use crate::domain::ids::{SessionId, Ts, TurnId};
 use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 
-use super::turn::{Controls, Press, StopReason};
+use super::turn::{Controls, Press, StopReason, ToolCall};
 
 /// How many presses of a turn's buttons may wait for it. When it is full, a press is told to be stale.
 const PRESSES: usize = 16;
+/// How many calls of an agent's tools may wait for its turn. When it is full, a further one is refused.
+const TOOL_CALLS: usize = 16;
 /// How many answers of one line may be on their way to Slack before its next message is begun.
 const MOST_DELIVERING: usize = 4;
 
@@ -117,17 +119,21 @@ pub(super) struct Live {
 pub(super) struct Running {
     pub(super) turn: TurnId,
     /// The message that asked.
-    asked: Ts,
+    pub(super) asked: Ts,
+    /// Where it is answered.
+    pub(super) at: ConversationKey,
     stop: watch::Sender<Option<StopReason>>,
     pub(super) presses: mpsc::Sender<Press>,
+    pub(super) calls: mpsc::Sender<ToolCall>,
 }
 
 impl Running {
     /// A turn that is about to run, and what it listens to.
-    pub(super) fn new(turn: TurnId, asked: Ts) -> (Self, Controls) {
+    pub(super) fn new(turn: TurnId, asked: Ts, at: ConversationKey) -> (Self, Controls) {
         let (stop, stopped) = watch::channel(None);
         let (presses, waiting) = mpsc::channel(PRESSES);
-        (Self { turn, asked, stop, presses }, Controls { stop: stopped, presses: waiting })
+        let (calls, called) = mpsc::channel(TOOL_CALLS);
+        (Self { turn, asked, at, stop, presses, calls }, Controls { stop: stopped, presses: waiting, calls: called })
     }
 
     /// Stops it; the first reason counts, except that an end outranks the others. Returns whether it still runs.
@@ -254,6 +260,12 @@ impl Slots {
     pub(super) fn turn(&self, id: TurnId) -> Option<(SessionRecord, Running)> {
         let slot = self.by_key.values().find(|slot| slot.turn.as_ref().is_some_and(|running| running.turn == id))?;
         Some((slot.active()?.record.clone(), slot.turn.clone()?))
+    }
+
+    /// An active mapping, and its turn where one runs.
+    pub(super) fn session(&self, id: SessionId) -> Option<(SessionRecord, Option<Running>)> {
+        let slots = self.by_key.values().filter(|slot| slot.active().is_some_and(|active| active.record.id == id));
+        slots.filter_map(|slot| Some((slot.active()?.record.clone(), slot.turn.clone()))).next()
     }
 
     /// Every line with a message in hand or a claim.

@@ -1,6 +1,7 @@
 //! From settings to a running daemon, part by part.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::domain::access::Gate;
 use crate::http_client;
 use crate::inbox::{CatchUp, CatchUpParts, Inbox, Refusals};
+use crate::mcp::{self, Mcp};
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::secret::SecretString;
@@ -39,6 +41,8 @@ use super::signals::Signals;
 use super::storage::{Storage, keep_link};
 use super::{Options, Reason, RunError, SimulatorOptions, notify, operator_token};
 
+/// How long a session of an MCP client lives without a request, beside the time that a question to a person may take.
+const CLIENT_IDLE: Duration = Duration::from_mins(5);
 /// The delays between attempts to reach Slack for the first time.
 const FIRST_CONTACT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
@@ -63,6 +67,8 @@ pub(super) struct Foundation {
     /// Whether nothing was on its way to Slack when we stopped.
     at_rest: bool,
     chat: Chat,
+    /// Where there is a listener.
+    mcp: Option<Mcp>,
     /// The probes see it too.
     manager: watch::Sender<Option<Manager>>,
     http: http_client::Owner,
@@ -105,7 +111,9 @@ impl Foundation {
             scope: scope.clone(),
             close: close_listeners.clone(),
         });
-        let operator = Operator { token: settings.http.token.clone(), routes: chat.routes() };
+        let mcp = endpoint(listeners.address(), &settings, &clock, &close_listeners);
+        let routes = mcp.iter().fold(chat.routes(), |routes, mcp| routes.merge(mcp.routes()));
+        let operator = Operator { token: settings.http.token.clone(), routes };
         listeners.serve(probes, operator, &clock, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
         housekeeping.store(&store, settings.store.min_free, &clock);
@@ -126,6 +134,7 @@ impl Foundation {
             outbox: None,
             at_rest: false,
             chat,
+            mcp,
             manager,
             http,
         })
@@ -155,6 +164,7 @@ impl Foundation {
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
         self.hold_turns(&manager, start.hold);
         self.manager.send_replace(Some(manager.clone()));
+        self.open_tools(&manager, &surface);
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
         let intake = Arc::new(manager.clone());
@@ -174,6 +184,19 @@ impl Foundation {
         let wake = self.open_sockets(&me, &base, &app_token, &catch_up, refusals);
         self.watch_gaps(catch_up, wake);
         Ok(())
+    }
+
+    /// Lets agents use their tools. Before any of them is started.
+    fn open_tools(&self, manager: &Manager, surface: &Arc<Surfaces<Surface>>) {
+        if let Some(mcp) = &self.mcp {
+            mcp.open(mcp::Desk {
+                manager: manager.clone(),
+                read: surface.clone(),
+                reactions: surface.clone(),
+                people: surface.clone(),
+                files: None,
+            });
+        }
     }
 
     /// Reads back what is missed, and watches whether anything is.
@@ -234,6 +257,7 @@ impl Foundation {
             history: surface.clone(),
             render: surface.clone(),
             backends: self.backends(run_id),
+            toolbox: self.mcp.as_ref().map(Mcp::toolbox),
             clock: self.clock.clone(),
             scope: self.scope.clone(),
         }
@@ -357,6 +381,7 @@ impl Foundation {
         }
         self.manager.send_replace(None);
         self.chat.close();
+        self.mcp.iter().for_each(Mcp::close);
         if let Some(outbox) = self.outbox.take() {
             self.at_rest = outbox.is_at_rest();
         }
@@ -389,6 +414,34 @@ impl Foundation {
 /// Whether an answer is that of another kind of server, or of another path of Slack's. One that is broken answers 5xx.
 fn is_no_web_api(code: &str) -> bool {
     code.starts_with("404") || (code.starts_with(['2', '3', '4']) && code.ends_with(" without JSON"))
+}
+
+/// The agents' tools, where there is a listener to reach them by.
+fn endpoint(
+    address: Option<SocketAddr>,
+    settings: &Settings,
+    clock: &Clock,
+    close: &CancellationToken,
+) -> Option<Mcp> {
+    let Some(address) = address else {
+        tracing::info!("Agents get no tools for their conversations, because http.listen is empty");
+        return None;
+    };
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            tracing::warn!(%error, "Agents that don't speak MCP over HTTP get no tools: our own program can't be found");
+            "hitchline".into()
+        }
+    };
+    Some(Mcp::new(mcp::Parts {
+        address,
+        sessions: settings.http.mcp_sessions,
+        idle: settings.sessions.approval_timeout + CLIENT_IDLE,
+        program,
+        clock: clock.clone(),
+        close: close.clone(),
+    }))
 }
 
 /// Opens the store, which takes long when it is large, without holding up who else runs here.

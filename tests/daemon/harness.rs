@@ -120,6 +120,17 @@ impl Slack {
         self.start_daemon(dir, &sections)
     }
 
+    /// The same, with tools for its agents; it logs all that it has to say. `http`: more lines for the listener.
+    pub(crate) fn daemon_with_tools(&self, dir: &str, agent: &[&str], http: &str) -> Running {
+        let listen = format!("listen = \"127.0.0.1:0\"\n{http}");
+        let config = self.config(dir).replace("listen = \"\"", &listen);
+        let sections = format!(
+            "[log]\nlevel = \"trace\"\n[sessions]\nbackend = \"agent\"\n\
+             [backends.agent]\nkind = \"acp\"\nworking_dir = \"{dir}\"\ncommand = {agent:?}\n"
+        );
+        with_config(dir, &(config + &sections))
+    }
+
     fn config(&self, dir: &str) -> String {
         let base = &self.api.0;
         format!(
@@ -306,6 +317,11 @@ impl std::ops::Deref for Daemon {
 pub(crate) struct Api(String);
 
 impl Api {
+    /// Another server, at this host and port.
+    pub(crate) fn at(address: &str) -> Self {
+        Self(address.to_owned())
+    }
+
     /// Writes as a person; returns the message's time stamp.
     pub(crate) fn say(&self, user: &str, channel: &str, thread: Option<&str>, text: &str) -> String {
         let said =
@@ -444,7 +460,7 @@ impl Api {
     }
 
     /// One HTTP exchange, as plain as it gets, so that the tests share no client with what they test; the answer's head and body.
-    fn exchange(&self, line: &str, headers: &str, body: &str) -> (String, String) {
+    pub(crate) fn exchange(&self, line: &str, headers: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.0).unwrap();
         stream.set_read_timeout(Some(DEADLINE * 2)).unwrap();
         let head = format!(

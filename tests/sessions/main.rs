@@ -71,6 +71,10 @@ mod starts;
 #[cfg(test)]
 mod storms;
 #[cfg(test)]
+mod tickets;
+#[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod world;
