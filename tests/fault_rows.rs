@@ -126,6 +126,32 @@ fn only_what_can_not_be_told_yet_waits() {
     assert_eq!(all, expected, "each row once, in order");
 }
 
+#[test]
+fn only_what_runs_as_a_test_counts() {
+    let source = "
+        fn f_01_a_helper() {}
+
+        #[test]
+        fn f_02_a_test() {}
+
+        // holds: T-6
+        #[tokio::test]
+        #[ignore = \"a reason\"]
+        async fn f_03_one_that_is_never_run() {}
+
+        #[tokio::test(flavor = \"multi_thread\")]
+        /// What it is about.
+        async fn f_04_another() {
+            fn f_05_within_it() {}
+        }
+        #[test] // The attribute of the next one.
+        #[expect(clippy::unwrap_used, reason = \"a test\")]
+        fn f_06_with_more_attributes() {}
+        #[cfg(test)]
+        fn f_07_not_by_any_attribute() {}";
+    assert_eq!(numbers_in(source), [2, 4, 6]);
+}
+
 /// The numbers of the rows after which a test function is named.
 fn named_after_rows() -> io::Result<BTreeSet<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -142,11 +168,26 @@ fn named_after_rows() -> io::Result<BTreeSet<u8>> {
     Ok(numbers)
 }
 
-/// The numbers in the names of functions that are called like a row.
+/// The numbers in the names of tests that are called like a row: of functions with an attribute that makes a test of them, here or
+/// in a macro such as `proptest!`, and with none that leaves it out.
 fn numbers_in(source: &str) -> Vec<u8> {
-    let names = source.lines().filter_map(|line| {
-        let line = line.trim_start();
-        line.strip_prefix("async fn f_").or_else(|| line.strip_prefix("fn f_"))
-    });
-    names.filter_map(|name| name.split_once('_')?.0.parse().ok()).collect()
+    let (mut numbers, mut is_test, mut is_left_out) = (Vec::new(), false, false);
+    for line in source.lines().map(str::trim_start) {
+        if line.starts_with("#[") {
+            is_test |= ["#[test]", "#[tokio::test]", "#[tokio::test("].iter().any(|test| line.starts_with(test));
+            is_left_out |= line.starts_with("#[ignore");
+        } else if !line.starts_with("//") {
+            if is_test && !is_left_out {
+                numbers.extend(number_of(line));
+            }
+            (is_test, is_left_out) = (false, false);
+        }
+    }
+    numbers
+}
+
+/// The number in the name of a function that is called like a row.
+fn number_of(line: &str) -> Option<u8> {
+    let name = line.strip_prefix("async fn f_").or_else(|| line.strip_prefix("fn f_"))?;
+    name.split_once('_')?.0.parse().ok()
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test that called it")]
 
+use std::time::Duration;
+
 use hitchline::clock::Clock;
 use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::{ChannelId, OwedId, SessionId, Ts};
@@ -29,12 +31,21 @@ impl Bench {
     }
 
     async fn start_with(config: simulator::Config) -> Self {
+        Self::build(config, Pacing::Off, Clock::system()).await
+    }
+
+    /// One that keeps to Slack's rates, by this clock.
+    async fn start_paced(clock: Clock) -> Self {
+        Self::build(simulator::Config::default(), Pacing::Slack, clock).await
+    }
+
+    async fn build(config: simulator::Config, pacing: Pacing, clock: Clock) -> Self {
         let simulator = simulator::start(config).await.unwrap();
         let http = Owner::build(&http_client::Config::default(), true).unwrap().lend();
         let base = format!("{}/api/", simulator.base_url()).parse().unwrap();
-        let config = Config { pacing: Pacing::Off, ..Config::default() };
+        let config = Config { pacing, ..Config::default() };
         let stop = CancellationToken::new();
-        let api = Api::new(http.clone(), &config, base, BOT_TOKEN.to_owned().into(), Clock::system(), stop);
+        let api = Api::new(http.clone(), &config, base, BOT_TOKEN.to_owned().into(), clock, stop);
         let me = api.auth_test().await.unwrap();
         Self { simulator, http, surface: Surface::new(api.into(), &me), general: "C0GENERAL".into() }
     }
@@ -262,4 +273,39 @@ async fn plain_text_goes_without_blocks_also_to_a_person() {
     let direct = state["channels"].as_array().unwrap().iter().find(|channel| channel["user"] == "U0ALICE");
     let shown = bench.shown(&format!("channel={}", direct.unwrap()["id"].as_str().unwrap())).await;
     assert_eq!((shown[0]["text"].as_str(), &shown[0]["blocks"]), (Some("as it is"), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_used_up_rate_sends_what_is_owed_first_and_what_only_shows_it_not_at_all() {
+    let (clock, hand) = Clock::manual(1_700_000_000_000);
+    let bench = Bench::start_paced(clock).await;
+    let root = bench.alice("root", None).await;
+    let to = Place::from(&bench.thread(&root));
+    let body = |text: &str| Body::Text(text.into());
+    let label = || OwedId::new().into();
+    let surface = &bench.surface;
+    for _ in 0..4 {
+        surface.post(&to, &body("earlier"), &label()).await.unwrap();
+    }
+    let growing = surface.start_draft(&to, &body("growing"), &label()).await.unwrap();
+    let (last_text, last_label) = (body("owed"), label());
+    let mut owed = std::pin::pin!(surface.post(&to, &last_text, &last_label));
+    assert!(futures_util::poll!(owed.as_mut()).is_pending());
+    hand.advance(Duration::from_secs(1));
+    let late = surface.start_draft(&to, &body("late"), &label()).await.unwrap_err();
+    assert_eq!(late.kind, WriteErrorKind::Rate { after_ms: 1_000 }, "that moment is taken");
+    owed.await.unwrap();
+    // The same for its edits.
+    for n in 0..10 {
+        surface.edit_draft(&bench.general, &growing, &body(&n.to_string())).await.unwrap();
+    }
+    let mut end = std::pin::pin!(surface.finish(&bench.general, &growing, &last_text, &last_label));
+    assert!(futures_util::poll!(end.as_mut()).is_pending());
+    hand.advance(Duration::from_millis(1_200));
+    let late = surface.edit_draft(&bench.general, &growing, &body("late")).await.unwrap_err();
+    assert_eq!(late.kind, WriteErrorKind::Rate { after_ms: 1_200 });
+    end.await.unwrap();
+    let shown = bench.shown(&format!("channel=C0GENERAL&thread_ts={root}")).await;
+    let texts: Vec<&str> = shown.iter().skip(1).map(|message| message["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["earlier", "earlier", "earlier", "earlier", "owed", "owed"]);
 }

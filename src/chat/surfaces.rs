@@ -149,6 +149,20 @@ impl<S: SlackWrite> SlackWrite for Surfaces<S> {
         Err(refused(WriteErrorKind::StreamUnavailable, "message_not_in_streaming_state"))
     }
 
+    async fn start_draft(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
+        if !is_web(&to.channel) {
+            return self.slack.start_draft(to, body, label).await;
+        }
+        self.post(to, body, label).await
+    }
+
+    async fn edit_draft(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+        if !is_web(channel) {
+            return self.slack.edit_draft(channel, ts, body).await;
+        }
+        self.update(channel, ts, body).await
+    }
+
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         if !is_web(channel) {
             return self.slack.stop_stream(channel, ts).await;

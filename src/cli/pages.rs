@@ -49,7 +49,9 @@ fn render_commands(parent: &clap::Command, page: &mut Vec<u8>) -> io::Result<()>
             continue;
         }
         let name = command.get_bin_name().unwrap_or_default();
-        writeln!(page, ".SS {name}\n{}.", command.get_about().map(ToString::to_string).unwrap_or_default())?;
+        let about = command.get_long_about().or_else(|| command.get_about()).map(ToString::to_string);
+        let about = about.unwrap_or_default().replace("\n\n", ".\n.PP\n");
+        writeln!(page, ".SS {name}\n{}.", about.trim_end_matches('.'))?;
         let mut options = Vec::new();
         Man::new(command.clone()).render_options_section(&mut options)?;
         let text = String::from_utf8_lossy(&options);
@@ -66,12 +68,25 @@ mod tests {
     #[test]
     fn the_page_explains_every_command_and_every_exit_code() {
         let page = String::from_utf8(render().unwrap()).unwrap();
-        for command in ["run", "simulator", "check", "healthcheck", "config show", "config schema", "man"] {
+        let commands = [
+            "run",
+            "check",
+            "healthcheck",
+            "sessions end",
+            "dlq list",
+            "dlq retry",
+            "dlq drop",
+            "probe",
+            "config schema",
+        ];
+        for command in commands {
             assert!(page.contains(&format!("\n.SS hitchline {command}\n")), "{command}: {page}");
         }
-        for code in [Exit::Done, Exit::Usage, Exit::Internal, Exit::Occupied, Exit::Configuration, Exit::Terminated] {
+        let codes = [Exit::Done, Exit::Unhealthy, Exit::Usage, Exit::Internal, Exit::Occupied, Exit::Configuration];
+        for code in codes.into_iter().chain([Exit::Interrupted, Exit::Terminated]) {
             assert!(page.contains(&format!("\n.B {}\n", code.code())), "{code:?}");
         }
         assert!(page.contains("simulator\\-listen"), "{page}");
+        assert!(page.contains("silent.\n.PP\nPosts into a thread of its own"), "{page}");
     }
 }

@@ -222,6 +222,12 @@ impl OfferId {
     pub fn of(place: &str, since_us: i64) -> Self {
         Self(Uuid::new_v5(&OFFERS, format!("{place} {since_us}").as_bytes()))
     }
+
+    /// The offer after this one, of the same place and for the same time: the same each time it is asked for.
+    #[must_use]
+    pub fn next(self, since_us: i64) -> Self {
+        Self::of(&self.to_string(), since_us)
+    }
 }
 
 impl From<OfferId> for OwedId {
@@ -287,6 +293,8 @@ mod tests {
         assert_eq!(OfferId::of("T/C/", 5), OfferId::of("T/C/", 5));
         assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/C/", 6));
         assert_ne!(OfferId::of("T/C/", 5), OfferId::of("T/D/", 5));
+        let first = OfferId::of("T/C/", 5);
+        assert!(first.next(5) == first.next(5) && first.next(5) != first && first.next(5).next(5) != first.next(5));
         assert_eq!(OwedId::from(OfferId::of("T/C/", 5)).to_string(), OfferId::of("T/C/", 5).to_string());
     }
 

@@ -278,6 +278,14 @@ impl Inbound {
         thread.unwrap_or_else(|| key.clone())
     }
 
+    /// The message that it is, if it is one.
+    pub fn message(&self) -> Option<&Ts> {
+        match &self.what {
+            What::Message(message) => Some(&message.ts),
+            _ => None,
+        }
+    }
+
     /// The conversation it belongs to. A slash command stands in none, nor does a press on its answer.
     pub fn conversation(&self) -> Option<ConversationKey> {
         let thread = match &self.what {

@@ -132,6 +132,9 @@ impl Intent {
 /// What the session room makes of what was said while nobody listened, where that is too old to be simply answered; the catch-up
 /// calls it.
 pub trait Belated: Send + Sync {
+    /// Whether `inbound` is for us even where no session is.
+    fn is_addressed(&self, inbound: &Inbound) -> bool;
+
     /// Says how to keep `inbound` for later. As [`Intake::claim`], but nothing is reserved, begun or told to anybody.
     fn consider(&self, inbound: &Inbound) -> Claim;
 
@@ -189,8 +192,8 @@ pub trait Render: Send + Sync {
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.
 ///
 /// Each call is one attempt, paced but not repeated: who owns the row or the piece decides what an error means. What only shows how an
-/// answer comes along (`status`, `start_stream`, `append_stream`, `mark`) never waits to be paced: it fails with
-/// [`WriteErrorKind::Rate`].
+/// answer comes along (`status`, `start_stream`, `append_stream`, `start_draft`, `edit_draft`, `mark`) never waits to be paced, so that it
+/// is never before what is owed: it fails with [`WriteErrorKind::Rate`].
 #[async_trait]
 pub trait SlackWrite: Send + Sync {
     /// Posts a message and returns its time stamp.
@@ -216,6 +219,10 @@ pub trait SlackWrite: Send + Sync {
     async fn start_stream(&self, to: &ConversationKey, recipient: &UserId, markdown: &str) -> Result<Ts, WriteError>;
     /// Adds a piece of Markdown to a growing message.
     async fn append_stream(&self, channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError>;
+    /// Posts a message that grows by being edited, as far as it has come; returns its time stamp.
+    async fn start_draft(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError>;
+    /// Shows how far such a message has come.
+    async fn edit_draft(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError>;
     /// Ends a growing message; one that has ended already is fine.
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError>;
     /// Looks through a conversation for a message of ours whose posting was not answered. `since`: a message, after which it stands
@@ -237,7 +244,7 @@ pub trait SlackRead: Send + Sync {
     /// stand in no thread.
     ///
     /// # Errors
-    /// As a write's: [`WriteErrorKind::Permanent`] when the conversation is gone or closed to us.
+    /// As a write's: [`WriteErrorKind::PlaceClosed`] when the conversation is gone or closed to us.
     async fn thread(&self, conversation: &ConversationKey, before: &Ts, limit: usize) -> Result<Vec<Said>, WriteError>;
 
     /// Whether a message of ours answers the message `ts`, by its own [`Label`]. `conversation` is where the answer would stand: of a
@@ -409,8 +416,10 @@ pub struct WriteError {
 /// What a failed write means; decided once, where the answer is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteErrorKind {
-    /// It will never work: the channel is gone, or closed to us, or the content is refused.
+    /// It will never work: the content is refused, or we may not.
     Permanent,
+    /// Nothing can be said there: the channel is gone, archived, or closed to us.
+    PlaceClosed,
     /// The content is refused for its form: as plain text it may be taken.
     Unfit {
         /// Whether it is too long, too.

@@ -41,7 +41,7 @@ pub struct SessionRecord {
 pub enum SessionStatus {
     /// It may be prompted.
     Active,
-    /// It was ended by a person, by its agent, or because its backend does not know it any more.
+    /// It was ended by a person, by its agent, or because its backend does not know it any more, or its channel is closed to us.
     Ended,
 }
 

@@ -168,7 +168,7 @@ impl Inner {
         let State::Reading { trigger, .. } = *self.state.borrow() else { return };
         pages.completeness = Completeness::Whole;
         let mut run = Run::new(&self.parts, pages, trigger);
-        // A crash would be the end of all reading back, and nobody would notice.
+        // What a crash leaves is not read back, whoever begins anew.
         let ended = AssertUnwindSafe(run.read_all()).catch_unwind().await.unwrap_or_else(|panic| {
             tracing::error!(reason = panic_text(panic.as_ref()), "Reading back crashed; it is tried again in a minute");
             metrics::counter!("hitchline_task_crashes_total", "task" => "catch-up").increment(1);

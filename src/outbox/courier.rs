@@ -74,6 +74,8 @@ pub(super) struct Courier<'a> {
     pub(super) plain: Option<VecDeque<Body>>,
     /// How many of these have been posted.
     posted: usize,
+    /// Whether it is refused because nothing can be said there any more.
+    closed: bool,
 }
 
 impl<'a> Courier<'a> {
@@ -93,6 +95,7 @@ impl<'a> Courier<'a> {
             doubt: if inherited { Doubt::Inherited } else { Doubt::None },
             plain: None,
             posted: 0,
+            closed: false,
         }
     }
 
@@ -221,6 +224,7 @@ impl<'a> Courier<'a> {
     /// A row that Slack refuses is settled; where it only lets nobody look, it is posted all the same.
     fn never(&mut self, error: &WriteError) -> Next {
         if !matches!(self.doubt, Doubt::Looked(_)) {
+            self.closed = error.kind == WriteErrorKind::PlaceClosed;
             return Next::Settled(Err(error.to_string()));
         }
         if self.lost > REPEATS {
@@ -276,7 +280,7 @@ impl<'a> Courier<'a> {
 
     fn dead(&self, op: &Op, why: String) -> Dead {
         let missed = matches!(op, Op::Post(_) | Op::Finish { .. }) && !self.conversation.is_web();
-        Dead { why, doubtful: self.is_in_doubt(), missed }
+        Dead { why, doubtful: self.is_in_doubt(), missed, closed: self.closed }
     }
 
     /// What a panic in an attempt means for the row.

@@ -9,6 +9,7 @@
 //! the store's knowing; after a crash that one is looked for.
 
 mod attempt;
+mod closures;
 mod courier;
 mod gate;
 mod lanes;
@@ -28,11 +29,13 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{ChannelId, TeamId};
 use crate::domain::outgoing::Owed;
 use crate::domain::ports::SlackWrite;
 use crate::scope::{OnCrash, Scope};
 use crate::store::{Store, StoreError};
 
+use closures::Closures;
 use courier::Courier;
 use gate::Gate;
 use lanes::{Item, Lanes, Next, Pushed, Rest};
@@ -55,6 +58,7 @@ struct Inner {
     gate: Gate,
     lanes: Mutex<Lanes>,
     notices: Notices,
+    closures: Closures,
     /// A place for each row that was read back from the store and is in memory.
     places: Semaphore,
     /// Told whenever a lane has become empty, rests, or has delivered something from the store.
@@ -90,13 +94,19 @@ impl Outbox {
     /// An outbox with nothing in it; [`Outbox::recover`] takes up what is in the store.
     pub fn new(store: Store, slack: Arc<dyn SlackWrite>, clock: Clock, scope: Scope) -> Self {
         let (gate, lanes, changed) = (Gate::new(), Mutex::default(), Notify::new());
-        let (notices, places) = (Notices::default(), Semaphore::new(read_back::AT_ONCE));
-        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, notices, places, changed }))
+        let (notices, closures, places) = (Notices::default(), Closures::default(), Semaphore::new(read_back::AT_ONCE));
+        Self(Arc::new(Inner { store, slack, clock, scope, gate, lanes, notices, closures, places, changed }))
     }
 
     /// Slack's word for a token that it does not take, as long as that lasts; nothing is sent meanwhile.
     pub fn refused(&self) -> watch::Receiver<Option<String>> {
         self.0.gate.watch()
+    }
+
+    /// Waits for the next channel of which Slack has said that it is gone, archived, or closed to us. Each is told to one who waits, and
+    /// again when a later message is refused for it.
+    pub async fn closed(&self) -> (TeamId, ChannelId) {
+        self.0.closures.next().await
     }
 
     /// Begins to take up what was still owed when the last process ended. Before anything new is sent, so that it comes behind that.

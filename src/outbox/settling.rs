@@ -22,6 +22,8 @@ pub(super) struct Dead {
     pub(super) doubtful: bool,
     /// Whether it was something to read, which somebody now misses.
     pub(super) missed: bool,
+    /// Whether that is because nothing can be said there any more.
+    pub(super) closed: bool,
 }
 
 impl Outbox {
@@ -60,7 +62,7 @@ impl Outbox {
 
     /// Keeps a row that can't be delivered out of the way, and tells whoever asked for it, once for each conversation and day.
     async fn park(&self, conversation: &ConversationKey, id: OwedId, dead: Dead) -> Result<(), Stopping> {
-        let Dead { why, doubtful, missed } = dead;
+        let Dead { why, doubtful, missed, closed } = dead;
         tracing::error!(owed.id = %id, %conversation, reason = %why, "A message to Slack is given up");
         metrics::counter!("hitchline_outbox_dead_total").increment(1);
         let now = self.0.clock.now();
@@ -71,6 +73,9 @@ impl Outbox {
         if let Some(owed) = owed {
             self.0.notices.told(conversation, now);
             drop(self.send(vec![owed]));
+        }
+        if closed {
+            self.0.closures.note(conversation);
         }
         Ok(())
     }

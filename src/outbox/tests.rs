@@ -11,106 +11,7 @@ use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Label, Op, Place};
 use crate::domain::ports::{Mark, Trace, WriteError, WriteErrorKind};
 
-/// A Slack that notes each call and answers from a script; an empty script means success.
-#[derive(Default)]
-struct Script {
-    calls: Mutex<Vec<String>>,
-    answers: Mutex<VecDeque<WriteErrorKind>>,
-    /// Nothing gets through.
-    away: AtomicBool,
-    /// What looking back finds, one time after the other; nothing afterwards.
-    found: Mutex<VecDeque<Option<Ts>>>,
-    /// With what each message was posted.
-    labels: Mutex<Vec<Label>>,
-    /// How many calls crash.
-    crashes: AtomicUsize,
-    /// Whether posts wait on their way.
-    slow: watch::Sender<bool>,
-}
-
-impl Script {
-    fn call(&self, what: String) -> Result<(), WriteError> {
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(what);
-        drop(calls);
-        let crash = |left: usize| left.checked_sub(1);
-        assert!(
-            self.crashes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, crash).is_err(),
-            "a crash in the way to Slack"
-        );
-        if self.away.load(Ordering::Relaxed) {
-            let kind = WriteErrorKind::Transient { uncertain: false };
-            return Err(WriteError { kind, call: "test", code: "away".into() });
-        }
-        match self.answers.lock().unwrap().pop_front() {
-            None => Ok(()),
-            Some(kind) => Err(WriteError { kind, call: "test", code: "scripted".into() }),
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.calls.lock().unwrap().len()
-    }
-
-    fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
-    }
-}
-
-fn text(body: &Body) -> &str {
-    let (Body::Text(text) | Body::Plain(text)) = body else { panic!("only texts here") };
-    text
-}
-
-#[async_trait]
-impl SlackWrite for Script {
-    async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
-        self.labels.lock().unwrap().push(label.clone());
-        let whither = if to.thread.is_none() { format!(" to {}", to.channel) } else { String::new() };
-        let how = if matches!(body, Body::Plain(_)) { " plainly" } else { "" };
-        let posted = self.call(format!("post{whither}{how} {}", text(body))).map(|()| Ts::from("5.5"));
-        let mut slow = self.slow.subscribe();
-        let _through = slow.wait_for(|slow| !slow).await;
-        posted
-    }
-    async fn update(&self, _: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
-        self.call(format!("update {ts} {}", text(body)))
-    }
-    async fn finish(&self, _: &ChannelId, ts: &Ts, body: &Body, _: &Label) -> Result<(), WriteError> {
-        self.call(format!("finish {ts} {}", text(body)))
-    }
-    async fn delete(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
-        self.call(format!("delete {ts}"))
-    }
-    async fn whisper(&self, _: &Place, _: &UserId, _: &Body) -> Result<(), WriteError> {
-        self.call("whisper".into())
-    }
-    async fn respond(&self, _: &ReplyUrl, _: &Body) -> Result<(), WriteError> {
-        self.call("respond".into())
-    }
-    async fn mark(&self, _: &ChannelId, _: &Ts, _: Mark, _: bool) -> Result<(), WriteError> {
-        self.call("mark".into())
-    }
-    async fn create_channel(&self, _: &str, _: &[UserId]) -> Result<ChannelId, WriteError> {
-        self.call("create channel".into()).map(|()| ChannelId::from("CNEW"))
-    }
-    async fn status(&self, _: &Place, _: &str) -> Result<(), WriteError> {
-        self.call("status".into())
-    }
-    async fn start_stream(&self, _: &ConversationKey, _: &UserId, _: &str) -> Result<Ts, WriteError> {
-        self.call("start".into()).map(|()| Ts::from("5.5"))
-    }
-    async fn append_stream(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
-        self.call("append".into())
-    }
-    async fn stop_stream(&self, _: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
-        self.call(format!("stop {ts}"))
-    }
-    async fn look_back(&self, _: &ConversationKey, _: &Ts, _: Trace) -> Result<Option<Ts>, WriteError> {
-        self.call("look back".into())?;
-        Ok(self.found.lock().unwrap().pop_front().flatten())
-    }
-}
+use script::Script;
 
 struct Fixture {
     outbox: Outbox,
@@ -397,56 +298,6 @@ async fn a_conversation_whose_rows_are_still_in_the_store_is_not_settled() {
 }
 
 #[tokio::test]
-async fn while_the_token_is_refused_one_attempt_at_a_time_asks_again() {
-    const CONVERSATIONS: usize = 20;
-    let fixture = fixture(&[WriteErrorKind::Auth; 12]);
-    let refused = fixture.outbox.refused();
-    assert_eq!(*refused.borrow(), None);
-    let row =
-        |n: usize| Owed { conversation: ConversationKey { thread: format!("{n}.0").into(), ..key() }, ..post("a") };
-    let first = fixture.send(vec![row(0)]).await;
-    while refused.borrow().is_none() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(refused.borrow().as_deref(), Some("scripted"));
-    for n in 1..CONVERSATIONS {
-        let _nobody_waits = fixture.send(vec![row(n)]).await;
-    }
-    for asked in 1..12 {
-        assert_eq!(fixture.slack.count(), asked);
-        // Whatever the delay is, it is over then; and it is there.
-        fixture.hand.advance(Duration::from_mins(1));
-        while fixture.slack.count() == asked {
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-    }
-    fixture.hand.advance(Duration::from_mins(1));
-    assert_eq!(first.await, Fate::Kept);
-    while fixture.slack.count() < 12 + CONVERSATIONS {
-        fixture.hand.advance(Duration::from_secs(1));
-        tokio::task::yield_now().await;
-    }
-    assert_eq!((*refused.borrow()).clone(), None);
-}
-
-#[tokio::test]
-async fn what_does_not_go_to_slack_waits_for_no_token_and_says_nothing_of_it() {
-    let fixture = fixture(&[WriteErrorKind::Auth]);
-    let refused = fixture.outbox.refused();
-    let _nobody_waits = fixture.send(vec![post("to slack")]).await;
-    while refused.borrow().is_none() {
-        tokio::task::yield_now().await;
-    }
-    let row = Owed { conversation: ConversationKey::web("w1"), ..post("to the page") };
-    assert_eq!(fixture.send(vec![row]).await.await, Fate::Sent);
-    assert_eq!(fixture.slack.calls(), ["post to slack", "post to the page"]);
-    assert_eq!(refused.borrow().as_deref(), Some("scripted"));
-}
-
-#[tokio::test]
 async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_holds_back_the_others() {
     let once = fixture(&[]);
     once.slack.crashes.store(1, Ordering::Relaxed);
@@ -463,31 +314,6 @@ async fn a_row_whose_delivery_crashes_is_tried_again_and_given_up_before_it_hold
 }
 
 const LOST: WriteErrorKind = WriteErrorKind::Transient { uncertain: true };
-
-#[tokio::test]
-async fn f_28_a_post_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
-    let arrived = fixture(&[LOST]);
-    arrived.slack.found.lock().unwrap().extend([None, Some("7.7".into())]);
-    let row = post("a");
-    assert_eq!(arrived.deliver(vec![row.clone(), post("b")]).await, ["post a", "look back", "look back", "post b"]);
-    assert_eq!(arrived.store.delivered_as(row.id).await.unwrap(), Some("7.7".into()));
-    let not_there = fixture(&[LOST, WriteErrorKind::Rate { after_ms: 9_000 }]);
-    let calls = not_there.deliver(vec![post("a"), post("b")]).await;
-    assert_eq!(calls, ["post a", "look back", "look back", "look back", "post a", "post b"]);
-    let may_not_look = fixture(&[LOST, WriteErrorKind::Permanent]);
-    assert_eq!(may_not_look.deliver(vec![post("a")]).await, ["post a", "look back", "post a"]);
-}
-
-#[tokio::test]
-async fn a_post_that_is_never_answered_is_repeated_twice_and_then_given_up() {
-    let may_not_look = fixture(&[LOST, WriteErrorKind::Permanent].repeat(3));
-    let row = post("a");
-    let calls = may_not_look.deliver(vec![row.clone(), post("b")]).await;
-    assert_eq!(calls, ["post a", "look back", "post a", "look back", "post a", "look back", "post b"]);
-    let (state, error, _) = may_not_look.store.row(row.id).await;
-    assert_eq!(state, "dead");
-    assert!(error.unwrap().contains("may have been posted already"));
-}
 
 #[tokio::test]
 async fn a_row_that_fails_for_a_day_is_given_up() {
@@ -512,30 +338,6 @@ async fn a_row_that_fails_for_a_day_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_row_is_not_given_up_because_the_token_was_refused_for_long() {
-    let away = WriteErrorKind::Transient { uncertain: false };
-    let fixture = fixture(&[away, WriteErrorKind::Auth, away]);
-    let _kept = fixture.send(vec![post("a")]).await;
-    while fixture.slack.count() < 2 {
-        fixture.hand.advance(Duration::from_secs(1));
-        tokio::task::yield_now().await;
-    }
-    fixture.hand.advance(Duration::from_hours(48));
-    assert_eq!(fixture.settle().await, ["post a"; 4]);
-}
-
-#[tokio::test]
-async fn only_a_post_is_looked_for() {
-    let finish = || owed(Op::Finish { ts: "2.2".into(), body: Body::Text("z".into()) });
-    let ended = fixture(&[LOST]);
-    assert_eq!(ended.deliver(vec![finish()]).await, ["stop 2.2", "stop 2.2", "finish 2.2 z"]);
-    let gone = fixture(&[WriteErrorKind::StreamUnavailable, WriteErrorKind::MessageGone, LOST]);
-    gone.slack.found.lock().unwrap().push_back(Some("7.7".into()));
-    let calls = gone.deliver(vec![finish(), post("b")]).await;
-    assert_eq!(calls, ["stop 2.2", "finish 2.2 z", "post z", "look back", "post b"]);
-}
-
-#[tokio::test]
 async fn a_flush_does_not_wait_for_what_is_not_tried_again_in_time() {
     let fixture = fixture(&[WriteErrorKind::Rate { after_ms: 60_000 }, WriteErrorKind::Rate { after_ms: 2_000 }]);
     let row =
@@ -553,15 +355,9 @@ async fn a_flush_does_not_wait_for_what_is_not_tried_again_in_time() {
     assert_eq!(fixture.slack.count(), 3);
 }
 
-#[tokio::test]
-async fn a_flush_does_not_wait_for_a_token_to_become_valid() {
-    let fixture = fixture(&[WriteErrorKind::Auth, WriteErrorKind::Auth]);
-    let _refused = fixture.send(vec![post("a")]).await;
-    let deadline = fixture.outbox.0.clock.now() + Duration::from_secs(6);
-    assert_eq!(fixture.outbox.flush(deadline).await, 1);
-    assert_eq!(fixture.slack.count(), 1);
-}
-
 mod crash;
+mod lost;
 mod refusals;
+mod script;
 mod spill;
+mod token;

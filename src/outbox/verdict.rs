@@ -25,6 +25,7 @@ pub(super) enum Verdict {
 pub(super) fn verdict(kind: WriteErrorKind) -> Verdict {
     match kind {
         WriteErrorKind::Permanent
+        | WriteErrorKind::PlaceClosed
         | WriteErrorKind::MessageGone
         | WriteErrorKind::StreamUnavailable
         | WriteErrorKind::StoppedByUser => Verdict::Never,

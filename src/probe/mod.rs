@@ -106,7 +106,9 @@ pub async fn run(parts: Parts, plan: &Plan, stop: &CancellationToken) -> Result<
 fn refused(error: ApiError, channel: &ChannelId) -> ProbeError {
     match error.kind {
         ApiErrorKind::Auth => ProbeError::Token(error.code),
-        ApiErrorKind::Permanent => ProbeError::Channel { channel: channel.clone(), code: error.code },
+        ApiErrorKind::Permanent | ApiErrorKind::PlaceClosed => {
+            ProbeError::Channel { channel: channel.clone(), code: error.code }
+        }
         _ => ProbeError::Call(error),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::Ts;
 use crate::domain::inbound::What;
 use crate::domain::ports::Line;
 use crate::store::{CutOff, Queued, StoreError};
@@ -42,11 +43,12 @@ impl Inner {
         let Queued { seq, attempts, resumes, inbound } = queued;
         let inbound = match inbound {
             Ok(inbound) => inbound,
-            Err(why) => return self.bury(key, seq, why.to_string(), words::UNREADABLE).await,
+            Err(why) => return self.bury(key, seq, None, why.to_string(), words::UNREADABLE).await,
         };
         if attempts >= ATTEMPTS {
             let at = inbound.answered_at(key);
-            return self.bury(&at, seq, words::begun_in_vain(attempts), words::GIVEN_UP).await;
+            let asked = inbound.message().cloned();
+            return self.bury(&at, seq, asked, words::begun_in_vain(attempts), words::GIVEN_UP).await;
         }
         let admitted = self.admit(&inbound);
         match (&inbound.what, admitted) {
@@ -87,10 +89,20 @@ impl Inner {
         self.parts.store.take_up(seq).await.map_err(|error| Later::because(key, &error))
     }
 
-    /// Gives an event up, and tells its conversation.
-    async fn bury(&self, at: &ConversationKey, seq: i64, reason: String, told: &str) -> Result<Delivered, Later> {
+    /// Gives an event up, and tells its conversation, in answer to its message if it is one.
+    async fn bury(
+        &self,
+        at: &ConversationKey,
+        seq: i64,
+        answers: Option<Ts>,
+        reason: String,
+        told: &str,
+    ) -> Result<Delivered, Later> {
         tracing::error!(conversation = %at, seq, reason, "A message is given up; `hitchline dlq list` shows it");
-        let owed = self.say(at, None, told);
+        let mut owed = self.say(at, None, told);
+        for row in &mut owed {
+            row.answers.clone_from(&answers);
+        }
         let buried = self.parts.store.bury(seq, reason, owed.clone(), self.parts.clock.wall_ms()).await;
         let buried = buried.map_err(|error| Later::because(at, &error))?;
         Ok(buried.then(|| self.parts.outbox.send(owed).boxed()))

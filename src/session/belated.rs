@@ -15,6 +15,11 @@ use super::slots::Slot;
 use super::words;
 
 impl Belated for Manager {
+    fn is_addressed(&self, inbound: &Inbound) -> bool {
+        let What::Message(message) = &inbound.what else { return false };
+        rules::is_addressed(message, inbound.channel_kind, &self.0.parts.policy)
+    }
+
     fn consider(&self, inbound: &Inbound) -> Claim {
         match &inbound.what {
             What::Message(message) => self.0.consider(inbound, message),

@@ -4,6 +4,7 @@ mod adopting;
 mod answer;
 mod breakout;
 mod connect;
+mod cut_off;
 mod discover;
 mod interrupted;
 mod lists;
@@ -175,16 +176,32 @@ impl Inner {
         })
     }
 
-    /// Drops what waits in a conversation before the event `before`, then stops its turn. Returns whether one ran, and how many waited.
+    /// Drops what waits in a conversation before the event `before`, however often that takes, and stops its turn if that was asked for
+    /// before it. Returns whether one ran, and how many waited.
     async fn stop_all(&self, key: &ConversationKey, before: i64) -> Result<(bool, usize), Later> {
-        let dropped = self.parts.store.drop_waiting(key, before).await.map_err(|error| Later::because(key, &error))?;
-        self.slots().unmark_all(key);
-        Ok((self.stop_turn(key), dropped))
+        let mut stopped = false;
+        loop {
+            let dropped = self.parts.store.drop_waiting(key, before).await;
+            // Whatever came of that: the agent is not left at work for the store's sake. Only after it, or the next one would begin.
+            stopped |= self.stop_turn_before(key, before);
+            match dropped {
+                Ok(dropped) => {
+                    self.slots().unmark_all(key);
+                    return Ok((stopped, dropped));
+                }
+                Err(error) => self.before_retry(Later::because(key, &error)).await?,
+            }
+        }
     }
 
     /// Stops the running turn, if there is one. Whoever may prompt here may stop.
     fn stop_turn(&self, key: &ConversationKey) -> bool {
+        self.stop_turn_before(key, i64::MAX)
+    }
+
+    /// The same as long as it was asked for before the event `before`.
+    fn stop_turn_before(&self, key: &ConversationKey, before: i64) -> bool {
         let running = self.slots().get(key).and_then(|slot| slot.turn.clone());
-        running.is_some_and(|running| running.stop(StopReason::Stop))
+        running.is_some_and(|running| running.precedes(before) && running.stop(StopReason::Stop))
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::domain::access::{Admitted, Denied};
 use crate::domain::command::{self, Command, Entry, Reading};
 use crate::domain::conversation::{ConversationKey, Markup};
+use crate::domain::ids::Ts;
 use crate::domain::inbound::{Inbound, Message, What};
 use crate::domain::outgoing::{Body, List, ListRow, Place};
 use crate::domain::ports::{Claim, Intake, Intent, Keep, Line, Settled};
@@ -173,10 +174,26 @@ impl Inner {
             self.supersede(key);
         }
         let What::Message(message) = &inbound.what else { return self.stored_in(key, Line::Turn, seq) };
+        if !interrupts {
+            self.tell_overtaken(key, &message.ts, inbound);
+        }
         let waits = self.stored_message(key, Line::Turn, seq, (!interrupts).then_some(&message.ts));
         if let Some(waits) = waits {
             self.mark_waiting(key, &message.ts, waits);
         }
+    }
+
+    /// Tells an author that what was said later is answered first: a turn that runs can't be undone.
+    fn tell_overtaken(self: &Arc<Self>, key: &ConversationKey, said: &Ts, inbound: &Inbound) {
+        if !self.slots().is_overtaken(key, said) {
+            return;
+        }
+        tracing::info!(conversation = %key, message.ts = %said, "A message came after a later one whose turn runs");
+        let (inner, key, user) = (self.clone(), key.clone(), inbound.author.user.clone());
+        self.aside(async move {
+            let body = inner.first_part(key.markup(), words::OVERTAKEN);
+            inner.parts.slack.whisper(&Place::from(&key), &user, &body).await
+        });
     }
 
     /// A message that waits was changed or taken back.

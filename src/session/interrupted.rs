@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, TurnId};
-use crate::domain::inbound::{Button, Choice, What};
+use crate::domain::inbound::{Button, Choice, Inbound};
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, List, ListButton, ListRow, Op, Owed};
 use crate::domain::ports::{Line, Trace, WriteError};
 use crate::scope::OnCrash;
@@ -84,10 +84,15 @@ impl Inner {
             .map_or_else(|_unreadable| turn.conversation.clone(), |inbound| inbound.answered_at(&turn.conversation));
         let shown = if turn.shown.is_empty() { self.look_for_shown(&at, &turn).await } else { turn.shown.clone() };
         let plan = plan(self.parts.policy.on_interrupt, &turn);
-        let owed: Vec<Owed> = finals(self.told(&at, turn.turn, &plan), shown)
-            .into_iter()
-            .map(|op| Owed { id: OwedId::new(), conversation: at.clone(), turn: Some(turn.turn), answers: None, op })
-            .collect();
+        let asked = turn.inbound.as_ref().ok().and_then(Inbound::message);
+        let row = |op| Owed {
+            id: OwedId::new(),
+            conversation: at.clone(),
+            turn: Some(turn.turn),
+            answers: asked.cloned(),
+            op,
+        };
+        let owed: Vec<Owed> = finals(self.told(&at, turn.turn, &plan), shown).into_iter().map(row).collect();
         let aftermath = match plan {
             Plan::Ask => owed.first().map_or(Aftermath::Over, |card| Aftermath::Asks(card.id)),
             Plan::Resume => Aftermath::Waits { resumes: true },
@@ -150,8 +155,8 @@ impl Inner {
 
     /// Looks for the message that an interrupted turn let grow, where that was not noted in time.
     async fn look_for_shown(&self, at: &ConversationKey, turn: &CutOff) -> Vec<Ts> {
-        let Ok(What::Message(message)) = turn.inbound.as_ref().map(|inbound| &inbound.what) else { return Vec::new() };
-        let look = self.parts.clock.timeout(LOOK, self.find_shown(at, &message.ts, turn.turn));
+        let Some(asked) = turn.inbound.as_ref().ok().and_then(Inbound::message) else { return Vec::new() };
+        let look = self.parts.clock.timeout(LOOK, self.find_shown(at, asked, turn.turn));
         match look.await {
             Ok(Ok(found)) => found.into_iter().collect(),
             Ok(Err(error)) => {

@@ -253,6 +253,28 @@ impl Inner {
         let _or_stopping = self.parts.scope.finish().run_until_cancelled(pause).await;
     }
 
+    /// Waits before another attempt at what nobody else tries again; there is none once we begin to stop, for the next start sees to it.
+    pub(super) async fn before_retry(&self, later: Later) -> Result<(), Later> {
+        if self.parts.scope.finish().is_cancelled() {
+            return Err(later);
+        }
+        self.pause(RETRY).await;
+        Ok(())
+    }
+
+    /// Repeats what the store does not do at the moment.
+    pub(super) async fn insist<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Later>
+    where
+        F: Future<Output = Result<T, Later>>,
+    {
+        loop {
+            match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(later) => self.before_retry(later).await?,
+            }
+        }
+    }
+
     /// Lets a message wait in another line of its conversation.
     pub(super) async fn move_to(
         self: &Arc<Self>,

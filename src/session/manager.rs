@@ -147,12 +147,13 @@ impl Manager {
         if requeued > 0 {
             tracing::info!(turns = requeued, "Turns that had not reached their agents are begun again");
         }
-        self.0.finish_stops().await?;
+        self.0.finish_acts().await?;
         self.0.take_up_cut_off().await?;
         self.0.left_until.store(self.0.parts.store.newest_queued(Line::Turn).await?, Ordering::Relaxed);
         self.0.take_up_line(Line::Turn).await?;
         self.0.take_up_line(Line::Command).await?;
         self.0.start_reaper();
+        self.0.watch_closures();
         Ok(())
     }
 }

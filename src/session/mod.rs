@@ -8,6 +8,7 @@ mod approvals;
 mod attempts;
 mod belated;
 mod channels;
+mod closing;
 mod commands;
 pub mod config;
 mod conversation;

@@ -173,7 +173,7 @@ impl Reply {
             }
             Step::Edit { ts, upto } => {
                 let body = self.preview(upto);
-                async move { slack.update(&key.channel, &ts, &body).await.map(|()| None) }.boxed()
+                async move { slack.edit_draft(&key.channel, &ts, &body).await.map(|()| None) }.boxed()
             }
             Step::Stop { ts } => async move { slack.stop_stream(&key.channel, &ts).await.map(|()| None) }.boxed(),
         }
@@ -193,7 +193,7 @@ impl Reply {
             self.started = Trace::Key(id);
             return async move {
                 settled(&key).await;
-                let ts = slack.post(&Place::from(&key), &body, &id.into()).await?;
+                let ts = slack.start_draft(&Place::from(&key), &body, &id.into()).await?;
                 note(&store, turn, &ts).await;
                 Ok(Some(ts))
             }

@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 
 use crate::backend::Session;
-use crate::domain::access::Admitted;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, Ts, TurnId};
 use crate::domain::ports::Line;
@@ -18,12 +17,17 @@ use crate::domain::session::SessionRecord;
 
 use super::turn::{Controls, Press, StopReason, ToolCall};
 
+mod line;
+mod mapping;
+
+pub(super) use line::Reserved;
+use line::{Phase, State};
+pub(super) use mapping::{Active, Live, Mapping};
+
 /// How many presses of a turn's buttons may wait for it. When it is full, a press is told to be stale.
 const PRESSES: usize = 16;
 /// How many calls of an agent's tools may wait for its turn. When it is full, a further one is refused.
 const TOOL_CALLS: usize = 16;
-/// How many answers of one line may be on their way to Slack before its next message is begun.
-const MOST_DELIVERING: usize = 4;
 
 /// The manager's memory.
 #[derive(Default)]
@@ -48,80 +52,18 @@ pub(super) struct Slot {
     gate: Arc<Mutex<()>>,
 }
 
-/// How one of a conversation's lines stands.
-#[derive(Debug, Default)]
-struct State {
-    phase: Phase,
-    /// The store may hold more for it, and one of its tasks is going to look.
-    more: bool,
-    /// How many tasks only wait until their answers have been delivered.
-    delivering: usize,
-}
-
-/// Whether a line is being worked on.
-#[derive(Debug, Default)]
-enum Phase {
-    /// Nothing is in hand.
-    #[default]
-    Idle,
-    /// A turn is being committed together with its event.
-    Claimed(Box<Reserved>),
-    /// A task has a message in hand, or looks for one.
-    Running,
-}
-
-/// What was decided when a turn was claimed.
-#[derive(Debug)]
-pub(super) struct Reserved {
-    pub(super) admitted: Admitted,
-    pub(super) text: String,
-    pub(super) place: OwnedSemaphorePermit,
-}
-
-/// What is known about a conversation's session.
-#[derive(Debug, Default)]
-pub(super) enum Mapping {
-    /// The store has not been asked.
-    #[default]
-    Unknown,
-    /// There is none.
-    None,
-    /// There is one.
-    Active(Box<Active>),
-}
-
-impl Mapping {
-    /// An active one for which nothing runs.
-    pub(super) fn asleep(record: SessionRecord) -> Self {
-        Self::Active(Box::new(Active { record, live: None }))
-    }
-}
-
-/// An active mapping and, when it is live, what the backend runs for it.
-#[derive(Debug, Clone)]
-pub(super) struct Active {
-    pub(super) record: SessionRecord,
-    pub(super) live: Option<Live>,
-}
-
-/// What a backend runs for a mapping.
-#[derive(Debug, Clone)]
-pub(super) struct Live {
-    pub(super) session: Arc<dyn Session>,
-    /// When it was last used.
-    pub(super) used: Instant,
-    /// Whether it stands in for one that was lost, and no turn has said so yet.
-    pub(super) untold: bool,
-}
-
 /// The running turn, for whoever wants to stop it or to answer it.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     pub(super) turn: TurnId,
+    /// The event that asked.
+    seq: i64,
     /// The message that asked.
     pub(super) asked: Ts,
     /// Where it is answered.
     pub(super) at: ConversationKey,
+    /// Whether somebody was told that it has overtaken what they said before.
+    told: bool,
     stop: watch::Sender<Option<StopReason>>,
     pub(super) presses: mpsc::Sender<Press>,
     pub(super) calls: mpsc::Sender<ToolCall>,
@@ -129,11 +71,17 @@ pub(super) struct Running {
 
 impl Running {
     /// A turn that is about to run, and what it listens to.
-    pub(super) fn new(turn: TurnId, asked: Ts, at: ConversationKey) -> (Self, Controls) {
+    pub(super) fn new(turn: TurnId, seq: i64, asked: Ts, at: ConversationKey) -> (Self, Controls) {
         let (stop, stopped) = watch::channel(None);
         let (presses, waiting) = mpsc::channel(PRESSES);
         let (calls, called) = mpsc::channel(TOOL_CALLS);
-        (Self { turn, asked, at, stop, presses, calls }, Controls { stop: stopped, presses: waiting, calls: called })
+        let controls = Controls { stop: stopped, presses: waiting, calls: called };
+        (Self { turn, seq, asked, at, told: false, stop, presses, calls }, controls)
+    }
+
+    /// Whether it was asked for before the event `seq`.
+    pub(super) fn precedes(&self, seq: i64) -> bool {
+        self.seq < seq
     }
 
     /// Stops it; the first reason counts, except that an end outranks the others. Returns whether it still runs.
@@ -164,6 +112,13 @@ impl Slots {
     pub(super) fn turn_for(&self, key: &ConversationKey, asked: &Ts) -> Option<TurnId> {
         let running = self.by_key.get(key)?.turn.as_ref()?;
         (running.asked == *asked).then_some(running.turn)
+    }
+
+    /// Whether the turn that runs is for something that was said after `said`; for each turn that is noticed once.
+    pub(super) fn is_overtaken(&mut self, key: &ConversationKey, said: &Ts) -> bool {
+        let running = self.by_key.get_mut(key).and_then(|slot| slot.turn.as_mut());
+        let overtook = running.filter(|running| running.asked.micros() > said.micros() && said.micros().is_some());
+        overtook.is_some_and(|running| !std::mem::replace(&mut running.told, true))
     }
 
     /// The slot in which the mapping `record` is known.
@@ -436,17 +391,5 @@ impl Slot {
     fn is_empty(&self) -> bool {
         let nobody_waits = Arc::strong_count(&self.gate) == 1;
         self.turns.is_over() && self.commands.is_over() && self.live().is_none() && nobody_waits
-    }
-}
-
-impl State {
-    /// Whether the line may be given to a further task.
-    fn is_free(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.delivering < MOST_DELIVERING
-    }
-
-    /// Whether the line has no task at all.
-    fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.delivering == 0
     }
 }

@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
 
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
-use crate::domain::access::Admitted;
 use crate::domain::agent::{AgentEvent, Prompt};
 use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, OwedId, Ts};
-use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Op, Owed};
 use crate::outbox::Fate;
 
@@ -28,10 +25,12 @@ use super::reply::{Reply, Worked};
 use super::words;
 
 mod conclusion;
+mod controls;
 mod decisions;
 mod tools;
 
 use conclusion::conclude;
+pub(super) use controls::{Cancelling, Controls, Press, StopReason, stopped};
 use tools::Questions;
 pub(super) use tools::{Question, ToolCall};
 
@@ -58,45 +57,6 @@ pub(super) struct Turn {
     pub(super) reached: AtomicBool,
 }
 
-/// Why a running turn is to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StopReason {
-    /// A person wants it; the session stays.
-    Stop,
-    /// A newer message takes its place.
-    Supersede,
-    /// Its session has been ended by a person.
-    End,
-    /// We are stopping.
-    Interrupt,
-}
-
-/// What a turn listens to, beside its agent.
-pub(super) struct Controls {
-    pub(super) stop: watch::Receiver<Option<StopReason>>,
-    pub(super) presses: mpsc::Receiver<Press>,
-    pub(super) calls: mpsc::Receiver<ToolCall>,
-}
-
-/// Waits for a reason to stop, or for a weightier one. Cancel safe.
-pub(super) async fn stopped(stop: &mut watch::Receiver<Option<StopReason>>) -> Cancelling {
-    while stop.changed().await.is_ok() {
-        if let Some(why) = *stop.borrow_and_update() {
-            return why.into();
-        }
-    }
-    std::future::pending().await
-}
-
-/// A press of an approval's button.
-#[derive(Debug)]
-pub(super) struct Press {
-    pub(super) id: ApprovalId,
-    pub(super) option: usize,
-    pub(super) by: Admitted,
-    pub(super) reply: Option<ReplyUrl>,
-}
-
 /// How a turn ended.
 pub(super) struct Finished {
     /// In one word, for the store and the metrics.
@@ -107,27 +67,6 @@ pub(super) struct Finished {
     pub(super) owed: Vec<Owed>,
     /// Whether the agent said or did anything.
     pub(super) heard: bool,
-}
-
-/// Why a turn is being cancelled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cancelling {
-    Stopped,
-    Superseded,
-    Ended,
-    Interrupted,
-    TimedOut(BackendError),
-}
-
-impl From<StopReason> for Cancelling {
-    fn from(why: StopReason) -> Self {
-        match why {
-            StopReason::Stop => Self::Stopped,
-            StopReason::Supersede => Self::Superseded,
-            StopReason::End => Self::Ended,
-            StopReason::Interrupt => Self::Interrupted,
-        }
-    }
 }
 
 /// A turn that runs.

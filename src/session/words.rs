@@ -38,6 +38,9 @@ pub(super) const STOPPED: &str = "_Stopped._";
 /// A message was changed that the agent has been given.
 pub(super) const EDITED_TOO_LATE: &str =
     "The agent works on your message as it was before. If the change matters, write it as a new message.";
+/// A message came after one that was said later, and that the agent has been given.
+pub(super) const OVERTAKEN: &str =
+    "Slack brought me your message after a later one, on which the agent works already. It comes after that.";
 /// A message was deleted that the agent has been given.
 pub(super) const DELETED_TOO_LATE: &str = "The agent works on the message that you have deleted.";
 /// The turn was stopped in favour of a newer message.

@@ -110,16 +110,18 @@ impl Connections {
         }
     }
 
-    /// Sends a frame to one greeted socket, chosen at random as Slack does. `None` when there is none.
-    pub(super) fn send(&self, frame: String) -> Option<u64> {
-        let greeted = self.live.iter().filter(|live| live.greeted).count();
-        if greeted == 0 {
-            return None;
-        }
-        let chosen = self.live.iter().filter(|live| live.greeted).nth(fastrand::usize(..greeted))?;
+    /// Sends a frame to this greeted socket, or else to one chosen at random as Slack does. `None` when there is none.
+    pub(super) fn send(&self, to: Option<u64>, frame: String) -> Option<u64> {
+        let to = to.or_else(|| fastrand::choice(self.greeted()))?;
+        let chosen = self.live.iter().find(|live| live.id == to && live.greeted)?;
         // Full or closing: the frame is lost on its way, see `QUEUE`.
         let _ = chosen.frames.try_send(frame.into());
         Some(chosen.id)
+    }
+
+    /// The sockets that get their share.
+    pub(super) fn greeted(&self) -> Vec<u64> {
+        self.live.iter().filter(|live| live.greeted).map(|live| live.id).collect()
     }
 
     /// Whether a frame would find a socket.

@@ -195,6 +195,7 @@ impl Core {
             Some(Fault::DropEvent) => return None,
             Some(Fault::DelayEvent { ms }) => Travel::After(Duration::from_millis(ms)),
             Some(Fault::DuplicateEvent) => Travel::Twice,
+            Some(Fault::EventEverywhere) => Travel::Everywhere,
             _ => Travel::Once,
         };
         let first = self.deliver(event, at, TEAM, travel);

@@ -72,6 +72,8 @@ enum Kind {
 pub(super) enum Travel {
     Once,
     Twice,
+    /// Over every socket, and once more.
+    Everywhere,
     After(Duration),
 }
 
@@ -135,7 +137,13 @@ impl Envelopes {
         let envelope_id = match travel {
             Travel::Once => self.attempt(&mut state, id, now),
             Travel::Twice => {
-                state.send(id, &self.clock, self.personality.now());
+                state.send(id, None, &self.clock, self.personality.now());
+                self.attempt(&mut state, id, now)
+            }
+            Travel::Everywhere => {
+                for connection in state.connections.greeted() {
+                    state.send(id, Some(connection), &self.clock, self.personality.now());
+                }
                 self.attempt(&mut state, id, now)
             }
             Travel::After(_) => None,
@@ -152,7 +160,7 @@ impl Envelopes {
         let mut state = self.lock();
         let kind = Kind::Question { r#type, takes_answer };
         let id = state.begin(Pending { kind, payload: payload.into(), attempt: 0, due: now });
-        let sent = state.send(id, &self.clock, personality);
+        let sent = state.send(id, None, &self.clock, personality);
         let pending = state.settle(id)?;
         sent?.connection?;
         if personality.retries_clicks {
@@ -228,7 +236,7 @@ impl Envelopes {
             state.park(id);
             return None;
         }
-        let sent = state.send(id, &self.clock, personality)?;
+        let sent = state.send(id, None, &self.clock, personality)?;
         let pending = state.settle(id)?;
         if !(offline && personality.redelivers_offline == RedeliversOffline::Never) {
             self.schedule(state, id, pending, now);
@@ -302,7 +310,8 @@ impl State {
         self.parked.clear();
     }
 
-    fn send(&mut self, id: u64, clock: &Clock, personality: Personality) -> Option<Sent> {
+    /// Sends a pending delivery over this connection, or over one that is drawn.
+    fn send(&mut self, id: u64, over: Option<u64>, clock: &Clock, personality: Personality) -> Option<Sent> {
         let pending = self.pending.get(&id)?;
         let envelope_id = uuid();
         let (event, r#type) = match &pending.kind {
@@ -310,7 +319,7 @@ impl State {
             Kind::Question { r#type, .. } => (None, *r#type),
         };
         let attempt = pending.attempt;
-        let connection = self.connections.send(frame(&envelope_id, pending, personality));
+        let connection = self.connections.send(over, frame(&envelope_id, pending, personality));
         let (sent_ms, acked_ms) = (clock.wall_ms(), None);
         let of_envelope = envelope_id.clone();
         self.ledger.send(Record {

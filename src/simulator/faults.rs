@@ -42,6 +42,8 @@ pub(super) enum Fault {
     DelayEvent { ms: u64 },
     /// An event is delivered twice, with two envelopes.
     DuplicateEvent,
+    /// An event is delivered over every socket, each time with an envelope of its own, and once more over any of them.
+    EventEverywhere,
     /// `disconnect` with `refresh_requested`.
     Refresh {
         #[serde(default = "ten_seconds")]
@@ -126,7 +128,7 @@ impl Fault {
             | Self::Slow { .. }
             | Self::StreamUnsupported
             | Self::StoppedByUser => Place::Call,
-            Self::DropEvent | Self::DelayEvent { .. } | Self::DuplicateEvent => Place::Event,
+            Self::DropEvent | Self::DelayEvent { .. } | Self::DuplicateEvent | Self::EventEverywhere => Place::Event,
             Self::NoHello | Self::CloseBeforeHello | Self::WsRefused => Place::Opening,
             Self::Refresh { .. }
             | Self::Warning { .. }

@@ -21,6 +21,8 @@ pub struct ApiError {
 pub enum ApiErrorKind {
     /// It will never work.
     Permanent,
+    /// The channel is gone, archived, or closed to us.
+    PlaceClosed,
     /// A message's layout is refused, or its length.
     Unfit {
         /// Whether it is its length.
@@ -45,7 +47,7 @@ pub enum ApiErrorKind {
     },
 }
 
-use ApiErrorKind::{Already, Auth, MessageGone, Permanent, StoppedByUser, Stream};
+use ApiErrorKind::{Already, Auth, MessageGone, Permanent, PlaceClosed, StoppedByUser, Stream};
 
 /// How long to wait when Slack says "too fast" without saying how long; also the shortest wait.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
@@ -88,9 +90,6 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "method_deprecated",
             "deprecated_endpoint",
             "enterprise_is_restricted",
-            "channel_not_found",
-            "not_in_channel",
-            "is_archived",
             "is_inactive",
             "channel_is_limited_access",
             "user_not_found",
@@ -135,6 +134,8 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "expired_url",
         ],
     ),
+    // A private channel that we are not in is none for us.
+    (PlaceClosed, &["channel_not_found", "not_in_channel", "is_archived"]),
     (ApiErrorKind::Unfit { too_long: true }, &["msg_too_long", "msg_blocks_too_long", "msg_blocks_too_many"]),
     (ApiErrorKind::Unfit { too_long: false }, &["invalid_blocks", "invalid_blocks_format", "block_mismatch"]),
     (MessageGone, &["message_not_found", "cant_update_message", "cant_delete_message", "edit_window_closed"]),
@@ -222,6 +223,7 @@ impl From<ApiError> for WriteError {
         let kind = match error.kind {
             // Whoever cares that it was so already has asked before.
             Permanent | Already => WriteErrorKind::Permanent,
+            PlaceClosed => WriteErrorKind::PlaceClosed,
             ApiErrorKind::Unfit { too_long } => WriteErrorKind::Unfit { too_long },
             MessageGone => WriteErrorKind::MessageGone,
             Stream => WriteErrorKind::StreamUnavailable,
@@ -251,7 +253,7 @@ mod tests {
         let cases = [
             ("invalid_auth", Auth),
             ("token_revoked", Auth),
-            ("channel_not_found", Permanent),
+            ("channel_not_found", PlaceClosed),
             ("is_inactive", Permanent),
             ("msg_too_long", ApiErrorKind::Unfit { too_long: true }),
             ("invalid_blocks", ApiErrorKind::Unfit { too_long: false }),
@@ -305,7 +307,9 @@ mod tests {
     #[test]
     fn callers_learn_the_meaning_the_method_and_the_code() {
         let cases = [
-            ("is_archived", WriteErrorKind::Permanent),
+            ("is_archived", WriteErrorKind::PlaceClosed),
+            ("not_in_channel", WriteErrorKind::PlaceClosed),
+            ("restricted_action", WriteErrorKind::Permanent),
             ("edit_window_closed", WriteErrorKind::MessageGone),
             ("channel_type_not_supported", WriteErrorKind::StreamUnavailable),
             ("stopped_by_user", WriteErrorKind::StoppedByUser),

@@ -168,6 +168,12 @@ impl Socket {
             News::Greeted(hello) => self.on_greeted(conn, hello),
             News::Disconnect(reason) => {
                 tracing::info!(connection = conn, ?reason, "Slack asks a connection to leave");
+                if reason == Reason::TooMany {
+                    tracing::warn!(
+                        "Slack has more connections of this app than it allows: ours are closed, and tried again after a pause; stop what \
+                         else is connected, or lower slack.sockets"
+                    );
+                }
                 metrics::counter!("hitchline_socket_disconnects_total", "reason" => reason.name()).increment(1);
                 self.tell(Input::Disconnect(conn, reason));
             }

@@ -23,6 +23,7 @@ pub(super) const KEY: &str = "key";
 pub(super) const ANSWERS: &str = "answers";
 
 const POST: &str = "chat.postMessage";
+const UPDATE: &str = "chat.update";
 /// How an argument is refused that Slack doesn't know.
 const UNKNOWN_ARGUMENT: [&str; 2] = ["invalid_arg_name", "invalid_arguments"];
 
@@ -42,13 +43,13 @@ impl Surface {
     }
 
     /// Posts under a `client_msg_id`, until Slack refuses one: then the post is repeated without, and so are all others.
-    async fn post_once(&self, place: &str, args: Value, key: OwedId) -> Result<Value, ApiError> {
+    async fn post_once(&self, place: &str, args: Value, key: OwedId, urgency: Urgency) -> Result<Value, ApiError> {
         if !self.with_client_id.load(Ordering::Relaxed) {
-            return self.write(POST, place, args).await;
+            return self.call(POST, place, args, urgency).await;
         }
         let mut known = args.clone();
         known["client_msg_id"] = json!(key.hyphenated());
-        match self.write(POST, place, known).await {
+        match self.call(POST, place, known, urgency).await {
             Err(error) if UNKNOWN_ARGUMENT.contains(&error.code.as_str()) => {}
             Err(error) if error.code.starts_with("duplicate_") => {
                 // If the message is not there, whoever posts it again must not be told the same for ever.
@@ -57,7 +58,7 @@ impl Surface {
             }
             result => return result,
         }
-        let result = self.write(POST, place, args).await;
+        let result = self.call(POST, place, args, urgency).await;
         // If not, it was another argument that was refused.
         if result.is_ok() && self.with_client_id.swap(false, Ordering::Relaxed) {
             tracing::info!("Slack refuses client_msg_id; messages are posted without one");
@@ -65,13 +66,18 @@ impl Surface {
         result
     }
 
+    /// A write that is worth waiting for.
     async fn write(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
-        self.api.call(Call { method, encoding: Encoding::Json, place, urgency: Urgency::Wait, args }).await
+        self.call(method, place, args, Urgency::Wait).await
     }
 
     /// A write that is only worth making now.
     async fn show(&self, method: &'static str, place: &str, args: Value) -> Result<Value, ApiError> {
-        self.api.call(Call { method, encoding: Encoding::Json, place, urgency: Urgency::Now, args }).await
+        self.call(method, place, args, Urgency::Now).await
+    }
+
+    async fn call(&self, method: &'static str, place: &str, args: Value, urgency: Urgency) -> Result<Value, ApiError> {
+        self.api.call(Call { method, encoding: Encoding::Json, place, urgency, args }).await
     }
 }
 
@@ -85,23 +91,19 @@ impl Render for Surface {
 #[async_trait]
 impl SlackWrite for Surface {
     async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
-        let mut args = message(&to.channel, to.thread.as_ref(), body);
-        args["metadata"] = metadata(label);
-        posted(&self.post_once(to.channel.as_str(), args, label.key).await?, POST)
+        let args = labelled(to, body, label);
+        posted(&self.post_once(to.channel.as_str(), args, label.key, Urgency::Wait).await?, POST)
     }
 
     async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
-        let mut args = message(channel, None, body);
-        args["ts"] = json!(ts);
-        self.write("chat.update", channel.as_str(), args).await?;
+        self.write(UPDATE, channel.as_str(), edit(channel, ts, body)).await?;
         Ok(())
     }
 
     async fn finish(&self, channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError> {
-        let mut args = message(channel, None, body);
-        args["ts"] = json!(ts);
+        let mut args = edit(channel, ts, body);
         args["metadata"] = metadata(label);
-        self.write("chat.update", channel.as_str(), args).await?;
+        self.write(UPDATE, channel.as_str(), args).await?;
         Ok(())
     }
 
@@ -176,6 +178,16 @@ impl SlackWrite for Surface {
         Ok(())
     }
 
+    async fn start_draft(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
+        let args = labelled(to, body, label);
+        posted(&self.post_once(to.channel.as_str(), args, label.key, Urgency::Now).await?, POST)
+    }
+
+    async fn edit_draft(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+        self.show(UPDATE, channel.as_str(), edit(channel, ts, body)).await?;
+        Ok(())
+    }
+
     async fn stop_stream(&self, channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         let args = json!({"channel": channel, "ts": ts});
         unless("message_not_in_streaming_state", self.write("chat.stopStream", channel.as_str(), args).await)
@@ -222,6 +234,20 @@ fn message(channel: &ChannelId, thread: Option<&Ts>, body: &Body) -> Value {
     if let Some(thread) = thread {
         args["thread_ts"] = json!(thread);
     }
+    args
+}
+
+/// The arguments of a message that is found again by its label.
+fn labelled(to: &Place, body: &Body, label: &Label) -> Value {
+    let mut args = message(&to.channel, to.thread.as_ref(), body);
+    args["metadata"] = metadata(label);
+    args
+}
+
+/// The arguments of another form of a message.
+fn edit(channel: &ChannelId, ts: &Ts, body: &Body) -> Value {
+    let mut args = message(channel, None, body);
+    args["ts"] = json!(ts);
     args
 }
 

@@ -16,6 +16,9 @@ const OPEN: &str = "SELECT turn.id, turn.seq, inbox.team, inbox.channel, inbox.t
                     JOIN inbox ON inbox.seq = turn.seq JOIN session ON session.id = turn.session \
                     WHERE outcome IS NULL AND reached = 1";
 
+/// Ends turns that never started, and whose events have another one. They stay: with which message a session began is seen from them.
+const REQUEUE: &str = "UPDATE turn SET outcome = 'requeued', ended_ms = started_ms";
+
 /// A turn that may have run, and has no outcome: nobody works on it any more.
 #[derive(Debug)]
 pub struct CutOff {
@@ -109,7 +112,7 @@ impl Store {
             let sql = "UPDATE inbox SET state = 'queued' WHERE state = 'running' AND seq IN \
                        (SELECT seq FROM turn WHERE outcome IS NULL AND reached = 0)";
             let requeued = connection.execute(sql, [])?;
-            connection.execute("DELETE FROM turn WHERE outcome IS NULL AND reached = 0", [])?;
+            connection.execute(&format!("{REQUEUE} WHERE outcome IS NULL AND reached = 0"), [])?;
             Ok(requeued)
         })
         .await
@@ -118,8 +121,8 @@ impl Store {
     /// Lets an event wait again whose handling broke off before the agent was reached, after so many attempts at least.
     pub async fn give_back(&self, seq: i64, attempts: u32) -> Result<(), StoreError> {
         self.write(move |connection| {
-            let sql = "DELETE FROM turn WHERE seq = ?1 AND outcome IS NULL AND reached = 0";
-            connection.prepare_cached(sql)?.execute([seq])?;
+            let sql = format!("{REQUEUE} WHERE seq = ?1 AND outcome IS NULL AND reached = 0");
+            connection.prepare_cached(&sql)?.execute([seq])?;
             let sql = "UPDATE inbox SET state = 'queued', attempts = max(attempts, ?2) \
                        WHERE seq = ?1 AND state IN ('queued', 'running')";
             connection.prepare_cached(sql)?.execute(params![seq, attempts]).map(drop)

@@ -154,7 +154,10 @@ impl Store {
                 Ok(found)
             }
             DeadId::Outgoing(pos) => {
-                let sql = "DELETE FROM outbox WHERE pos = ?1 AND state = 'dead'";
+                // Nobody waits for what it asked, and nobody is told again of what it told: its row stays, as if it had been sent.
+                let sql = "DELETE FROM approval WHERE row = (SELECT id FROM outbox WHERE pos = ?1 AND state = 'dead')";
+                connection.prepare_cached(sql)?.execute([pos])?;
+                let sql = "UPDATE outbox SET state = 'sent', error = NULL, op = '' WHERE pos = ?1 AND state = 'dead'";
                 Ok(connection.prepare_cached(sql)?.execute([pos])? > 0)
             }
         })

@@ -97,7 +97,8 @@ impl Store {
         .await
     }
 
-    /// Lets go of what was acting on a running turn when the process ended; there is no such turn any more. For start-up.
+    /// Lets go of what is left of what was to be done at once when the process ended: it was about a turn, and there is none any more. For
+    /// start-up.
     pub async fn drop_cut_off(&self) -> Result<(), StoreError> {
         self.write(|connection| {
             let sql = "UPDATE inbox SET state = 'done', body = NULL WHERE line = 'at_once' AND state = 'running'";

@@ -167,7 +167,10 @@ fn keep_late(
     now_ms: i64,
 ) -> rusqlite::Result<Kept> {
     let key = late.keep.queue(&late.inbound);
-    if late.keep.only_if_followed && !is_followed(connection, &key)? && !is_offered(connection, &key)? {
+    let belongs = !late.keep.only_if_followed
+        || is_followed(connection, &key)?
+        || follows_offered(connection, &key, said_us(&late.inbound, now_ms))?;
+    if !belongs {
         return Ok(Kept::NotFollowed);
     }
     if !insert_keys(connection, &late.inbound.keys, now_ms)? {
@@ -225,7 +228,7 @@ fn place_of(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<
 fn open_offer(connection: &Connection, place: &ConversationKey, since: i64) -> rusqlite::Result<OfferId> {
     let mut offer = OfferId::of(&place.to_string(), since);
     while noted_in(connection, offer)?.is_some() {
-        offer = OfferId::of(&offer.to_string(), since);
+        offer = offer.next(since);
     }
     Ok(offer)
 }
@@ -246,8 +249,13 @@ fn tell(
     Ok(note)
 }
 
-fn is_offered(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<bool> {
-    Ok(count_offered(connection, key)? > 0)
+/// Whether something is offered in a conversation that was said before the moment `said_us`: what was said earlier still was not for us,
+/// however often it is read.
+fn follows_offered(connection: &Connection, key: &ConversationKey, said_us: i64) -> rusqlite::Result<bool> {
+    let sql =
+        "SELECT 1 FROM inbox WHERE state = 'offered' AND team = ?1 AND channel = ?2 AND thread = ?3 AND said_us < ?4";
+    let place = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), said_us];
+    connection.prepare_cached(sql)?.exists(place)
 }
 
 fn count_offered(connection: &Connection, key: &ConversationKey) -> rusqlite::Result<usize> {

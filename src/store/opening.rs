@@ -64,8 +64,8 @@ fn prepare(connection: &Connection, dir: &Path, repair: Repair) {
     if repair.fresh {
         tracing::warn!("The store is sound, so --fresh-store does nothing");
     }
-    if schema::is_older(connection)
-        && let Err(error) = snapshots::take_before(dir, repair.now_ms)
+    if let Some(version) = schema::earlier(connection)
+        && let Err(error) = snapshots::take_before(dir, version, repair.now_ms)
     {
         tracing::warn!(%error, "There is no snapshot of the store as the earlier version left it");
     }

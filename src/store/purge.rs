@@ -18,8 +18,9 @@ const BATCH: usize = 1_000;
 const OLD: &[(&str, &str)] = &[
     ("SELECT key FROM dedup WHERE seen_ms < ?1 LIMIT ?2", "DELETE FROM dedup WHERE key = ?1"),
     (
+        // What has an open turn is not over.
         "SELECT seq FROM inbox WHERE received_ms < ?1 AND state IN ('done', 'refused', 'dead', 'interrupted', 'offered', 'expired') \
-         LIMIT ?2",
+         AND seq NOT IN (SELECT seq FROM turn WHERE outcome IS NULL) LIMIT ?2",
         "DELETE FROM inbox WHERE seq = ?1 AND state NOT IN ('queued', 'running')",
     ),
     ("SELECT id FROM turn WHERE ended_ms < ?1 LIMIT ?2", "DELETE FROM turn WHERE id = ?1"),

@@ -17,9 +17,9 @@ pub(super) fn is_known(version: i64) -> bool {
     usize::try_from(version).is_ok_and(|version| (1..=VERSION).contains(&version))
 }
 
-/// Whether an earlier version of this binary wrote a database.
-pub(super) fn is_older(connection: &Connection) -> bool {
-    found(connection).is_ok_and(|version| is_known(version) && usize::try_from(version) != Ok(VERSION))
+/// The version of a database that an earlier version of this binary wrote; nothing for any other.
+pub(super) fn earlier(connection: &Connection) -> Option<i64> {
+    found(connection).ok().filter(|version| is_known(*version) && usize::try_from(*version) != Ok(VERSION))
 }
 
 fn found(connection: &Connection) -> rusqlite::Result<i64> {
@@ -123,6 +123,19 @@ mod tests {
             )
             .unwrap();
         assert_eq!(connection.last_insert_rowid(), 10, "a number that was given is never given again");
+    }
+
+    #[test]
+    fn turns_of_one_conversation_that_an_earlier_version_left_are_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = made_with(2, dir.path());
+        let insert = "INSERT INTO inbox (seq, team, channel, thread, line, state, version, received_ms) VALUES";
+        let rows = "(1, 'T', 'C', '1', 'turn', 'running', 1, 1), (2, 'T', 'C', '1', 'turn', 'running', 1, 1), \
+                    (3, 'T', 'C', '1', 'at_once', 'running', 1, 1), (4, 'T', 'C', '2', 'turn', 'running', 1, 1)";
+        connection.execute_batch(&format!("{insert} {rows}")).unwrap();
+        migrate(&connection, &dir.path().join(DATABASE)).unwrap();
+        let states = ["1 interrupted", "2 running", "3 running", "4 running"];
+        assert_eq!(all(&connection, "SELECT seq || ' ' || state FROM inbox ORDER BY seq"), states);
     }
 
     #[test]

@@ -17,11 +17,14 @@ use super::{COMPANIONS, DATABASE, OpenError, Store, StoreError, lock, make_priva
 const DIR: &str = "snapshots";
 /// What their names end with, after the moment at which they were taken; so they sort by age.
 const EXTENSION: &str = "db";
+/// What stands behind the moment, and before the schema's version, in the name of one that was taken before a migration.
+const BEFORE: &str = ".schema-";
 /// One that is being made, or that was when the process was killed.
 const PARTIAL: &str = "partial";
 /// What `SQLite` puts beside it meanwhile.
 const PARTIAL_JOURNAL: &str = "partial-journal";
-/// How many are kept.
+/// How many are kept, beside the newest one that was taken before a migration: who goes back to an earlier version needs it, however
+/// long after.
 const KEEP: usize = 4;
 
 /// What is known about one database's snapshots.
@@ -48,6 +51,8 @@ pub(super) struct Snapshot {
     pub(super) path: PathBuf,
     /// The moment at which it was taken, as in its name.
     pub(super) taken: String,
+    /// Whether an earlier version's database is in it.
+    pub(super) is_earlier: bool,
 }
 
 /// Why a snapshot was not taken.
@@ -74,7 +79,7 @@ impl Snapshots {
         if last.changed == changed {
             return Ok(false);
         }
-        match take(&self.dir, keep_free, now_ms) {
+        match take(&self.dir, keep_free, now_ms, "") {
             Ok(()) => *last = Last { changed, no_room: false },
             Err(NotTaken::NoRoom { .. }) if last.no_room => return Ok(false),
             Err(error) => {
@@ -106,34 +111,37 @@ impl Store {
     }
 }
 
-/// Copies the database of `dir`, which others may read and write meanwhile.
-pub(super) fn take_before(dir: &Path, now_ms: i64) -> Result<(), StoreError> {
-    take(dir, 0, now_ms).map_err(|error| StoreError::Failed(error.to_string()))
+/// Copies the database of `dir`, which is of an earlier `version`, before it is brought along.
+pub(super) fn take_before(dir: &Path, version: i64, now_ms: i64) -> Result<(), StoreError> {
+    let kind = format!("{BEFORE}{version}");
+    take(dir, 0, now_ms, &kind).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-fn take(dir: &Path, keep_free: u64, now_ms: i64) -> Result<(), NotTaken> {
+/// Copies the database of `dir`, which others may read and write meanwhile; `kind` stands behind the moment in the copy's name.
+fn take(dir: &Path, keep_free: u64, now_ms: i64, kind: &str) -> Result<(), NotTaken> {
     let snapshots = dir.join(DIR);
     make_private_dir(&snapshots)?;
     // Of a process that was killed.
     discard_partial(&snapshots)?;
     ensure_room(dir, keep_free)?;
-    if let Err(error) = make(dir, &snapshots, now_ms) {
+    if let Err(error) = make(dir, &snapshots, &format!("{}{kind}.{EXTENSION}", stamp(now_ms))) {
         // It is of no use, and may be what fills the disk.
         discard_partial(&snapshots)?;
         return Err(error);
     }
-    by_age(dir, now_ms)?.iter().skip(KEEP).try_for_each(|old| remove(&old.path))?;
+    let (earlier, ours): (Vec<_>, Vec<_>) = by_age(dir, now_ms)?.into_iter().partition(|snapshot| snapshot.is_earlier);
+    ours.iter().skip(KEEP).chain(earlier.iter().skip(1)).try_for_each(|old| remove(&old.path))?;
     Ok(())
 }
 
-fn make(dir: &Path, snapshots: &Path, now_ms: i64) -> Result<(), NotTaken> {
+fn make(dir: &Path, snapshots: &Path, name: &str) -> Result<(), NotTaken> {
     let partial = snapshots.join(PARTIAL);
     // Made before SQLite does, which would let everybody read it.
     lock::open_private(&partial)?;
     copy(&dir.join(DATABASE), &partial)?;
     damage::check_file(&partial)?;
     fs::File::open(&partial)?.sync_all()?;
-    fs::rename(&partial, snapshots.join(format!("{}.{EXTENSION}", stamp(now_ms))))?;
+    fs::rename(&partial, snapshots.join(name))?;
     sync_dir(snapshots)?;
     Ok(())
 }
@@ -179,8 +187,10 @@ pub(super) fn stored(dir: &Path) -> io::Result<Vec<Snapshot>> {
     };
     let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     let snapshot = |path: PathBuf| {
-        let taken = path.extension().filter(|end| *end == EXTENSION).and(path.file_stem())?.to_str()?.to_owned();
-        Some(Snapshot { path, taken })
+        let name = path.extension().filter(|end| *end == EXTENSION).and(path.file_stem())?.to_str()?;
+        let before = name.split_once(BEFORE).map(|(taken, _version)| taken);
+        let (taken, is_earlier) = (before.unwrap_or(name).to_owned(), before.is_some());
+        Some(Snapshot { path, taken, is_earlier })
     };
     let mut found: Vec<_> = paths.into_iter().filter_map(snapshot).collect();
     found.sort_by(|one, other| other.taken.cmp(&one.taken));

@@ -171,7 +171,9 @@ async fn a_message_whose_session_would_be_one_too_many_waits_without_it() {
     let limit = Some(Limit { max: 1, since_ms: 0 });
     let first = record();
     let keep = Keep { intent: Some(Intent { limit, ..intent(&first) }), ..Keep::default() };
-    assert!(matches!(accept(&store, message("1.1", "E1"), keep).await, Accepted::Stored { begun: true, .. }));
+    let accepted = accept(&store, message("1.1", "E1"), keep).await;
+    let Accepted::Stored { seq, begun: true } = accepted else { panic!("{accepted:?}") };
+    store.done(seq).await.unwrap();
     let second = SessionRecord { conversation: ConversationKey { thread: "2.0".into(), ..key() }, ..record() };
     let keep = Keep { intent: Some(Intent { limit, ..intent(&second) }), ..Keep::default() };
     let accepted = accept(&store, message("1.2", "E2"), keep).await;

@@ -138,15 +138,18 @@ pub(super) fn begin(connection: &Connection, intent: &Intent, seq: i64, now_ms: 
 
 /// Takes what waited when a snapshot was made for cut off: by now it may have been handled, and nothing may be done twice by itself.
 /// Prompts of sessions become turns without an outcome, of which their people hear; nothing more is known about others, nor about
-/// commands.
+/// commands and presses.
 pub(super) fn distrust(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     for (seq, session) in waiting::prompts(connection)? {
-        events::start_event(connection, seq)?;
+        // Not running, as a turn that is cut off otherwise is: of these a conversation may have several.
+        let sql = "UPDATE inbox SET state = 'interrupted', attempts = attempts + 1 WHERE seq = ?1";
+        connection.prepare_cached(sql)?.execute([seq])?;
         insert(connection, &TurnId::new().to_string(), &session, seq, now_ms, true)?;
     }
     connection.execute("UPDATE turn SET reached = 1 WHERE outcome IS NULL", [])?;
-    let sql = "UPDATE inbox SET state = 'dead', reason = ?1 WHERE line IN ('turn', 'command') AND state = 'queued'";
+    let sql =
+        "UPDATE inbox SET state = 'dead', reason = ?1 WHERE state = 'queued' OR line = 'at_once' AND state = 'running'";
     connection.execute(sql, ["it waited when the snapshot was taken that took the place of a damaged store"])?;
     // Any of these may have been sent since, not only the first of its conversation.
     connection.execute("UPDATE outbox SET doubtful = 1 WHERE state = 'pending'", [])?;

@@ -1,7 +1,6 @@
 //! From settings to a running daemon, part by part.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::clock::Clock;
 use crate::domain::access::Gate;
 use crate::http_client;
 use crate::inbox::{CatchUp, CatchUpParts, Inbox, Refusals};
-use crate::mcp::{self, Mcp};
+use crate::mcp::Mcp;
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::secret::SecretString;
@@ -36,42 +35,40 @@ use super::link;
 use super::policy;
 use super::runs;
 use super::safe_mode;
-use super::shutdown::Pace;
 use super::signals::Signals;
 use super::storage::{Storage, keep_link};
+use super::tools;
 use super::{Options, Reason, RunError, SimulatorOptions, notify, operator_token};
 
-/// How long a session of an MCP client lives without a request, beside the time that a question to a person may take.
-const CLIENT_IDLE: Duration = Duration::from_mins(5);
 /// The delays between attempts to reach Slack for the first time.
 const FIRST_CONTACT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// What a daemon stands on and, once it is built, what stands on that. Fields are let go in the order in which [`Foundation::stop`]
 /// names them.
 pub(super) struct Foundation {
-    settings: Settings,
+    pub(super) settings: Settings,
     environment: Arc<BTreeMap<String, String>>,
-    clock: Clock,
-    scope: Scope,
-    simulator: Option<Simulator>,
-    store: Store,
-    fresh_state: Option<FreshState>,
-    readiness: watch::Sender<Readiness>,
-    close_listeners: CancellationToken,
-    close_sockets: CancellationToken,
-    sockets: Vec<(watch::Receiver<LinkStatus>, JoinHandle<()>)>,
+    pub(super) clock: Clock,
+    pub(super) scope: Scope,
+    pub(super) simulator: Option<Simulator>,
+    pub(super) store: Store,
+    pub(super) fresh_state: Option<FreshState>,
+    pub(super) readiness: watch::Sender<Readiness>,
+    pub(super) close_listeners: CancellationToken,
+    pub(super) close_sockets: CancellationToken,
+    pub(super) sockets: Vec<(watch::Receiver<LinkStatus>, JoinHandle<()>)>,
     /// Names this run, once agents may start.
-    run_id: Option<String>,
+    pub(super) run_id: Option<String>,
     /// There once it knows what an earlier run may have sent.
-    outbox: Option<Outbox>,
+    pub(super) outbox: Option<Outbox>,
     /// Whether nothing was on its way to Slack when we stopped.
-    at_rest: bool,
-    chat: Chat,
+    pub(super) at_rest: bool,
+    pub(super) chat: Chat,
     /// Where there is a listener.
-    mcp: Option<Mcp>,
+    pub(super) mcp: Option<Mcp>,
     /// The probes see it too.
-    manager: watch::Sender<Option<Manager>>,
-    http: http_client::Owner,
+    pub(super) manager: watch::Sender<Option<Manager>>,
+    pub(super) http: http_client::Owner,
 }
 
 impl Foundation {
@@ -111,13 +108,13 @@ impl Foundation {
             scope: scope.clone(),
             close: close_listeners.clone(),
         });
-        let mcp = endpoint(listeners.address(), &settings, &clock, &close_listeners);
+        let mcp = tools::endpoint(listeners.address(), &settings, &clock, &close_listeners);
         let routes = mcp.iter().fold(chat.routes(), |routes, mcp| routes.merge(mcp.routes()));
         let operator = Operator { token: settings.http.token.clone(), routes };
         listeners.serve(probes, operator, &clock, &scope, &close_listeners);
-        let housekeeping = Housekeeping { scope: &scope, close: &close_listeners };
-        housekeeping.store(&store, settings.store.min_free, &clock);
-        housekeeping.counters(counters, clock.clone());
+        let housekeeping = Housekeeping { scope: &scope, close: &close_listeners, clock: &clock };
+        housekeeping.store(&store, settings.store.min_free);
+        housekeeping.counters(counters);
         Ok(Self {
             settings,
             environment: Arc::new(environment),
@@ -153,8 +150,7 @@ impl Foundation {
         let reader = Arc::new(Surface::new(api.clone(), &me));
         let surface = Arc::new(self.chat.beside(Surface::new(api, &me)));
         let outbox = Outbox::new(self.store.clone(), surface.clone(), self.clock.clone(), self.scope.clone());
-        let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
-        housekeeping.refusals(outbox.refused(), self.readiness.clone());
+        self.housekeeping().refusals(outbox.refused(), self.readiness.clone());
         // Before anything is sent. A run that ends earlier leaves nothing behind, and says nothing about the one before it.
         let start = safe_mode::begin(&self.store, &self.clock, self.settings.sessions.safe_mode_after).await?;
         outbox.recover(!start.after_clean_end).await?;
@@ -164,7 +160,8 @@ impl Foundation {
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
         self.hold_turns(&manager, start.hold);
         self.manager.send_replace(Some(manager.clone()));
-        self.open_tools(&manager, &surface);
+        // Before any agent is started.
+        self.mcp.iter().for_each(|mcp| mcp.open(tools::desk(&manager, &surface)));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
         let intake = Arc::new(manager.clone());
@@ -186,19 +183,6 @@ impl Foundation {
         Ok(())
     }
 
-    /// Lets agents use their tools. Before any of them is started.
-    fn open_tools(&self, manager: &Manager, surface: &Arc<Surfaces<Surface>>) {
-        if let Some(mcp) = &self.mcp {
-            mcp.open(mcp::Desk {
-                manager: manager.clone(),
-                read: surface.clone(),
-                reactions: surface.clone(),
-                people: surface.clone(),
-                files: None,
-            });
-        }
-    }
-
     /// Reads back what is missed, and watches whether anything is.
     fn watch_gaps(&self, catch_up: CatchUp, wake: watch::Sender<()>) {
         let watch = gaps::Watch {
@@ -209,7 +193,12 @@ impl Foundation {
             clock: self.clock.clone(),
         };
         self.scope.spawn("gaps", OnCrash::Stop, watch.run(self.close_sockets.clone()));
-        self.scope.spawn("catch-up", OnCrash::Log, catch_up.run(self.scope.finish().clone()));
+        let finish = self.scope.finish().clone();
+        self.scope.keep("catch-up", &self.clock, self.scope.finish(), move || catch_up.clone().run(finish.clone()));
+    }
+
+    fn housekeeping(&self) -> Housekeeping<'_> {
+        Housekeeping { scope: &self.scope, close: &self.close_listeners, clock: &self.clock }
     }
 
     /// Holds turns back when the runs before this one have crashed again and again.
@@ -219,8 +208,7 @@ impl Foundation {
         }
         safe_mode::tell(pause);
         manager.hold(Hold::Everything);
-        let housekeeping = Housekeeping { scope: &self.scope, close: &self.close_listeners };
-        housekeeping.safe_mode(safe_mode::keep(manager.clone(), self.store.clone(), self.clock.clone(), pause));
+        self.housekeeping().safe_mode(safe_mode::keep(manager.clone(), self.store.clone(), self.clock.clone(), pause));
     }
 
     /// Asks Slack who we are, until it answers.
@@ -309,7 +297,7 @@ impl Foundation {
             open,
             clock: self.clock.clone(),
         };
-        Housekeeping { scope: &self.scope, close: &self.close_listeners }.storage(storage);
+        self.housekeeping().storage(storage);
         wake
     }
 
@@ -344,104 +332,11 @@ impl Foundation {
             }
         }
     }
-
-    /// Ends every process of every agent at once, wherever it is.
-    pub(super) fn abort(&self) {
-        self.run_id.iter().for_each(|run_id| backend::kill_leftovers(run_id));
-    }
-
-    /// Stops in order. Each stage is safe to be left in the middle and begun again.
-    pub(super) async fn stop(&mut self, pace: &Pace) {
-        self.readiness.send_modify(|readiness| readiness.draining = true);
-        self.scope.finish().cancel();
-        let manager = self.manager.borrow().clone();
-        if let Some(manager) = &manager {
-            manager.drain(pace.turns, pace.cancelled).await;
-        }
-        self.close_sockets.cancel();
-        // One that has ended leaves the list before the next is waited for: begun again, none is waited for twice.
-        while let Some((_, socket)) = self.sockets.last_mut() {
-            let _crashed_or_late = self.clock.timeout_at(pace.outbox, socket).await;
-            self.sockets.pop();
-        }
-        tracing::info!("sockets closed");
-        if let Some(outbox) = &self.outbox {
-            let owed = outbox.flush(pace.outbox).await;
-            tracing::info!(conversations_left = owed, "outbox flushed");
-        }
-        // From here on no call to Slack begins; those on their way may come back while sessions are released.
-        self.scope.stop().cancel();
-        if let Some(manager) = manager {
-            let failed = manager.release(pace.sessions).await;
-            tracing::info!(failed, "sessions released");
-        }
-        self.close_listeners.cancel();
-        if self.clock.timeout_at(pace.end, self.scope.wait()).await.is_err() {
-            tracing::warn!(tasks = self.scope.running(), "Some tasks did not end in time and are dropped");
-        }
-        self.manager.send_replace(None);
-        self.chat.close();
-        self.mcp.iter().for_each(Mcp::close);
-        if let Some(outbox) = self.outbox.take() {
-            self.at_rest = outbox.is_at_rest();
-        }
-        if self.fresh_state.is_none() {
-            let snapshot = self.store.snapshot(self.settings.store.min_free, self.clock.wall_ms());
-            if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
-                tracing::warn!(%error, "The store is closed without a snapshot");
-            }
-        }
-        self.note_clean_end().await;
-        self.store.close().await;
-        self.fresh_state = None;
-        tracing::info!("store closed");
-        if let Some(simulator) = self.simulator.take() {
-            simulator.stop().await;
-            tracing::info!("simulator stopped");
-        }
-        self.http.release();
-    }
-
-    /// The last commit of all.
-    async fn note_clean_end(&self) {
-        let is_clean = self.at_rest && self.scope.crashed().is_none();
-        if is_clean && let Err(error) = self.store.end_boot().await {
-            tracing::debug!(%error, "That this was an orderly end can't be noted");
-        }
-    }
 }
 
 /// Whether an answer is that of another kind of server, or of another path of Slack's. One that is broken answers 5xx.
 fn is_no_web_api(code: &str) -> bool {
     code.starts_with("404") || (code.starts_with(['2', '3', '4']) && code.ends_with(" without JSON"))
-}
-
-/// The agents' tools, where there is a listener to reach them by.
-fn endpoint(
-    address: Option<SocketAddr>,
-    settings: &Settings,
-    clock: &Clock,
-    close: &CancellationToken,
-) -> Option<Mcp> {
-    let Some(address) = address else {
-        tracing::info!("Agents get no tools for their conversations, because http.listen is empty");
-        return None;
-    };
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => {
-            tracing::warn!(%error, "Agents that don't speak MCP over HTTP get no tools: our own program can't be found");
-            "hitchline".into()
-        }
-    };
-    Some(Mcp::new(mcp::Parts {
-        address,
-        sessions: settings.http.mcp_sessions,
-        idle: settings.sessions.approval_timeout + CLIENT_IDLE,
-        program,
-        clock: clock.clone(),
-        close: close.clone(),
-    }))
 }
 
 /// Opens the store, which takes long when it is large, without holding up who else runs here.

@@ -28,50 +28,65 @@ const SNAPSHOT_EVERY: Duration = Duration::from_mins(15);
 pub(super) struct Housekeeping<'a> {
     pub(super) scope: &'a Scope,
     pub(super) close: &'a CancellationToken,
+    pub(super) clock: &'a Clock,
 }
 
 impl Housekeeping<'_> {
     /// Watches the store's thread, whose end is a crash of the daemon, and keeps the store small and its snapshots young, as long as
     /// they leave `min_free` bytes on the disk.
-    pub(super) fn store(&self, store: &Store, min_free: u64, clock: &Clock) {
+    pub(super) fn store(&self, store: &Store, min_free: u64) {
         let watched = store.clone();
-        self.keep("store", OnCrash::Stop, async move { watched.ended().await });
-        let (asked, asking) = (store.clone(), clock.clone());
-        self.keep("disk", OnCrash::Stop, async move { asked.watch_disk(asking).await });
+        self.core("store", async move { watched.ended().await });
+        let (asked, asking) = (store.clone(), self.clock.clone());
+        self.core("disk", async move { asked.watch_disk(asking).await });
         if let Some(patience) = notify::watchdog() {
-            self.keep("watchdog", OnCrash::Stop, notify::feed_watchdog(store.clone(), clock.clone(), patience));
+            self.core("watchdog", notify::feed_watchdog(store.clone(), self.clock.clone(), patience));
         }
-        self.keep("purge", OnCrash::Log, purge(store.clone(), clock.clone()));
-        self.keep("snapshots", OnCrash::Log, take_snapshots(store.clone(), min_free, clock.clone()));
+        let (purged, clock) = (store.clone(), self.clock.clone());
+        self.service("purge", move || purge(purged.clone(), clock.clone()));
+        let (copied, clock) = (store.clone(), self.clock.clone());
+        self.service("snapshots", move || take_snapshots(copied.clone(), min_free, clock.clone()));
     }
 
     /// Keeps the counters small, whether or not somebody reads them.
-    pub(super) fn counters(&self, counters: Counters, clock: Clock) {
-        self.keep("counters", OnCrash::Log, async move {
-            loop {
-                clock.sleep(TIDY_EVERY).await;
-                counters.tidy();
-            }
-        });
+    pub(super) fn counters(&self, counters: Counters) {
+        let clock = self.clock.clone();
+        self.service("counters", move || tidy(counters.clone(), clock.clone()));
     }
 
     /// Tells the probes while Slack refuses the bot's token.
     pub(super) fn refusals(&self, refused: watch::Receiver<Option<String>>, readiness: watch::Sender<Readiness>) {
-        self.keep("refusals", OnCrash::Log, report(refused, readiness));
+        self.service("refusals", move || report(refused.clone(), readiness.clone()));
     }
 
     /// Closes the sockets while nothing can be stored.
     pub(super) fn storage(&self, storage: Storage) {
-        self.keep("storage", OnCrash::Stop, storage.watch());
+        self.core("storage", storage.watch());
     }
 
     /// Holds turns back for a while.
     pub(super) fn safe_mode(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.keep("safe-mode", OnCrash::Stop, task);
+        self.core("safe-mode", task);
     }
 
-    fn keep(&self, name: &'static str, on_crash: OnCrash, task: impl Future<Output = ()> + Send + 'static) {
-        self.scope.spawn(name, on_crash, self.close.clone().run_until_cancelled_owned(task).map(drop));
+    /// A task without which the daemon must not go on.
+    fn core(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.scope.spawn(name, OnCrash::Stop, self.close.clone().run_until_cancelled_owned(task).map(drop));
+    }
+
+    /// A task that is begun again when it crashes.
+    fn service<F>(&self, name: &'static str, service: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.scope.keep(name, self.clock, self.close, service);
+    }
+}
+
+async fn tidy(counters: Counters, clock: Clock) {
+    loop {
+        clock.sleep(TIDY_EVERY).await;
+        counters.tidy();
     }
 }
 

@@ -30,11 +30,22 @@ pub(super) async fn feed_watchdog(store: Store, clock: Clock, patience: Duration
         if answered.is_ok() {
             tell(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!(waited_ms = (patience / 2).as_millis(), "The store's writer stalls");
-            metrics::counter!("hitchline_stalls_total").increment(1);
+            note_stall("store", patience / 2);
         }
-        clock.sleep(patience / 4).await;
+        let due = clock.now() + patience / 4;
+        clock.sleep_until(due).await;
+        // Where nothing turns, nobody can say so before it does again.
+        let late = clock.now().saturating_duration_since(due);
+        if late > patience / 2 {
+            note_stall("runtime", late);
+        }
     }
+}
+
+/// Says which part of us has stood still, and for how long.
+fn note_stall(part: &'static str, stood: Duration) {
+    tracing::error!(part, stood_ms = stood.as_millis(), "A part of the daemon stands still");
+    metrics::counter!("hitchline_stalls_total", "part" => part).increment(1);
 }
 
 fn tell(state: &[NotifyState<'_>]) {

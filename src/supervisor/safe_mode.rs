@@ -137,6 +137,7 @@ mod tests {
         assert_eq!(start().await.hold, Duration::from_mins(5));
         assert_eq!(start().await.hold, Duration::from_mins(10));
     }
+
     #[tokio::test]
     async fn a_start_waits_until_it_is_noted() {
         let dir = tempfile::tempdir().unwrap();

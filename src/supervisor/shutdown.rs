@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backend;
 use crate::clock::Clock;
+use crate::mcp::Mcp;
 use crate::settings::shutdown::Config;
+
+use super::build::Foundation;
 
 /// What a second signal leaves for everything.
 const HURRIED: Duration = Duration::from_secs(2);
@@ -43,6 +47,73 @@ impl Pace {
         let outbox = cancelled + rest / 8;
         let sessions = outbox + rest / RELEASE_SHARE;
         Self { turns: now + turns, cancelled, outbox, sessions, end: now + turns + rest }
+    }
+}
+
+impl Foundation {
+    /// Ends every process of every agent at once, wherever it is.
+    pub(super) fn abort(&self) {
+        self.run_id.iter().for_each(|run_id| backend::kill_leftovers(run_id));
+    }
+
+    /// Stops in order. Each stage is safe to be left in the middle and begun again.
+    pub(super) async fn stop(&mut self, pace: &Pace) {
+        self.readiness.send_modify(|readiness| readiness.draining = true);
+        self.scope.finish().cancel();
+        let manager = self.manager.borrow().clone();
+        if let Some(manager) = &manager {
+            manager.drain(pace.turns, pace.cancelled).await;
+        }
+        self.close_sockets.cancel();
+        // One that has ended leaves the list before the next is waited for: begun again, none is waited for twice.
+        while let Some((_, socket)) = self.sockets.last_mut() {
+            let _crashed_or_late = self.clock.timeout_at(pace.outbox, socket).await;
+            self.sockets.pop();
+        }
+        tracing::info!("sockets closed");
+        if let Some(outbox) = &self.outbox {
+            let owed = outbox.flush(pace.outbox).await;
+            tracing::info!(conversations_left = owed, "outbox flushed");
+        }
+        // From here on no call to Slack begins; those on their way may come back while sessions are released.
+        self.scope.stop().cancel();
+        if let Some(manager) = manager {
+            let failed = manager.release(pace.sessions).await;
+            tracing::info!(failed, "sessions released");
+        }
+        self.close_listeners.cancel();
+        if self.clock.timeout_at(pace.end, self.scope.wait()).await.is_err() {
+            tracing::warn!(tasks = self.scope.running(), "Some tasks did not end in time and are dropped");
+        }
+        self.manager.send_replace(None);
+        self.chat.close();
+        self.mcp.iter().for_each(Mcp::close);
+        if let Some(outbox) = self.outbox.take() {
+            self.at_rest = outbox.is_at_rest();
+        }
+        if self.fresh_state.is_none() {
+            let snapshot = self.store.snapshot(self.settings.store.min_free, self.clock.wall_ms());
+            if let Ok(Err(error)) = self.clock.timeout_at(pace.end, snapshot).await {
+                tracing::warn!(%error, "The store is closed without a snapshot");
+            }
+        }
+        self.note_clean_end().await;
+        self.store.close().await;
+        self.fresh_state = None;
+        tracing::info!("store closed");
+        if let Some(simulator) = self.simulator.take() {
+            simulator.stop().await;
+            tracing::info!("simulator stopped");
+        }
+        self.http.release();
+    }
+
+    /// The last commit of all.
+    async fn note_clean_end(&self) {
+        let is_clean = self.at_rest && self.scope.crashed().is_none();
+        if is_clean && let Err(error) = self.store.end_boot().await {
+            tracing::debug!(%error, "That this was an orderly end can't be noted");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use hitchline::clock::Clock;
 use hitchline::domain::agent::{AgentEvent, OptionKind};
 
 use super::peer::{MEMORY, Peer, asked, choose, hear, prompt, runs, soon, turn, until};
+use super::size::sized;
 
 #[tokio::test]
 async fn f_49_a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_brought_back() {
@@ -51,6 +52,39 @@ async fn f_49_a_crash_between_turns_is_noticed_and_the_session_can_be_brought_ba
     let again = peer.restore(&session.backend_ref()).await.unwrap();
     assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&again).await;
+}
+
+/// Signals of which agents die: a fault of their own, and the system's when memory runs out; with their numbers.
+const DEATHS: [(&str, u8); 2] = [("SEGV", 11), ("KILL", 9)];
+
+#[tokio::test]
+async fn f_49_an_agent_that_a_signal_kills_before_in_or_after_a_turn_is_a_crash_that_says_so() {
+    let Some(peer) = Peer::fake() else { return };
+    for (name, number) in DEATHS {
+        let died = |error: &BackendError| matches!(error, BackendError::Crashed { exit, .. } if *exit == format!("signal {number}"));
+        let stillborn = Peer::fake_with(&["--die", name]).unwrap();
+        let error = stillborn.try_start().await.unwrap_err();
+        assert!(died(&error), "{error:?}");
+        soon(stillborn.scope.wait()).await;
+
+        let session = peer.start().await;
+        let heard = turn(&session, &format!("die {name}"), OptionKind::AllowOnce).await;
+        assert_eq!(heard.text, "last words");
+        assert!(matches!(&heard.outcome, Outcome::Failed(error) if died(error)), "{:?}", heard.outcome);
+        assert!(!session.is_alive());
+
+        let again = peer.restore(&session.backend_ref()).await.unwrap();
+        let heard = turn(&again, &format!("die-after {name}"), OptionKind::AllowOnce).await;
+        assert_eq!(heard.outcome, Outcome::Completed);
+        until("the death is noticed", || !again.is_alive()).await;
+        let error = again.prompt(prompt("hello")).await.unwrap_err();
+        assert!(died(&error), "{error:?}");
+        let alive = peer.restore(&again.backend_ref()).await.unwrap();
+        assert_eq!(turn(&alive, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+        soon(alive.end(peer.deadline())).await.unwrap();
+    }
+    soon(peer.backend.shutdown(peer.deadline())).await;
+    soon(peer.scope.wait()).await;
 }
 
 #[tokio::test]
@@ -199,19 +233,22 @@ async fn a_flood_on_stderr_holds_nobody_up() {
 
 #[tokio::test]
 async fn f_53_a_reader_that_stalls_holds_the_agent_back_and_its_request_still_comes_through() {
-    // Without optimisation, a million takes a minute and shows nothing more.
-    const CHUNKS: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+    let all = sized(100_000);
     let _alone = MEMORY.lock().await;
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
     let before = resident_mib();
-    let mut stream = session.prompt(prompt(&format!("flood-ask {CHUNKS}"))).await.unwrap();
+    let mut stream = session.prompt(prompt(&format!("flood-ask {all}"))).await.unwrap();
     let written =
         || std::fs::read_to_string(peer.dir.path().join("written")).map_or(0, |text| text.parse().unwrap_or(0));
     until("the flood has begun", || written() > 0).await;
     // Time enough for much more than a pipe and our queues hold together.
     peer.clock.sleep(Duration::from_secs(1)).await;
     assert!(written() < 5_000, "{} were taken from the agent although nobody read them", written());
+    // To others it makes no difference, not even while nobody reads it.
+    let other = peer.start().await;
+    assert_eq!(turn(&other, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    soon(other.end(peer.deadline())).await.unwrap();
     let mut chunks = 0;
     let request = loop {
         match soon(stream.next()).await {
@@ -220,7 +257,7 @@ async fn f_53_a_reader_that_stalls_holds_the_agent_back_and_its_request_still_co
             other => panic!("unexpected: {other:?}"),
         }
     };
-    assert_eq!(chunks, CHUNKS);
+    assert_eq!(chunks, all);
     session.answer(&request.id, choose(&request, OptionKind::AllowOnce)).await;
     let heard = hear(&session, stream, OptionKind::AllowOnce).await;
     assert!(heard.text.contains("\"yes\"") && heard.outcome == Outcome::Completed);

@@ -23,3 +23,6 @@ mod peer;
 #[cfg(test)]
 #[path = "../tools/program.rs"]
 mod program;
+#[cfg(test)]
+#[path = "../tools/size.rs"]
+mod size;

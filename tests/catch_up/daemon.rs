@@ -20,8 +20,9 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// One that works in `dir`, as soon as the one before has let go of that.
-    pub(crate) fn start(api_url: String, dir: &Path, clock: Clock) -> Self {
-        let settings = settings(api_url, dir);
+    pub(crate) fn start(api_url: String, dir: &Path, clock: Clock, require_mention: bool) -> Self {
+        let mut settings = settings(api_url, dir);
+        settings.sessions.require_mention = require_mention;
         let kill = CancellationToken::new();
         let killed = kill.clone();
         let thread = std::thread::spawn(move || {

@@ -51,12 +51,26 @@ async fn what_was_said_in_a_thread_before_it_was_followed_is_not_taken_for_a_que
 }
 
 #[tokio::test]
+async fn without_mentions_a_missed_message_that_opens_a_thread_is_answered_though_the_thread_is_followed_by_now() {
+    let mut house = House::listening_to_all().await;
+    house.kill();
+    let missed = house.say(ALICE, GENERAL, None, "anybody here?").await;
+    house.fault(json!({"fault": "http_429", "retry_after": 20, "method": "users.conversations", "times": 1})).await;
+    house.start();
+    house.until("a connection", async |house| house.connections().await == 1).await;
+    house.say(ALICE, GENERAL, Some(&missed), "@hitchline hello?").await;
+    house.until_answered(GENERAL, &missed, "hello?").await;
+    assert_eq!(house.texts(GENERAL, Some(&missed)).await, ["hello?"], "it is read back only afterwards");
+    house.until_answered(GENERAL, &missed, "anybody here?").await;
+}
+
+#[tokio::test]
 async fn what_was_said_so_late_that_slack_does_not_show_it_yet_is_answered_too() {
     let mut house = House::listening().await;
     let session = house.thread(GENERAL, "first").await;
     house.heard().await;
     house.kill();
-    house.behave(&json!({"history_lag_ms": 3_000})).await;
+    house.behave(&json!({"history_lag_ms": 10_000})).await;
     let direct = house.say(ALICE, DM, None, "second").await;
     house.say(ALICE, GENERAL, Some(&session), "third").await;
     house.start();

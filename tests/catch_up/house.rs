@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
+use super::size::is_long;
 
 /// A time of day for clocks that stand still, in milliseconds.
 const START_MS: i64 = 1_800_000_000_000;
-/// How long anything that must happen may take on the machine's own clock.
+/// How long anything that must happen may take on the machine's own clock, in a suite that is not a long one.
 const SOON: Duration = Duration::from_mins(1);
 /// How much time passes between two looks.
 const STEP: Duration = Duration::from_millis(250);
@@ -33,6 +34,7 @@ pub(crate) struct House {
     http: HttpClient,
     dir: TempDir,
     daemon: Option<Daemon>,
+    require_mention: bool,
     _eyes: Owner,
 }
 
@@ -43,6 +45,11 @@ pub(crate) struct Row {
     pub(crate) state: String,
 }
 
+/// How long anything that must happen may take on the machine's own clock.
+fn soon() -> Duration {
+    if is_long() { 10 * SOON } else { SOON }
+}
+
 impl House {
     /// A workspace in which nobody listens yet. Events that are not acknowledged come again after each of `redelivery`.
     pub(crate) async fn new(redelivery: &[Duration]) -> Self {
@@ -51,7 +58,8 @@ impl House {
         let simulator = start(config).await.unwrap();
         let eyes = Owner::build(&http_client::Config::default(), true).unwrap();
         let http = eyes.lend();
-        Self { hand, clock, simulator, http, dir: tempfile::tempdir().unwrap(), daemon: None, _eyes: eyes }
+        let dir = tempfile::tempdir().unwrap();
+        Self { hand, clock, simulator, http, dir, daemon: None, require_mention: true, _eyes: eyes }
     }
 
     /// One with a daemon that hears everything and has noted so.
@@ -62,9 +70,17 @@ impl House {
         house
     }
 
+    /// The same, where what opens a thread needs no mention.
+    pub(crate) async fn listening_to_all() -> Self {
+        let mut house = Self { require_mention: false, ..Self::new(&[]).await };
+        house.start();
+        house.heard().await;
+        house
+    }
+
     pub(crate) fn start(&mut self) {
         let api_url = format!("{}/api/", self.simulator.base_url());
-        self.daemon = Some(Daemon::start(api_url, self.dir.path(), self.clock.clone()));
+        self.daemon = Some(Daemon::start(api_url, self.dir.path(), self.clock.clone(), self.require_mention));
     }
 
     /// Starts a daemon, and waits until it has read everything back.
@@ -198,7 +214,7 @@ impl House {
                 self.step().await;
             }
         };
-        assert!(tokio::time::timeout(SOON, looking).await.is_ok(), "waited in vain for {what}");
+        assert!(tokio::time::timeout(soon(), looking).await.is_ok(), "waited in vain for {what}");
     }
 
     /// The same by a time on the house's own clock, which goes slower than usual.
@@ -216,7 +232,7 @@ impl House {
     /// Looks until it is so, while time stands still.
     pub(crate) async fn at_once(&self, what: &str, reached: impl AsyncFn(&Self) -> bool) {
         let looking = async { while !reached(self).await {} };
-        assert!(tokio::time::timeout(SOON, looking).await.is_ok(), "waited in vain for {what}");
+        assert!(tokio::time::timeout(soon(), looking).await.is_ok(), "waited in vain for {what}");
     }
 
     /// Lets time pass in steps between which the network comes to its turn.

@@ -10,3 +10,6 @@ mod house;
 mod offers;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+#[path = "../tools/size.rs"]
+mod size;

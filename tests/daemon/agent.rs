@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::example_agent;
-use crate::harness::{Slack, of_run, run_of, text, until, works_in};
+use crate::harness::{Running, Slack, of_run, run_of, text, until, works_in};
 use crate::program::program;
 
 const CHANNEL: &str = "C0GENERAL";
@@ -90,4 +90,47 @@ fn the_third_signal_ends_everything_at_once() {
         agents.len() >= 5 && !agents.iter().any(|id| works_in(*id, dir)),
         "an agent outlived its daemon: {agents:?}"
     );
+}
+
+/// A daemon whose agents are our own, with more lines in `[sessions]`.
+fn with_sessions(slack: &Slack, dir: &str, lines: &str) -> Option<Running> {
+    let python = program("python3")?;
+    let agent = [python.to_str().unwrap(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py")];
+    let sections = format!(
+        "[sessions]\nbackend = \"agent\"\n{lines}\n[backends.agent]\nkind = \"acp\"\nworking_dir = \"{dir}\"\ncommand = {agent:?}\n"
+    );
+    Some(slack.changed(dir, "[http]", &format!("{sections}[http]")))
+}
+
+// holds: S-5
+#[test]
+fn f_50_noise_beside_its_protocol_is_no_sign_of_an_agents_life() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().canonicalize().unwrap();
+    let slack = Slack::start();
+    let Some(daemon) = with_sessions(&slack, dir.to_str().unwrap(), "inactivity_timeout = \"2s\"") else { return };
+    let ts = slack.say("U0ALICE", CHANNEL, None, "@hitchline noise");
+    let told = "did not say anything within 2 s";
+    slack.wait(&[("channel", CHANNEL), ("thread_ts", &ts), ("user", "U0BOT"), ("text_contains", told)]);
+    let lines = || std::fs::read_to_string(dir.join("noise")).unwrap_or_default().parse::<u32>().unwrap_or(0);
+    until("the agent was heard on its stderr all the time", || lines() > 20);
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn f_53_while_one_agent_floods_its_output_another_conversation_is_answered() {
+    const CHUNKS: u32 = 1_000_000;
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().canonicalize().unwrap();
+    let slack = Slack::start();
+    let Some(daemon) = with_sessions(&slack, dir.to_str().unwrap(), "") else { return };
+    let written = || std::fs::read_to_string(dir.join("written")).unwrap_or_default().parse::<u32>().unwrap_or(0);
+    slack.say("U0ALICE", CHANNEL, None, &format!("@hitchline flood-ask {CHUNKS}"));
+    until("the flood has begun", || written() > 0);
+    let ts = slack.say("U0BOB", CHANNEL, None, "@hitchline hello");
+    slack.wait(&[("channel", CHANNEL), ("thread_ts", &ts), ("user", "U0BOT"), ("text_contains", "you said: hello")]);
+    let so_far = written();
+    assert!(so_far < CHUNKS - 100, "it was over before: {so_far}");
+    until("it goes on", || written() > so_far);
+    assert_eq!(daemon.stop(), 0);
 }

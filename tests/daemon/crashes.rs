@@ -1,7 +1,8 @@
 //! A daemon that is killed again and again, hangs, or is not read, and what its operator sees of that.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -77,33 +78,76 @@ fn heard(manager: &UnixDatagram) -> Option<String> {
     Some(String::from_utf8_lossy(&said[..length]).into_owned())
 }
 
+/// Waits until the daemon has given so many signs of life.
+fn feeds(manager: &UnixDatagram, times: usize) {
+    let mut said = String::new();
+    while said.matches("WATCHDOG=1").count() < times {
+        said.push_str(&heard(manager).expect("it gives signs of life"));
+    }
+}
+
+/// Lets every thread of the daemon that makes one of these calls stand still in it, for longer than any test lasts.
+fn hang(strace: &Path, daemon: &Running, calls: &str) -> Child {
+    Command::new(strace)
+        .args(["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={calls}")])
+        .args(["-e", &format!("inject={calls}:delay_enter=60s"), "-p", &daemon.id().to_string()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Whether the daemon falls silent, for longer than its manager waits, while what happens is `meanwhile`. One that goes on is believed
+/// after some signs of life.
+fn falls_silent(manager: &UnixDatagram, mut meanwhile: impl FnMut()) -> bool {
+    const SIGNS: usize = 20;
+    manager.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    let is_silent = (0..SIGNS).any(|_| {
+        meanwhile();
+        heard(manager).is_none()
+    });
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    is_silent
+}
+
 #[test]
-fn f_67_a_daemon_that_hangs_gives_no_sign_of_life() {
+fn f_67_while_its_executor_stands_still_a_daemon_gives_no_sign_of_life_and_says_so_afterwards() {
     let Some(strace) = program("strace") else { return };
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().to_str().unwrap();
     let slack = Slack::start();
     let (daemon, manager) = watched(&slack, dir);
-    let mut said = String::new();
-    while said.matches("WATCHDOG=1").count() < 3 || !said.contains("READY=1") {
-        said.push_str(&heard(&manager).expect("it gives signs of life"));
-    }
+    feeds(&manager, 3);
+    // The thread that turns the runtime's wheel, which nobody wakes, is held fast where it would look at its clock and its sockets.
+    let mut blocked = hang(&strace, &daemon, "?epoll_wait,?epoll_pwait");
+    let silent = falls_silent(&manager, || ());
+    let unheard = say(&slack, "is anybody there?");
+    let is_answered = eventually(Duration::from_secs(1), || slack.replies(CHANNEL, &unheard).pop()).is_some();
+    blocked.kill().unwrap();
+    blocked.wait().unwrap();
+    assert!(silent && !is_answered, "silent: {silent}, answers: {is_answered}");
+    daemon.wait_for_log("stands still part=\"runtime\"");
+    feeds(&manager, 2);
+    let (_, counted) = ask_control(dir, "/metrics");
+    assert!(counted.contains("hitchline_stalls_total{part=\"runtime\"} 1"), "{counted}");
+    slack.wait_for_answer(CHANNEL, &unheard, "is anybody there?");
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn f_67_while_its_store_stands_still_a_daemon_gives_no_sign_of_life() {
+    let Some(strace) = program("strace") else { return };
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let (daemon, manager) = watched(&slack, dir);
+    feeds(&manager, 3);
     // The store's writer hangs in its next commit.
-    let mut hang = Command::new(strace)
-        .args(["-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync"])
-        .args(["-e", "inject=fdatasync,fsync:delay_enter=30s", "-p", &daemon.id().to_string()])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    let silent = eventually(Duration::from_secs(10), || {
-        say(&slack, "hang");
-        heard(&manager).is_none().then_some(())
-    });
-    hang.kill().unwrap();
-    hang.wait().unwrap();
-    assert!(silent.is_some(), "no sign of life for longer than the manager waits");
-    daemon.wait_for_log("The store's writer stalls");
+    let mut blocked = hang(&strace, &daemon, "fdatasync,fsync");
+    let silent = falls_silent(&manager, || drop(say(&slack, "hang")));
+    blocked.kill().unwrap();
+    blocked.wait().unwrap();
+    assert!(silent, "no sign of life for longer than the manager waits");
+    daemon.wait_for_log("stands still part=\"store\"");
     daemon.kill();
 }
 

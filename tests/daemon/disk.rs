@@ -102,8 +102,12 @@ impl Drop for Faulty {
 
 /// A daemon with its state on this disk, of which it keeps 512 KiB free.
 fn daemon_on(slack: &Slack, disk: &SmallDisk) -> Running {
+    daemon_keeping("512KiB", slack, disk)
+}
+
+fn daemon_keeping(free: &str, slack: &Slack, disk: &SmallDisk) -> Running {
     let line = format!("dir = \"{}/state\"\n", disk.path());
-    slack.changed(disk.path(), &line, &format!("{line}min_free = \"512KiB\"\n"))
+    slack.changed(disk.path(), &line, &format!("{line}min_free = \"{free}\"\n"))
 }
 
 fn say(slack: &Slack, text: &str) -> String {
@@ -138,6 +142,42 @@ fn f_38_without_room_nothing_new_is_taken_until_there_is_some() {
     until_within(Duration::from_secs(10), "ready again by itself", || readiness(disk.path()).0);
     let after = say(&slack, "after");
     slack.wait_for_answer(CHANNEL, &after, "after");
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[test]
+fn f_38_a_commit_that_finds_no_room_is_not_acknowledged_and_its_message_is_answered_once_there_is_some() {
+    let Some(disk) = SmallDisk::mount("8m") else { return };
+    let slack = Slack::start();
+    // It keeps nothing free, so that only the file system itself says no.
+    let daemon = daemon_keeping("0", &slack, &disk);
+    let before = say(&slack, "before");
+    slack.wait_for_answer(CHANNEL, &before, "before");
+    disk.fill(0);
+    let refused: Vec<String> = (0..3).map(|n| say(&slack, &format!("refused {n}"))).collect();
+    daemon.wait_for_log("the connections to Slack are closed until they can");
+    let acks = |ts: &String| slack.acks(ts);
+    assert!(
+        acks(&before) > 0 && refused.iter().all(|ts| acks(ts) == 0),
+        "{:?}",
+        refused.iter().map(acks).collect::<Vec<_>>()
+    );
+    let log = daemon.log();
+    assert!(log.contains("so it is not acknowledged") && log.contains("database or disk is full"), "{log}");
+    assert!(!log.contains("store.min_free"), "no rule of ours refuses it: {log}");
+    until("not ready", || !readiness(disk.path()).0);
+    assert!(refused.iter().all(|ts| slack.replies(CHANNEL, ts).is_empty()));
+
+    disk.empty();
+    until_within(Duration::from_secs(10), "ready again by itself", || readiness(disk.path()).0);
+    for (n, ts) in refused.iter().enumerate() {
+        slack.wait_for_answer(CHANNEL, ts, &format!("refused {n}"));
+    }
+    // Whatever comes again, or is read back, comes before this.
+    let fence = say(&slack, "fence");
+    slack.wait_for_answer(CHANNEL, &fence, "fence");
+    let answers: Vec<usize> = refused.iter().map(|ts| slack.replies(CHANNEL, ts).len()).collect();
+    assert_eq!(answers, [1, 1, 1], "each once");
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -214,6 +254,24 @@ fn f_40_a_disk_that_fails_to_sync_is_trusted_once_more_and_then_no_longer() {
     drop(fault);
     let (code, log) = daemon.ended();
     assert_eq!(code, 70, "{log}");
+}
+
+#[test]
+fn f_66_a_core_task_that_crashes_ends_the_daemon_and_the_next_one_goes_on() {
+    let Some(strace) = program("strace") else { return };
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_str().unwrap();
+    let slack = Slack::start();
+    let mut daemon = slack.daemon(dir);
+    let fault = Faulty::calls(&strace, &daemon, "fsync,fdatasync:error=EIO");
+    let ts = say(&slack, "whole again");
+    let (code, log) = daemon.ended();
+    drop(fault);
+    assert_eq!(code, 70, "{log}");
+    assert!(log.contains("A task crashed") && log.contains("task=\"store\""), "{log}");
+    let daemon = slack.daemon(dir);
+    slack.wait_for_answer(CHANNEL, &ts, "whole again");
+    assert_eq!(daemon.stop(), 0);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What is on its way to Slack when the daemon is killed is there once in the end.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harness::{Daemon, Slack, text, until};
+use super::sessions::Place;
 
 const CHANNEL: &str = "C0GENERAL";
 
@@ -93,6 +94,27 @@ fn a_streamed_answer_that_was_being_finished_as_the_daemon_was_killed_is_one_mes
         fence(&slack, &ts);
         let texts: Vec<String> = slack.replies(CHANNEL, &ts).iter().map(text).collect();
         assert!(texts.len() == 2 && texts[0].ends_with("30"), "{method}: {texts:?}");
+        assert_eq!(daemon.stop(), 0);
+    }
+}
+
+#[test]
+fn f_24_where_the_bot_can_say_nothing_any_more_the_session_ends_and_who_asked_is_told() {
+    for (method, code) in [("conversations.archive", "is_archived"), ("conversations.leave", "not_in_channel")] {
+        let place = Place::new();
+        let daemon = place.slack.daemon(&place.dir);
+        let ts = place.slack.say("U0ALICE", CHANNEL, None, "@hitchline !sleep 1");
+        place.slack.wait_for_turn(CHANNEL, &ts);
+        assert_eq!(place.sessions().len(), 1);
+        place.slack.call(method, &json!({"channel": CHANNEL}));
+        daemon.wait_for_log("its channel is closed to us");
+        until("the session's end", || place.sessions().is_empty());
+        let told = |call: &Value| {
+            let text = call["args"]["text"].as_str().unwrap_or_default();
+            call["args"]["channel"] == "U0ALICE" && text.contains(code)
+        };
+        until("the notice", || place.slack.calls("chat.postMessage").iter().any(told));
+        assert!(place.ask(&["dlq", "list"]).1.contains(code));
         assert_eq!(daemon.stop(), 0);
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::api::Api;
 use super::harness::{Running, Slack, text};
 use super::package::Package;
 use super::program::program;
@@ -187,6 +188,6 @@ fn call(server: &Value, tool: &str, arguments: &Value) -> String {
         header["value"].as_str().unwrap()
     );
     let address = url.trim_start_matches("http://").trim_end_matches("/mcp");
-    let (head, _) = super::harness::Api::at(address).exchange("POST /mcp", &headers, &body);
+    let (head, _) = Api(address.to_owned()).exchange("POST /mcp", &headers, &body);
     head.split(' ').nth(1).unwrap().to_owned()
 }

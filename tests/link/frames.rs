@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hitchline::slack::LinkState;
 use hitchline::slack::wire::{LONGEST_FRAME, LONGEST_READ};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 
 use crate::server::{Server, Socket};
@@ -21,7 +22,10 @@ async fn connected() -> (Server, Socket, Subject) {
 // holds: T-7
 #[tokio::test]
 async fn f_13_odd_frames_are_passed_over_and_acknowledged_when_they_have_an_id() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
     let (_server, mut socket, subject) = connected().await;
+    socket.binary(b"\x00\xff{\"type\": \"events_api\"}").await;
     for odd in ["", "UNAUTHENTICATED: cache_error", "{", "null", "[]", "{\"type\": 7}", "{\"type\": \"events_api\"}"] {
         socket.text(odd).await;
     }
@@ -34,18 +38,26 @@ async fn f_13_odd_frames_are_passed_over_and_acknowledged_when_they_have_an_id()
     socket.event("e4", "still here").await;
     assert_eq!(socket.ack().await, "e4");
     assert_eq!(subject.inbox.times("still here"), 1);
+    let counted = recorder.handle().render();
+    assert!(counted.contains("hitchline_events_ignored_total{reason=\"binary\"} 1\n"), "{counted}");
     drop(socket);
     subject.end().await;
 }
 
 // holds: T-7
 #[tokio::test]
-async fn a_frame_too_long_to_be_read_is_acknowledged_and_not_delivered() {
+async fn f_13_a_frame_too_long_to_be_read_is_acknowledged_and_not_delivered_and_its_connection_kept() {
     let (_server, mut socket, subject) = connected().await;
-    let text = "x".repeat(LONGEST_READ);
-    socket.event("long", &text).await;
-    assert_eq!(socket.ack().await, "long");
-    assert_eq!(subject.inbox.times(&text), 0);
+    // The second one is nearly as long as what costs the connection.
+    for (id, length) in [("long", LONGEST_READ), ("longest", LONGEST_FRAME - 1_000)] {
+        let text = "x".repeat(length);
+        socket.event(id, &text).await;
+        assert_eq!(socket.ack().await, id);
+        assert_eq!(subject.inbox.times(&text), 0);
+    }
+    socket.event("short", "still here").await;
+    assert_eq!(socket.ack().await, "short");
+    assert_eq!(subject.inbox.times("still here"), 1);
     drop(socket);
     subject.end().await;
 }

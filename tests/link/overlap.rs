@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::bench::Bench;
+use crate::logs;
 use crate::server::Server;
 use crate::subject::{Subject, clock};
 
@@ -112,15 +113,19 @@ async fn a_quiet_workspace_causes_no_reconnects() {
 
 // holds: T-6
 #[tokio::test]
-async fn f_06_too_many_connections_end_ours_before_a_new_one_is_tried() {
+async fn f_06_too_many_connections_end_ours_before_a_new_one_is_tried_and_whoever_watches_is_told() {
     let bench = Bench::live().await;
     bench.pass(Duration::from_mins(1)).await;
-    let asked = bench.now_ms();
-    bench.fault(json!({"fault": "too_many"})).await;
-    let new = bench.another(1).await;
-    let old = &bench.connections().await[0];
-    assert!(old["closed_ms"].as_i64().unwrap() <= asked + 1_000, "{old}");
-    assert!(new["opened_ms"].as_i64().unwrap() >= asked + 10_000, "{new}");
+    for round in 1..=4 {
+        let asked = bench.now_ms();
+        bench.fault(json!({"fault": "too_many"})).await;
+        let new = bench.another(round).await;
+        let old = &bench.connections().await[round - 1];
+        assert!(old["closed_ms"].as_i64().unwrap() <= asked + 1_000, "{old}");
+        assert!(new["opened_ms"].as_i64().unwrap() >= asked + 10_000, "no loop: {new}");
+        let told = logs::with("more connections of this app than it allows");
+        assert!(told.len() == round && told.iter().all(|line| line.contains("WARN")), "{told:?}");
+    }
     bench.end().await;
 }
 

@@ -69,6 +69,11 @@ impl Socket {
         self.frames.send(Message::text(text.into())).await.unwrap();
     }
 
+    /// Sends a frame that Slack never would.
+    pub(crate) async fn binary(&mut self, bytes: &'static [u8]) {
+        self.frames.send(Message::binary(bytes)).await.unwrap();
+    }
+
     /// Sends what the link may not take to its end. Returns whether it did.
     pub(crate) async fn flood(&mut self, text: String) -> bool {
         self.frames.send(Message::text(text)).await.is_ok()

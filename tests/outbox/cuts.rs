@@ -7,7 +7,11 @@ use hitchline::domain::outgoing::{Body, Op, Owed};
 use proptest::prelude::*;
 
 use super::process::{conversation, owed, run};
+use super::size::sized;
 use super::workspace::{Cut, Manners, Workspace};
+
+/// How many cases each property is tried with.
+const CASES: usize = 32;
 
 /// What a row does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +92,10 @@ fn cut() -> impl Strategy<Value = Cut> {
     (0usize..9, any::<bool>()).prop_map(|(calls, behind)| Cut { calls, behind })
 }
 
+fn cases() -> ProptestConfig {
+    ProptestConfig::with_cases(u32::try_from(sized(CASES)).unwrap())
+}
+
 fn kinds() -> impl Strategy<Value = Vec<Kind>> {
     proptest::collection::vec((0..KINDS.len()).prop_map(|kind| KINDS[kind]), 1..6)
 }
@@ -104,7 +112,7 @@ fn a_kill_at_each_call_of_an_answer_leaves_each_of_its_messages_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(cases())]
 
     #[test]
     fn nothing_is_missing_or_there_twice_after_any_kills(

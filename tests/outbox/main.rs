@@ -6,6 +6,9 @@ mod ambiguity;
 mod cuts;
 mod process;
 #[cfg(test)]
+#[path = "../tools/seed.rs"]
+mod seed;
+#[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;
 mod workspace;

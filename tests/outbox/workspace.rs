@@ -20,6 +20,8 @@ pub(crate) struct Message {
     pub(crate) thread: Option<Ts>,
     pub(crate) text: String,
     pub(crate) key: Option<OwedId>,
+    /// How late it is listed, in milliseconds.
+    pub(crate) lag_ms: i64,
     /// From when on it is listed, in milliseconds since the Unix epoch.
     listed_ms: i64,
 }
@@ -81,7 +83,7 @@ impl Workspace {
 
     /// A message of ours that grows already.
     pub(crate) fn grown(&self, thread: &Ts, text: &str) -> Ts {
-        self.state().add(Some(thread.clone()), text, None, 0)
+        self.state().add(Some(thread.clone()), text, None, (0, 0))
     }
 
     /// Somebody deletes a message.
@@ -132,10 +134,11 @@ impl State {
         }
     }
 
-    fn add(&mut self, thread: Option<Ts>, text: &str, key: Option<OwedId>, listed_ms: i64) -> Ts {
+    /// A message that is made at some time, and listed so much later, both in milliseconds.
+    fn add(&mut self, thread: Option<Ts>, text: &str, key: Option<OwedId>, (made_ms, lag_ms): (i64, i64)) -> Ts {
         self.made += 1;
-        let ts = Ts::from(format!("9000.{:06}", self.made));
-        self.messages.push(Message { ts: ts.clone(), thread, text: text.to_owned(), key, listed_ms });
+        let (ts, listed_ms) = (Ts::from(format!("9000.{:06}", self.made)), made_ms + lag_ms);
+        self.messages.push(Message { ts: ts.clone(), thread, text: text.to_owned(), key, lag_ms, listed_ms });
         ts
     }
 
@@ -159,8 +162,8 @@ impl State {
         if self.percent(manners.failed) {
             return Err(error(LOST));
         }
-        let listed_ms = now_ms + self.chance.i64(0..=manners.lag_ms);
-        let ts = self.add(to.thread.clone(), text, Some(key), listed_ms);
+        let lag_ms = self.chance.i64(0..=manners.lag_ms);
+        let ts = self.add(to.thread.clone(), text, Some(key), (now_ms, lag_ms));
         if self.percent(manners.lost) { Err(error(LOST)) } else { Ok(ts) }
     }
 }
@@ -241,6 +244,12 @@ impl SlackWrite for Line {
         Err(error(WriteErrorKind::Permanent))
     }
     async fn append_stream(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
+        Err(error(WriteErrorKind::Permanent))
+    }
+    async fn start_draft(&self, _: &Place, _: &Body, _: &Label) -> Result<Ts, WriteError> {
+        Err(error(WriteErrorKind::Permanent))
+    }
+    async fn edit_draft(&self, _: &ChannelId, _: &Ts, _: &Body) -> Result<(), WriteError> {
         Err(error(WriteErrorKind::Permanent))
     }
 }

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ arguments.add_argument("--version", type=int, default=1)
 arguments.add_argument("--silent", default="", help="a method that is never answered")
 arguments.add_argument("--auth", action="store_true", help="refuse sessions until authenticated")
 arguments.add_argument("--exit", type=int, default=None, help="exit at once with this code")
+arguments.add_argument("--die", default=None, help="die of this signal at once")
 arguments.add_argument("--caps", default="close,load,resume,list,http", help="what is offered")
 arguments.add_argument("--offers", default="options", choices=["options", "modes", "nothing"], help="what can be chosen")
 arguments.add_argument("--string-ids", action="store_true")
@@ -144,6 +146,13 @@ def page(cursor):
     return {"sessions": sessions[max(end - PAGE, 0) : end], **more}
 
 
+def die(name):
+    """Dies of a signal, without a memory image."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.kill(os.getpid(), getattr(signal, "SIG" + name))
+    time.sleep(1000)
+
+
 def children():
     """Starts children that are hard to find or to stop; returns their ids."""
     script = "import signal,time; signal.signal(signal.SIGHUP, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
@@ -235,6 +244,18 @@ def turn(session, text, cancelled):
         sys.stderr.write("something broke, token xoxb-1-secret\n")
         sys.stderr.flush()
         os._exit(3)
+    elif word == "die":
+        say(session, "last words")
+        die(rest)
+    elif word == "noise":
+        count = 0
+        while not cancelled.wait(0.01):
+            count += 1
+            sys.stderr.write(f"still at it, number {count}\n")
+            sys.stderr.flush()
+        with open("noise", "w", encoding="utf-8") as noise:
+            noise.write(str(count))
+        return "cancelled"
     elif word == "crash-asking":
         ask(session, wait=False)
         while not os.path.exists("crash-now"):
@@ -306,6 +327,8 @@ def run_turn(id, session, text, cancelled):
         send(id=id, error={"code": -32603, "message": "and once more"})
     if text == "crash-after":
         os._exit(5)
+    if text.startswith("die-after "):
+        die(text.removeprefix("die-after "))
     if text == "announce-after":
         # More than may be inside at once.
         for n in range(200):
@@ -383,6 +406,8 @@ def main():
     if args.exit is not None:
         sys.stderr.write("it would not start\n")
         sys.exit(args.exit)
+    if args.die is not None:
+        die(args.die)
     signal.signal(signal.SIGTERM, lambda *_: None if args.stubborn else os._exit(143))
     if args.children:
         children()

@@ -68,8 +68,7 @@ fn outcomes(history: &History) -> Vec<Violation> {
         match (lines.first(), given_up) {
             (Some(_), true) => found.push(Violation::GivenUpAndAnswered(asked.number)),
             (Some(line), false) => found.extend(incomplete(&lines, *line)),
-            // What was given up is told under the message itself.
-            (None, true) if notes(history, asked) > 0 => {}
+            (None, true) if is_told(history, asked) => {}
             (None, _) => found.push(Violation::Unanswered(asked.number)),
         }
     }
@@ -84,11 +83,10 @@ fn lines_of(history: &History, asked: &Asked) -> Vec<Line> {
     all.filter(|line| line.number == asked.number).copied().collect()
 }
 
-/// How many messages without a line of an answer are said to be about this one, or could be.
-fn notes(history: &History, asked: &Asked) -> usize {
-    let about =
-        |shown: &&Shown| shown.answers.as_ref().map_or(shown.place == asked.place, |answered| *answered == asked.ts);
-    history.shown.iter().filter(|shown| shown.lines.is_empty()).filter(about).count()
+/// Whether it is said where the message stands that this one, and no other, was given up.
+fn is_told(history: &History, asked: &Asked) -> bool {
+    let about = |shown: &Shown| shown.answers.as_ref() == Some(&asked.ts) && shown.place == asked.place;
+    history.shown.iter().any(|shown| shown.gives_up && about(shown))
 }
 
 fn incomplete(lines: &[Line], any: Line) -> Vec<Violation> {

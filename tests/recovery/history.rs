@@ -63,6 +63,8 @@ pub(crate) struct Shown {
     pub(crate) growing: bool,
     /// The message that it answers, where its metadata says so.
     pub(crate) answers: Option<String>,
+    /// Whether it says that something was given up, and where to look at it.
+    pub(crate) gives_up: bool,
 }
 
 /// A whole run, once everything has come to rest.

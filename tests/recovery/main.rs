@@ -31,10 +31,15 @@ mod program;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+#[path = "../tools/seed.rs"]
+mod seed;
+#[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;
 #[cfg(test)]
 mod slack;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod subject;
 #[cfg(test)]

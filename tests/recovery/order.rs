@@ -1,12 +1,13 @@
 //! R4: nothing is acknowledged, and nothing goes to an agent, before it lasts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use fastrand::Rng;
 
 use super::history::Asked;
 use super::run::Run;
-use super::size::{seed, sized};
+use super::seed::seed;
+use super::size::sized;
 use super::subject::Backend;
 use super::trace::{Call, acknowledged, calls};
 
@@ -40,19 +41,15 @@ impl Lasting {
         Self { kinds, written: Vec::new(), words: HashSet::new() }
     }
 
-    /// Returns what lasts from this call on.
-    fn see(&mut self, call: &Call) -> Vec<String> {
+    /// A call goes by.
+    fn see(&mut self, call: &Call) {
         match call {
             Call::Write { file, data, .. } if file.ends_with(LOG) => {
                 self.written.extend(self.kinds.iter().flat_map(|kind| kind.words(data)));
             }
-            Call::Synced { file } if file.ends_with(LOG) => {
-                self.words.extend(self.written.iter().cloned());
-                return std::mem::take(&mut self.written);
-            }
+            Call::Synced { file } if file.ends_with(LOG) => self.words.extend(self.written.drain(..)),
             _ => {}
         }
-        Vec::new()
     }
 }
 
@@ -132,24 +129,31 @@ fn no_prompt_reaches_an_agent_before_the_sync_of_its_message_and_its_turn() {
     run.answered(&life);
     life.stop();
 
+    let turns = turns(&run);
     // All turns of a run begin with the same digits, which are its time.
-    let turns: HashSet<String> = run.subject.image().turns().into_iter().collect();
-    let starts: HashSet<&str> = turns.iter().map(|turn| &turn[..6]).collect();
+    let starts: HashSet<&str> = turns.values().map(|turn| &turn[..6]).collect();
     let ids = starts.into_iter().map(|start| Kind::new(start, 32));
     let mut lasting = Lasting::of(ids.chain([Kind::new(TEXT, 24)]).collect());
-    let (mut too_early, mut seen) = (Vec::new(), 0);
-    let mut begun = HashSet::new();
+    let (mut too_early, mut prompted) = (Vec::new(), HashSet::new());
     calls(&log, |call| {
-        begun.extend(lasting.see(call).into_iter().filter(|word| turns.contains(word)));
+        lasting.see(call);
         let Call::Sent { to, data } = call else { return };
         let said = String::from_utf8_lossy(data);
         if to.starts_with("pipe") && said.contains("session/prompt") {
             let number = super::marks::asked(&said).unwrap();
-            seen += 1;
-            if begun.len() < seen || !lasting.words.contains(&format!("{TEXT}{number}")) {
+            prompted.insert(number);
+            let has_turn = turns.get(&number).is_some_and(|turn| lasting.words.contains(turn));
+            if !has_turn || !lasting.words.contains(&format!("{TEXT}{number}")) {
                 too_early.push(number);
             }
         }
     });
-    assert_eq!((seen, too_early), (prompts, vec![]));
+    assert_eq!((prompted.len(), too_early), (prompts, vec![]));
+}
+
+/// The turn of each message that had one.
+fn turns(run: &Run) -> HashMap<u32, String> {
+    let by_us: HashMap<i64, String> = run.subject.image().turns().into_iter().collect();
+    let turn = |asked: &Asked| Some((asked.number, by_us.get(&asked.ts.replace('.', "").parse().unwrap())?.clone()));
+    run.people.asked.iter().filter_map(turn).collect()
 }

@@ -10,7 +10,8 @@ use fastrand::Rng;
 use hitchline::store::Store;
 
 use super::run::Run;
-use super::size::{seed, sized};
+use super::seed::seed;
+use super::size::sized;
 use super::subject::Backend;
 use super::trace::{Call, acknowledged, calls};
 

@@ -1,6 +1,6 @@
 //! The simulator as a process of its own, which outlives the daemons that are killed, and what it remembers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
@@ -11,6 +11,9 @@ use super::process::{DEADLINE, Process, eventually};
 
 /// Where people are.
 const CHANNELS: [&str; 4] = ["C0GENERAL", "C0RANDOM", "D0ALICE", "D0BOB"];
+
+/// What a note of something that was given up tells whoever has to look at it.
+const WHERE_IT_IS: &str = "hitchline dlq list";
 
 pub(crate) struct Slack {
     pub(crate) address: String,
@@ -94,6 +97,23 @@ impl Slack {
         all["envelopes"].as_array().unwrap().iter().filter_map(delivered).collect()
     }
 
+    /// How many connections the daemon holds.
+    pub(crate) fn connections(&self) -> usize {
+        usize::try_from(self.get("/sim/state")["connections"].as_u64().unwrap()).unwrap()
+    }
+
+    /// Over how many connections each message came.
+    pub(crate) fn connections_of(&self) -> BTreeMap<String, usize> {
+        let all = self.get("/sim/envelopes");
+        let mut of: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for record in all["envelopes"].as_array().unwrap() {
+            if let (Some(ts), Some(connection)) = (text(record, "ts"), record["connection"].as_u64()) {
+                of.entry(ts.to_owned()).or_default().insert(connection);
+            }
+        }
+        of.into_iter().map(|(ts, connections)| (ts, connections.len())).collect()
+    }
+
     /// Waits until every event has been acknowledged; returns the events by their envelopes.
     pub(crate) fn wait_for_acks(&self) -> HashMap<String, String> {
         let acked = eventually(DEADLINE, || {
@@ -139,13 +159,9 @@ fn shown(message: &Value) -> Shown {
     let thread = text(message, "thread_ts").unwrap_or(&ts).to_owned();
     let answers = message["metadata"]["event_payload"]["answers"].as_str().map(ToOwned::to_owned);
     let growing = message["streaming"] == true;
-    Shown {
-        place: Place { channel, thread },
-        ts,
-        lines: marks::lines(text(message, "text").unwrap()),
-        growing,
-        answers,
-    }
+    let said = text(message, "text").unwrap();
+    let (lines, gives_up) = (marks::lines(said), said.contains(WHERE_IT_IS));
+    Shown { place: Place { channel, thread }, ts, lines, growing, answers, gives_up }
 }
 
 fn buttons_of(message: &Value) -> Vec<Button> {

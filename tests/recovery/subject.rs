@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hitchline::store::Store;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -45,6 +46,13 @@ impl Subject {
         subject
     }
 
+    /// From its next start on it holds so many connections.
+    pub(crate) fn hold_sockets(&self, sockets: usize) {
+        let config = std::fs::read_to_string(self.config()).unwrap();
+        let config = config.replacen("[slack]\n", &format!("[slack]\nsockets = {sockets}\n"), 1);
+        std::fs::write(self.config(), config).unwrap();
+    }
+
     /// Where the agents work.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
@@ -61,6 +69,9 @@ impl Subject {
 
     /// Starts a daemon, which may not be ready yet.
     pub(crate) fn start(&self) -> Life {
+        // A process that a killed daemon had forked, and that has not become an agent yet, holds the daemon's lock a moment longer.
+        let free = eventually(DEADLINE, || Store::ensure_free(&self.state()).ok());
+        assert!(free.is_some(), "something still works in {}", self.state().display());
         let config = self.config();
         Life { process: Process::start(&["run", "--config", config.to_str().unwrap()], &[]) }
     }
@@ -183,14 +194,17 @@ impl Image {
         self.database.query_row(busy, [], |row| row.get::<_, u32>(0)).unwrap() == 0
     }
 
-    /// The ids of all turns.
-    pub(crate) fn turns(&self) -> Vec<String> {
-        self.strings("SELECT id FROM turn").unwrap()
+    /// The ids of all turns, each with the time stamp of its message, in microseconds.
+    pub(crate) fn turns(&self) -> Vec<(i64, String)> {
+        let sql = "SELECT said_us, turn.id FROM turn JOIN inbox USING (seq)";
+        let mut turns = self.database.prepare(sql).unwrap();
+        turns.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
 
-    /// Time stamps of messages that were given up for good.
+    /// Time stamps of messages that were given up for good; a press or a command may have been as well.
     pub(crate) fn given_up(&self) -> Vec<String> {
-        let sql = "SELECT json_extract(body, '$.what.message.ts') FROM inbox WHERE state = 'dead'";
+        let sql =
+            "SELECT json_extract(body, '$.what.message.ts') AS ts FROM inbox WHERE state = 'dead' AND ts IS NOT NULL";
         self.strings(sql).unwrap()
     }
 

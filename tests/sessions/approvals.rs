@@ -230,3 +230,20 @@ async fn a_question_that_can_not_be_read_holds_up_no_start() {
     let after = asked.world.after_power_cut_in(&asked.world.slack).await;
     after.until_told(&asked.thread, "What is to become of it?").await;
 }
+
+#[tokio::test]
+async fn a_question_is_not_shown_above_words_that_the_store_did_not_take() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    session.says("before the question").await;
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON outbox WHEN NEW.op LIKE '%before the question%'
+                  BEGIN SELECT RAISE(ABORT, 'no'); END";
+    world.database().execute_batch(refuse).unwrap();
+    session.asks("a", OPTIONS).await;
+    world.until("an answer", || world.agents.count("answer") == 1).await;
+    assert!(world.slack.cards(&thread).is_empty(), "{:?}", world.slack.thread(&thread));
+    world.database().execute_batch("DROP TRIGGER refuse").unwrap();
+    session.ends(Outcome::Completed);
+    world.until_told(&thread, "before the question").await;
+}

@@ -2,10 +2,12 @@
 
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
-use hitchline::domain::ports::Line;
+use hitchline::domain::outgoing::Body;
+use hitchline::domain::ports::{Line, WriteErrorKind};
 
 use super::agent::{Act, locked};
 use super::people;
+use super::slack::{Shown, Step};
 use super::world::World;
 
 async fn is_mapped(world: &World, thread: &hitchline::domain::ids::Ts) -> bool {
@@ -130,6 +132,48 @@ async fn what_waits_for_a_session_ends_with_it() {
         "they start no session of their own"
     );
     assert!(world.store.queued(Line::Turn, 0, 1).await.unwrap().is_empty(), "a restart does not bring them back");
+}
+
+// holds: S-6
+#[tokio::test]
+async fn f_24_a_channel_that_is_closed_to_us_ends_its_sessions_and_what_waits_for_them() {
+    let world = World::new().await;
+    let works = world.mention("U2", "busy").await;
+    world.prompted("busy").await;
+    for text in ["one", "two"] {
+        world.reply("U2", &works, text).await;
+    }
+    let answers = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    world.slack.fail(Step::Post, WriteErrorKind::PlaceClosed);
+    session.ends(Outcome::Completed);
+    world.until("both agents' ends", || world.agents.count("end") == 2).await;
+    world.until_told(&works, "The 2 messages that were waiting have not been passed on").await;
+    world.rest().await;
+    assert_eq!((world.mappings(), world.manager.stats().active), (0, 0));
+    assert_eq!(world.agents.count("prompt"), 2, "what waited is given to nobody");
+    assert_eq!(world.store.count_dead_letters().await.unwrap(), 1, "the answer");
+    let told =
+        |shown: &Shown| matches!(&shown.body, Body::Text(text) if text.starts_with("I could not answer you in <#C1>"));
+    assert_eq!(world.slack.everything().iter().filter(|shown| told(shown)).count(), 1);
+    world.deliver(people::mention_in("U1", &answers, &world.ts(), "are you back?")).await;
+    world.prompted("are you back?").await.ends(Outcome::Completed);
+    assert_eq!(world.agents.count("start"), 3, "a session of its own");
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_for_itself_ends_no_session() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    world.slack.fail(Step::Post, WriteErrorKind::Permanent);
+    session.ends(Outcome::Completed);
+    world.rest().await;
+    assert_eq!(world.store.count_dead_letters().await.unwrap(), 1);
+    world.reply("U1", &thread, "again").await;
+    world.prompted("again").await.ends(Outcome::Completed);
+    world.rest().await;
+    assert_eq!((world.agents.count("start"), world.mappings()), (1, 1));
 }
 
 #[tokio::test]

@@ -30,7 +30,16 @@ async fn cut_off(policy: OnInterrupt, text: &str) -> (World, Ts) {
 async fn asked(text: &str) -> (World, Ts) {
     let (world, thread) = cut_off(OnInterrupt::Ask, text).await;
     world.until_told(&thread, CARD).await;
+    assert_all_about(&world, &thread);
     (world, thread)
+}
+
+/// All that is said is said about this message, as whoever reads it back can see.
+fn assert_all_about(world: &World, message: &Ts) {
+    let database = world.database();
+    let mut rows = database.prepare("SELECT coalesce(answers, '') FROM outbox").unwrap();
+    let about: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(!about.is_empty() && about.iter().all(|ts| ts == message.as_str()), "{about:?}");
 }
 
 /// The buttons that a thread shows.
@@ -263,6 +272,7 @@ async fn what_kills_us_each_time_ends_after_three_attempts() {
         assert_eq!(world.agents.count("prompt"), 0);
         let letters = world.store.dead_letters(9).await.unwrap();
         assert_eq!((letters.len(), letters[0].attempts), (1, 3));
+        assert_all_about(&world, &thread);
     }
 }
 
@@ -293,6 +303,7 @@ async fn what_kills_us_before_its_agent_is_reached_ends_after_three_attempts() {
         world = world.after_power_cut_with(|manners| manners.start = Act::Hang).await;
     }
     world.until_told(&thread, "hitchline dlq list").await;
+    assert_all_about(&world, &thread);
     assert_eq!(world.agents.count("start"), 0);
 }
 
@@ -389,4 +400,33 @@ async fn f_20_of_what_waits_the_earlier_said_is_answered_first() {
     }
     world.rest().await;
     assert_eq!(world.slack.texts(&thread)[1..], ["said earlier", "said later"]);
+}
+
+// holds: S-8
+#[tokio::test]
+async fn f_20_what_comes_after_a_later_message_whose_turn_runs_is_answered_next_and_its_author_told() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "first").await;
+    let session = world.prompted("first").await;
+    let earlier = [world.ts(), world.ts()];
+    let running = world.ts();
+    session.ends(Outcome::Completed);
+    world.rest().await;
+    world.deliver(people::reply("U1", &thread, &running, "said later")).await;
+    let session = world.prompted("said later").await;
+    for (ts, text) in earlier.iter().zip(["said earlier", "said early"]) {
+        world.deliver(people::reply("U2", &thread, ts, text)).await;
+    }
+    world.until_whispered("U2", "after a later one").await;
+    session.ends(Outcome::Completed);
+    for text in ["said earlier", "said early"] {
+        world.prompted(text).await.ends(Outcome::Completed);
+    }
+    world.rest().await;
+    assert_eq!(locked(&world.slack.whispers).len(), 1, "once for each turn");
+    world.reply("U1", &thread, "in order").await;
+    world.prompted("in order").await;
+    world.reply("U1", &thread, "in order, too").await;
+    world.settle().await;
+    assert_eq!(locked(&world.slack.whispers).len(), 1);
 }

@@ -7,6 +7,8 @@ mod agent;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod at_once;
+#[cfg(test)]
 mod breakout;
 #[cfg(test)]
 mod channels;
@@ -59,6 +61,9 @@ mod queues;
 mod recovery;
 #[cfg(test)]
 mod replies;
+#[cfg(test)]
+#[path = "../tools/seed.rs"]
+mod seed;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]

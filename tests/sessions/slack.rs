@@ -300,6 +300,12 @@ impl SlackWrite for FakeSlack {
             }
         })
     }
+    async fn start_draft(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
+        self.post(to, body, label).await
+    }
+    async fn edit_draft(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+        self.update(channel, ts, body).await
+    }
     async fn stop_stream(&self, _channel: &ChannelId, ts: &Ts) -> Result<(), WriteError> {
         self.step(Step::Stop, Some(ts))?;
         self.change(ts, |shown| shown.streams = false)

@@ -1,14 +1,17 @@
 //! How agents are started: again after they have died, and many at once.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use hitchline::backend::Outcome;
 use hitchline::clock::Clock;
 use hitchline::domain::ids::Ts;
 
 use super::agent::locked;
 use super::logs;
+use super::people;
 use super::world::World;
 
 /// A thread whose agent has died three times, and whose next message waits for another start.
@@ -80,4 +83,25 @@ async fn f_64_two_hundred_conversations_at_once_begin_side_by_side_and_are_all_a
     world.rest().await;
     let prompts: BTreeSet<String> = locked(&world.agents.prompts).iter().map(|prompt| prompt.text.clone()).collect();
     assert_eq!((prompts.len(), locked(&world.agents.prompts).len()), (MANY, MANY), "each once");
+}
+
+// holds: S-9
+#[tokio::test]
+async fn f_64_of_two_hundred_conversations_at_once_no_more_begin_than_each_person_may_have() {
+    const MANY: usize = 200;
+    const EACH: u32 = 20;
+    let world = World::with(|policy| policy.max_per_user = Some(EACH)).await;
+    world.agents.echo.store(true, Ordering::Relaxed);
+    let said: Vec<(&str, Ts)> =
+        (0..MANY).map(|number| (if number % 2 == 0 { "U1" } else { "U2" }, world.ts())).collect();
+    join_all(said.iter().map(|(user, ts)| world.deliver(people::mention(user, ts, "at once")))).await;
+    world.rest().await;
+    assert_eq!((world.agents.count("start"), world.mappings()), (2 * EACH as usize, 2 * EACH));
+    for user in ["U1", "U2"] {
+        let texts: Vec<String> =
+            said.iter().filter(|(by, _)| *by == user).map(|(_, ts)| world.slack.texts(ts).join("")).collect();
+        let count = |part: &str| texts.iter().filter(|text| text.contains(part)).count();
+        let all = (count("at once"), count("you have 20 already"));
+        assert_eq!(all, (EACH as usize, MANY / 2 - EACH as usize), "each is answered, or told why not: {texts:?}");
+    }
 }

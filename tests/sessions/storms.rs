@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 
 use super::agent::locked;
 use super::people::{CHANNEL, HOME};
-use super::size::{seed, sized};
+use super::seed::seed;
+use super::size::sized;
 use super::world::World;
 
 /// How many deliveries there are.

@@ -68,6 +68,24 @@ async fn events_are_dropped_doubled_and_delayed() {
 }
 
 #[tokio::test]
+async fn an_event_is_delivered_over_every_socket_and_once_more() {
+    let bench = Bench::start().await;
+    let mut sockets = [bench.connected().await, bench.connected().await, bench.connected().await];
+    bench.fault(json!({"fault": "event_everywhere"})).await;
+    bench.alice("everywhere").await;
+    for socket in &mut sockets {
+        assert_eq!(socket.acked().await["payload"]["event"]["text"], "everywhere");
+    }
+    let seen = bench.get("/sim/envelopes").await;
+    let mut over: Vec<u64> =
+        seen["envelopes"].as_array().unwrap().iter().map(|sent| sent["connection"].as_u64().unwrap()).collect();
+    assert_eq!(over.len(), 4);
+    over.sort_unstable();
+    over.dedup();
+    assert_eq!(over.len(), 3);
+}
+
+#[tokio::test]
 async fn disconnects_name_their_reason_and_close_later() {
     let bench = Bench::start().await;
     let cases = [

@@ -67,6 +67,14 @@ impl SlackWrite for Noted {
         self.note("append_stream");
         Ok(())
     }
+    async fn start_draft(&self, _: &Place, _: &Body, _: &Label) -> Result<Ts, WriteError> {
+        self.note("start_draft");
+        Ok("1.0".into())
+    }
+    async fn edit_draft(&self, _: &ChannelId, _: &Ts, _: &Body) -> Result<(), WriteError> {
+        self.note("edit_draft");
+        Ok(())
+    }
     async fn stop_stream(&self, _: &ChannelId, _: &Ts) -> Result<(), WriteError> {
         self.note("stop_stream");
         Ok(())
@@ -115,6 +123,8 @@ impl World {
         slack.whisper(&to, &user, &text("aside")).await?;
         slack.respond(reply, &text("back")).await?;
         slack.mark(channel, &ts, Mark::Waiting, true).await?;
+        let draft = slack.start_draft(&to, &text("a"), &OwedId::new().into()).await?;
+        slack.edit_draft(channel, &draft, &text("ab")).await?;
         slack.status(&to, "is thinking…").await?;
         let grows = slack.start_stream(key, &user, "a").await?;
         slack.append_stream(channel, &grows, "b").await?;
@@ -137,7 +147,7 @@ async fn what_is_not_on_the_page_goes_to_slack_alone() {
     world.call_all(&key, "U1", &ReplyUrl("https://slack.example/x".into())).await.unwrap();
     world.surfaces.create_channel("name", &["U1".into()]).await.unwrap();
     assert_eq!(world.surfaces.parts(key.markup(), "hi"), ["slack: hi"]);
-    assert_eq!(world.surfaces.slack.0.lock().unwrap().len(), 13, "each call once");
+    assert_eq!(world.surfaces.slack.0.lock().unwrap().len(), 15, "each call once");
     assert!(world.lines().await.is_empty());
 }
 
@@ -151,11 +161,19 @@ async fn nothing_that_is_on_the_page_goes_to_slack() {
     assert!(world.surfaces.parts(key.markup(), " ").is_empty());
     assert!(world.surfaces.slack.0.lock().unwrap().is_empty());
     let lines: Vec<Line> = world.lines().await.into_iter().map(|entry| entry.line).collect();
-    let [Line::Message(one), Line::Revised { body: two, .. }, Line::Notice(aside), Line::Notice(back)] = &lines[..]
+    let [
+        Line::Message(one),
+        Line::Revised { body: two, .. },
+        Line::Notice(aside),
+        Line::Notice(back),
+        Line::Message(draft),
+        Line::Revised { body: edited, .. },
+    ] = &lines[..]
     else {
         panic!("{lines:?}")
     };
     assert_eq!([one, two, aside, back], [&text("one"), &text("two"), &text("aside"), &text("back")]);
+    assert_eq!([draft, edited], [&text("a"), &text("ab")]);
     let view = world.transcript.board.look(&"w1".into());
     assert_eq!((view.status.as_str(), view.growing.len(), view.waiting.len()), ("is thinking…", 0, 1));
 }

@@ -10,14 +10,14 @@ use super::plan::{self, Place};
 use super::{Parts, RETRY, count};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
-use crate::domain::inbound::{ChannelKind, Inbound, Message, What};
+use crate::domain::inbound::{Inbound, What};
 use crate::domain::ports::Receipt;
 use crate::store::{Late, Lot, SessionFilter};
 
 /// How many messages one commit keeps: acknowledgements wait behind it.
 const BATCH: usize = 100;
-/// How long Slack may take until a message that was said can be read back. Nothing is promised of that.
-const SHOWN_AFTER: Duration = Duration::from_secs(5);
+/// How long Slack may take until a message that was said can be read back. Nothing is promised of that; ten seconds are reckoned with.
+const SHOWN_AFTER: Duration = Duration::from_secs(15);
 
 /// A run. Dropped in the middle, it leaves what the next one goes on from.
 pub(super) struct Run<'a> {
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
     async fn take(&mut self, inbound: Inbound) {
         let What::Message(message) = &inbound.what else { return };
         let Some(said_us) = message.ts.micros() else { return };
-        if self.precedes_its_session(&inbound, message, said_us).await {
+        if self.precedes_its_session(&inbound, said_us).await {
             return count("not_ours");
         }
         let lateness = lateness(said_us, self.began_us, self.answered);
@@ -137,12 +137,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether a message without a mention was said before its thread was followed: then it was not for us, and was passed over when it
-    /// came.
-    async fn precedes_its_session(&self, inbound: &Inbound, message: &Message, said_us: i64) -> bool {
-        // What is said to us alone needs none.
-        let for_us = message.mention || inbound.channel_kind == ChannelKind::Direct;
-        let Some(conversation) = inbound.conversation().filter(|_| !for_us) else { return false };
+    /// Whether a message that was addressed to nobody was said before its thread was followed: then it was not for us, and was passed over
+    /// when it came.
+    async fn precedes_its_session(&self, inbound: &Inbound, said_us: i64) -> bool {
+        let addressed = self.parts.belated.is_addressed(inbound);
+        let Some(conversation) = inbound.conversation().filter(|_| !addressed) else { return false };
         let since = until_stored(self.parts, || self.parts.store.followed_since(conversation.clone())).await;
         since.is_some_and(|since| said_us < since)
     }

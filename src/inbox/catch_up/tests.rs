@@ -56,6 +56,10 @@ impl SlackRead for Nobody {
 }
 
 impl Belated for Nobody {
+    fn is_addressed(&self, _inbound: &Inbound) -> bool {
+        unreachable!()
+    }
+
     fn consider(&self, _inbound: &Inbound) -> Claim {
         unreachable!()
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::Trouble;
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 fn finish(text: &str) -> Owed {
     owed(Op::Finish { ts: "2.2".into(), body: Body::Text(text.into()) })
@@ -84,9 +85,16 @@ async fn a_revision_finds_a_message_of_which_the_store_knows_nothing() {
 
 #[tokio::test]
 async fn f_31_where_nobody_may_look_a_post_is_repeated_once_for_each_crash_and_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let is_counted = |times: usize| {
+        let line = format!("hitchline_outbox_possible_duplicates_total {times}");
+        recorder.handle().render().lines().any(|found| found == line)
+    };
     let fixture = fixture(&[WriteErrorKind::Permanent]);
     fixture.leave(vec![post("a"), post("b")]).await;
     assert_eq!(fixture.next(true).await.settle().await, ["look back", "post a", "post b"]);
+    assert!(is_counted(1), "{}", recorder.handle().render());
 }
 
 #[tokio::test]

@@ -12,11 +12,11 @@ use crate::domain::ids::{ApprovalId, SessionId, Ts, TurnId};
 use crate::domain::inbound::{Button, Click, Inbound, Message, What};
 use crate::domain::ports::Line;
 use crate::domain::session::{SessionRecord, SessionStatus};
-use crate::session::lines::{Delivered, Later, RETRY};
+use crate::session::lines::{Delivered, Later};
 use crate::session::manager::Inner;
 use crate::session::turn::{Press, StopReason};
 use crate::session::words;
-use crate::store::{Queued, StoreError};
+use crate::store::StoreError;
 
 /// How many presses are remembered.
 const LATELY: usize = 256;
@@ -24,25 +24,25 @@ const LATELY: usize = 256;
 impl Inner {
     /// Acts on the running turn: a press, a stop.
     pub(in crate::session) async fn act_at_once(self: Arc<Self>, seq: i64, inbound: Inbound) {
-        let (admitted, key) = (self.admit(&inbound), self.acting_on(&inbound).await);
-        let acted = match (&inbound.what, admitted) {
-            (What::Click(click), Ok(by)) => self.click(&key, seq, &inbound, click, by).await,
-            (What::Click(click), Err(denied)) => {
-                self.refuse_press(&key, click, denied);
-                self.done(&key, seq).await
-            }
-            (What::Stop { .. }, Ok(_)) => {
-                if self.stop_turn(&key) {
-                    tracing::info!(conversation = %key, "A turn was stopped with Slack's own button");
-                }
-                self.done(&key, seq).await
-            }
-            (What::Message(message), Ok(_)) => self.stop_by_message(&key, seq, &inbound, message).await,
-            _ => self.done(&key, seq).await,
-        };
-        if acted.is_err() {
-            tracing::warn!(conversation = %key, "A press or a stop is not marked as handled");
+        if let Err(Later) = self.act_on_turn(seq, &inbound).await {
+            tracing::warn!(conversation = %inbound.queue(), "A press or a stop is not handled yet; the next start sees to it");
         }
+    }
+
+    async fn act_on_turn(self: &Arc<Self>, seq: i64, inbound: &Inbound) -> Result<Delivered, Later> {
+        let found =
+            || async { self.acting_on(inbound).await.map_err(|error| Later::because(&inbound.queue(), &error)) };
+        let key = self.insist(found).await?;
+        match (&inbound.what, self.admit(inbound)) {
+            (What::Click(click), Ok(by)) => return self.click(&key, seq, inbound, click, by).await,
+            (What::Message(message), Ok(_)) => return self.stop_by_message(&key, seq, inbound, message).await,
+            (What::Click(click), Err(denied)) => self.refuse_press(&key, click, denied),
+            (What::Stop { .. }, Ok(_)) if self.stop_turn(&key) => {
+                tracing::info!(conversation = %key, "A turn was stopped with Slack's own button");
+            }
+            _ => {}
+        }
+        self.insist(|| self.done(&key, seq)).await
     }
 
     /// Tells somebody who may not press a button that they may not.
@@ -60,45 +60,25 @@ impl Inner {
         inbound: &Inbound,
         message: &Message,
     ) -> Result<Delivered, Later> {
-        let line = self.kept_in(inbound, message);
         if stops_all(message) {
-            let (stopped, dropped) = loop {
-                match self.stop_all(key, seq).await {
-                    Err(later) if self.parts.scope.finish().is_cancelled() => return Err(later),
-                    Err(Later) => self.pause(RETRY).await,
-                    Ok(done) => break done,
-                }
-            };
+            let (stopped, dropped) = self.stop_all(key, seq).await?;
             let told = words::stopped_all(stopped, dropped);
             return Ok(self.answer(&inbound.queue(), seq, &told).await);
         }
-        if self.stop_turn(key) { self.done(key, seq).await } else { self.move_to(&line, Line::Command, seq).await }
-    }
-
-    /// Does once more what the end of the last process kept a `stop all` from. Whatever else was to be done at once was about a turn, and
-    /// there is none any more. For start-up, before anything begins.
-    pub(in crate::session) async fn finish_stops(&self) -> Result<(), StoreError> {
-        let store = &self.parts.store;
-        for Queued { seq, inbound, .. } in store.cut_off_acts().await? {
-            let Ok(inbound) = inbound else { continue };
-            if !matches!(&inbound.what, What::Message(message) if stops_all(message)) || self.admit(&inbound).is_err() {
-                continue;
-            }
-            let dropped = store.drop_waiting(&self.acting_on(&inbound).await, seq).await?;
-            let told = self.say(&inbound.queue(), None, &words::stopped_all(false, dropped));
-            store.owe(told.clone(), Some(seq), self.parts.clock.wall_ms()).await?;
-            drop(self.parts.outbox.send(told));
+        if self.stop_turn(key) {
+            return self.insist(|| self.done(key, seq)).await;
         }
-        store.drop_cut_off().await
+        let kept_in = self.kept_in(inbound, message);
+        self.insist(|| self.move_to(&kept_in, Line::Command, seq)).await
     }
 
     /// The conversation whose turn a press or a stop is about. A whole channel is answered in the threads of its messages.
-    async fn acting_on(&self, inbound: &Inbound) -> ConversationKey {
+    pub(super) async fn acting_on(&self, inbound: &Inbound) -> Result<ConversationKey, StoreError> {
         let key = inbound.queue();
-        let Some(whole) = self.whole_channel(&key) else { return key };
+        let Some(whole) = self.whole_channel(&key) else { return Ok(key) };
         // A thread with a session of its own is that session's.
-        let own = self.mapping(&key).await;
-        if matches!(own, Ok(Some(_))) { key } else { whole }
+        let own = self.parts.store.session_in(&key).await?;
+        Ok(if own.is_some() { key } else { whole })
     }
 
     /// The conversation in whose line a message is kept.
@@ -119,18 +99,19 @@ impl Inner {
         match click.button {
             Button::Approval { id, option } => self.decide(key, click, by, id, option),
             Button::Stop { turn } => self.stop_from(inbound, click, &by, turn),
-            // An earlier version may have stored it as one that acts at once.
-            Button::Option { .. } | Button::Interrupted { .. } | Button::Offer { .. } => {
-                return self.move_to(&inbound.queue(), Line::Command, seq).await;
-            }
-            Button::Connect { .. } | Button::Adopt { .. } => {
-                let key = inbound.queue();
-                // As `connect` itself: with the session the turns begin.
-                let line = if self.mapping(&key).await?.is_some() { Line::Command } else { Line::Turn };
-                return self.move_to(&key, line, seq).await;
-            }
+            _ => return self.insist(|| self.put_into_line(seq, inbound, click)).await,
         }
-        self.done(key, seq).await
+        self.insist(|| self.done(key, seq)).await
+    }
+
+    /// Lets a press wait like the command that it stands for.
+    async fn put_into_line(self: &Arc<Self>, seq: i64, inbound: &Inbound, click: &Click) -> Result<Delivered, Later> {
+        let key = inbound.queue();
+        let mapped = self.mapping(&key).await?.is_some();
+        match line_of(&click.button, mapped) {
+            Some(line) => self.move_to(&key, line, seq).await,
+            None => self.done(&key, seq).await,
+        }
     }
 
     fn decide(self: &Arc<Self>, key: &ConversationKey, click: &Click, by: Admitted, id: ApprovalId, option: usize) {
@@ -228,8 +209,22 @@ impl Inner {
     }
 }
 
+/// In which line a press waits, in none where it acts on what runs; `mapped` says whether its conversation has a session.
+pub(super) fn line_of(button: &Button, mapped: bool) -> Option<Line> {
+    match button {
+        Button::Approval { .. } | Button::Stop { .. } => None,
+        // As `connect` itself: with the session the turns begin.
+        Button::Connect { .. } | Button::Adopt { .. } if !mapped => Some(Line::Turn),
+        Button::Connect { .. }
+        | Button::Adopt { .. }
+        | Button::Option { .. }
+        | Button::Interrupted { .. }
+        | Button::Offer { .. } => Some(Line::Command),
+    }
+}
+
 /// Whether a message stops what runs and drops what waits.
-fn stops_all(message: &Message) -> bool {
+pub(super) fn stops_all(message: &Message) -> bool {
     command::read(&message.text, Entry::InSession) == Reading::Command(Command::Stop { waiting_too: true })
 }
 

@@ -106,7 +106,7 @@ impl Inner {
                 Err(error) => error,
             };
             tracing::warn!(channel.id = %key.channel, %error, "A thread for a session could not be opened");
-            if error.kind == WriteErrorKind::Permanent {
+            if matches!(error.kind, WriteErrorKind::Permanent | WriteErrorKind::PlaceClosed) {
                 return Ok(Err(words::no_thread(&error.code)));
             }
             self.pause(THREAD_RETRY).await;

@@ -10,6 +10,7 @@ use crate::outbox::Fate;
 
 use super::{CALL, Live, Press};
 use crate::session::approvals::{NotPressed, Settled};
+use crate::session::manager::Parts;
 use crate::session::words;
 
 impl Live<'_> {
@@ -21,11 +22,17 @@ impl Live<'_> {
         let timeout = self.turn.inner.parts.policy.approval_timeout;
         let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout);
         tracing::info!(conversation = %self.turn.key, approval.id = %card.id, "An agent asks for a decision");
-        let said = self.reply.checkpoint().await;
-        self.show(self.rows(said)).await;
-        let id = card.id;
-        match self.turn.inner.owe(vec![self.row(row, Op::Post(Body::Approval(card)))]).await {
-            Ok(shown) => self.cards.push(shown.map(move |fate| (id, fate)).boxed()),
+        let (id, said) = (card.id, self.reply.checkpoint().await);
+        self.unwritten.extend(self.rows(said));
+        let question = self.row(row, Op::Post(Body::Approval(card)));
+        // All or nothing: a question never stands above the words that it is about.
+        let owed = self.unwritten.iter().chain([&question]).cloned().collect();
+        let Parts { store, clock, outbox, .. } = &self.turn.inner.parts;
+        match store.owe(owed, None, clock.wall_ms()).await {
+            Ok(()) => {
+                drop(outbox.send(std::mem::take(&mut self.unwritten)));
+                self.cards.push(outbox.send(vec![question]).map(move |fate| (id, fate)).boxed());
+            }
             Err(error) => {
                 tracing::error!(conversation = %self.turn.key, approval.id = %id, %error, "A question could not be written down");
                 self.on_card(id, Fate::Dead).await;

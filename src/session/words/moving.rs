@@ -91,7 +91,7 @@ pub(in crate::session) fn no_channel(error: &WriteError) -> String {
         (WriteErrorKind::Permanent, name) if name.starts_with("invalid_name") => {
             "Give it another name: `!breakout NAME`."
         }
-        (WriteErrorKind::Permanent, _) => "Whoever runs me may know more.",
+        (WriteErrorKind::Permanent | WriteErrorKind::PlaceClosed, _) => "Whoever runs me may know more.",
         _ => "Try again in a while.",
     };
     format!("I did not make a channel: Slack says `{code}`. {advice} The session stays in this thread.")

@@ -4,6 +4,7 @@ use crate::domain::ids::ApprovalId;
 use crate::domain::inbound::What;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, Op};
 use crate::domain::ports::{Intent, Keep, Line};
+use crate::domain::session::SessionRecord;
 use crate::store::tests::{TEXT, accept, intent, key, message, open, plain, record};
 use crate::store::{Accepted, Begun, TurnEnd};
 
@@ -22,11 +23,17 @@ fn stands(state: &str, attempts: u32, body: bool) -> Event {
 
 /// An event whose turn has begun with it, in a new session.
 async fn begun(store: &Store, ts: &str, intent: Intent) -> i64 {
-    let keep = Keep { intent: Some(intent), ..plain() };
+    let conversation = intent.new_session.as_ref().map(|record| record.conversation.clone());
+    let keep = Keep { intent: Some(intent), conversation, ..plain() };
     match accept(store, message(ts, ts), keep).await {
         Accepted::Stored { seq, begun: true } => seq,
         other => panic!("{other:?}"),
     }
+}
+
+/// A session of another thread.
+fn in_thread(ts: &str) -> SessionRecord {
+    SessionRecord { conversation: ConversationKey { thread: ts.into(), ..key() }, ..record() }
 }
 
 fn row(turn: TurnId, op: Op) -> Owed {
@@ -53,6 +60,7 @@ async fn attempts_are_counted_in_the_commit_of_the_intent_whichever_way_it_comes
     let record = record();
     let at_once = begun(&store, "1.1", intent(&record)).await;
     assert_eq!(event(&store, at_once).await, stands("running", 1, true));
+    store.done(at_once).await.unwrap();
     let Accepted::Stored { seq, .. } = accept(&store, message("1.2", "E2"), plain()).await else {
         panic!("not stored")
     };
@@ -63,13 +71,36 @@ async fn attempts_are_counted_in_the_commit_of_the_intent_whichever_way_it_comes
 
 // holds: P-8
 #[tokio::test]
-async fn a_turn_that_never_started_waits_again_and_one_that_may_have_run_does_not() {
+async fn the_database_has_no_room_for_a_second_turn_of_a_conversation() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let record = record();
-    let may_have_run = begun(&store, "1.1", intent(&record)).await;
-    let never_started = begun(&store, "1.2", Intent::follow(record.id)).await;
-    let late = Intent::follow(record.id);
+    let runs = begun(&store, "1.1", intent(&record)).await;
+    let Accepted::Stored { seq, .. } = accept(&store, message("1.2", "E2"), plain()).await else {
+        panic!("not stored")
+    };
+    let second = async || store.begin_turn(Intent::follow(record.id), seq, TEXT.to_owned(), 1).await;
+    assert!(matches!(second().await, Err(StoreError::Failed(_))));
+    assert_eq!(event(&store, seq).await, stands("queued", 0, true), "it waits, and nothing of its turn is left");
+    assert_eq!(all(&store).await.len(), 1);
+    let at_once = Keep { line: Line::AtOnce, ..plain() };
+    assert!(
+        matches!(accept(&store, message("1.3", "E3"), at_once).await, Accepted::Stored { .. }),
+        "it acts on the turn"
+    );
+    store.done(runs).await.unwrap();
+    assert_eq!(second().await.unwrap(), Begun::Begun);
+}
+
+// holds: P-8
+#[tokio::test]
+async fn a_turn_that_never_started_waits_again_and_one_that_may_have_run_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let may_have_run = begun(&store, "1.1", intent(&record())).await;
+    let record = in_thread("2.0");
+    let never_started = begun(&store, "1.2", Intent::begin(record.clone())).await;
+    let late = Intent::begin(in_thread("3.0"));
     let just_reached = begun(&store, "1.3", late.clone()).await;
     store.reach(late.turn).await.unwrap();
     assert_eq!(store.requeue_unreached().await.unwrap(), 1);
@@ -95,6 +126,30 @@ async fn what_is_given_back_has_one_attempt_more_and_what_was_taken_back_stays_s
     store.done(seq).await.unwrap();
     store.give_back(seq, 3).await.unwrap();
     assert_eq!(event(&store, seq).await, stands("done", 2, false));
+}
+
+// holds: P-8
+#[tokio::test]
+async fn a_session_whose_first_turn_begins_anew_is_followed_since_the_same_message() {
+    for crash_of_process in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let record = SessionRecord { created_ms: 1_000, ..record() };
+        let seq = begun(&store, "7.000001", Intent::begin(record.clone())).await;
+        if crash_of_process {
+            store.requeue_unreached().await.unwrap();
+        } else {
+            store.give_back(seq, 1).await.unwrap();
+        }
+        let again = store.begin_turn(Intent::follow(record.id), seq, TEXT.to_owned(), 60_000).await.unwrap();
+        assert_eq!(again, Begun::Begun);
+        assert_eq!(
+            store.followed_since(key()).await.unwrap(),
+            Some(7_000_001),
+            "the process ended: {crash_of_process}"
+        );
+        assert!(all(&store).await.is_empty(), "it may not have run");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 use super::*;
-use crate::domain::ids::OwedId;
+use crate::domain::ids::{ApprovalId, OfferId, OwedId, TurnId};
 use crate::domain::inbound::{Author, ReplyUrl, Slash};
-use crate::domain::outgoing::Body;
+use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body};
 use crate::domain::ports::Keep;
-use crate::store::Accepted;
 use crate::store::tests::{accept, key, message, open, plain};
+use crate::store::{Accepted, Late, Lot};
 
 async fn stored(store: &Store, ts: &str, keep: Keep) -> i64 {
     match accept(store, message(ts, ts), keep).await {
@@ -143,4 +143,43 @@ async fn a_row_that_slack_never_took_is_owed_again() {
     let retried = store.retry_dead_letter(DeadId::Outgoing(pos)).await.unwrap();
     assert!(matches!(retried, Retried::Outgoing(place) if place == key()));
     assert_eq!(store.still_owed(row.id).await.unwrap().unwrap().owed, Ok(row));
+}
+
+#[tokio::test]
+async fn what_was_offered_is_not_told_again_because_an_operator_dropped_the_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let late = Late { inbound: message("1.1", "1.1"), keep: plain(), lot: Lot::Offer };
+    store.keep_late(vec![late], 9, 1).await.unwrap();
+    let note = |offer: OfferId, _away| vec![Owed { id: offer.into(), ..told() }];
+    let place = ConversationKey { thread: "".into(), ..key() };
+    assert_eq!(store.leave_place(place.clone(), 9, 2_000, note).await.unwrap().len(), 1);
+    let pos = store.last_owed().await.unwrap().unwrap();
+    store.set_aside(pos, "is_archived".to_owned()).await.unwrap();
+    assert!(store.drop_dead_letter(DeadId::Outgoing(pos)).await.unwrap());
+    assert_eq!(store.untold_offers().await.unwrap(), []);
+    assert_eq!(store.leave_place(place, 9, 3_000, note).await.unwrap(), []);
+    assert_eq!((store.last_owed().await.unwrap(), store.count_dead_letters().await.unwrap()), (None, 0));
+}
+
+#[tokio::test]
+async fn a_question_that_an_operator_dropped_is_not_open_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let turn = TurnId::new();
+    let card = ApprovalCard {
+        id: ApprovalId::new(),
+        requester: "U1".into(),
+        title: "touch f".into(),
+        detail: None,
+        options: Vec::new(),
+        state: ApprovalState::Open { expires_after_s: 9 },
+    };
+    let row = Owed { turn: Some(turn), op: Op::Post(Body::Approval(card)), ..told() };
+    store.owe(vec![row.clone()], None, 2_000).await.unwrap();
+    let pos = store.last_owed().await.unwrap().unwrap();
+    store.set_aside(pos, "is_archived".to_owned()).await.unwrap();
+    assert!(store.drop_dead_letter(DeadId::Outgoing(pos)).await.unwrap());
+    assert_eq!(store.open_approvals(None).await.unwrap(), []);
+    assert_eq!(store.row(row.id).await, ("sent".to_owned(), None, String::new()), "nothing of what it said is left");
 }

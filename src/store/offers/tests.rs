@@ -133,6 +133,17 @@ async fn in_a_thread_only_what_follows_something_is_kept() {
 }
 
 #[tokio::test]
+async fn what_precedes_an_offered_mention_is_not_ours_however_often_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let before = unaddressed(said("3.4", Some("3.0"), Lot::Offer));
+    let late =
+        [before.clone(), said("3.5", Some("3.0"), Lot::Offer), unaddressed(said("3.6", Some("3.0"), Lot::Offer))];
+    assert_eq!(keep(&store, &late).await, [Kept::NotFollowed, Kept::Offered, Kept::Offered]);
+    assert_eq!(keep(&store, &[before]).await, [Kept::NotFollowed]);
+}
+
+#[tokio::test]
 async fn beyond_the_limit_of_a_conversation_nothing_is_offered() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();

@@ -191,14 +191,18 @@ async fn a_prompt_that_waited_when_the_snapshot_was_taken_is_not_begun_by_itself
     let store = Store::open(dir.path()).unwrap();
     let record = record();
     store.create_session(record.clone(), None).await.unwrap();
-    accept(&store, message("1.1", "E1"), plain()).await;
+    for ts in ["1.1", "1.2"] {
+        accept(&store, message(ts, ts), plain()).await;
+    }
     let waits = store.next_in(&key(), Line::Turn).await.unwrap().unwrap().seq;
     store.snapshot(0, 5_000).await.unwrap();
     store.close().await;
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
     let cut_off = store.cut_off_turns().await.unwrap();
-    assert_eq!((cut_off.len(), cut_off[0].seq, cut_off[0].session_lives), (1, waits, true));
+    let seqs: std::collections::BTreeSet<i64> = cut_off.iter().map(|turn| turn.seq).collect();
+    assert_eq!(seqs, [waits, waits + 1].into(), "all of one conversation");
+    assert!(cut_off.iter().all(|turn| turn.session_lives && turn.attempts == 1));
     assert!(store.queued(Line::Turn, 0, 9).await.unwrap().is_empty());
     assert_eq!(store.requeue_unreached().await.unwrap(), 0, "nothing of it counts as never started");
     let begun = store.begin_turn(Intent::follow(record.id), waits, TEXT.to_owned(), 1).await.unwrap();
@@ -234,12 +238,15 @@ async fn a_command_that_waited_when_the_snapshot_was_taken_is_not_run_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     accept(&store, message("1.1", "E1"), Keep { line: Line::Command, ..plain() }).await;
+    accept(&store, message("1.2", "E2"), Keep { line: Line::AtOnce, ..plain() }).await;
     assert_eq!(store.queued(Line::Command, 0, 9).await.unwrap().len(), 1);
     store.snapshot(0, 5_000).await.unwrap();
     store.close().await;
     fs::write(dir.path().join(DATABASE), "garbage").unwrap();
     let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
     assert!(store.queued(Line::Command, 0, 9).await.unwrap().is_empty());
+    assert!(store.cut_off_acts().await.unwrap().is_empty(), "nor what was to be done at once");
+    assert_eq!(store.count_dead_letters().await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -249,23 +256,80 @@ async fn a_close_in_order_leaves_one_file() {
     assert_eq!(companions, [false, false]);
 }
 
+/// Makes a database as the second version did, with a run, a message that waits and an answer that is owed.
+fn made_by_version_2(path: &Path) {
+    let earlier = Connection::open(path).unwrap();
+    earlier.execute_batch(concat!(include_str!("../schema/1.sql"), include_str!("../schema/2.sql"))).unwrap();
+    earlier.pragma_update(None, "user_version", 2).unwrap();
+    let rows = "INSERT INTO run VALUES ('one', 1);
+        INSERT INTO inbox (seq, team, channel, thread, line, state, version, body, received_ms)
+            VALUES (7, 'T', 'C', '1', 'turn', 'queued', 1, '{}', 5);
+        INSERT INTO outbox (id, team, channel, thread, op, state, created_ms) VALUES ('a', 'T', 'C', '1', '{}', 'pending', 1);";
+    earlier.execute_batch(rows).unwrap();
+}
+
+/// Everything that a database holds: its shape, the version of that, and its rows.
+fn content(path: &Path) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let texts = |sql: &str| -> Vec<String> {
+        let mut rows = connection.prepare(sql).unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    };
+    let tables = texts("SELECT name FROM sqlite_schema WHERE type = 'table' AND sql IS NOT NULL ORDER BY name");
+    let rows = tables.iter().flat_map(|table| {
+        let columns =
+            texts(&format!("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')")).join(" || ',' || ");
+        texts(&format!("SELECT '{table} ' || {columns} FROM \"{table}\" ORDER BY 1"))
+    });
+    let shape = "SELECT name || ': ' || coalesce(sql, 'made by itself') FROM sqlite_schema ORDER BY name";
+    let version = "SELECT 'version ' || user_version FROM pragma_user_version";
+    ["PRAGMA integrity_check", version, shape].into_iter().flat_map(texts).chain(rows).collect()
+}
+
 #[tokio::test]
-async fn f_84_what_an_earlier_version_left_is_kept_for_it_as_a_snapshot() {
+async fn f_84_whoever_goes_back_to_an_earlier_version_finds_its_whole_store_in_a_snapshot() {
     let dir = tempfile::tempdir().unwrap();
-    let earlier = Connection::open(dir.path().join(DATABASE)).unwrap();
-    earlier.execute_batch(include_str!("../schema/1.sql")).unwrap();
-    earlier.pragma_update(None, "user_version", 1).unwrap();
-    drop(earlier);
-    Store::open_or_restore(dir.path(), REPAIR).unwrap().close().await;
+    let path = dir.path().join(DATABASE);
+    made_by_version_2(&path);
+    let before = content(&path);
+    assert_eq!(before[..2], ["ok", "version 2"]);
+    // The upgrade, and what goes on with the newer version; an earlier one refuses its store, as this one does a later one's.
+    let store = Store::open_or_restore(dir.path(), REPAIR).unwrap();
+    for n in 0..6 {
+        store.begin_run(format!("since {n}"), 1).await.unwrap();
+        assert!(store.snapshot(0, 10_000 + n).await.unwrap());
+    }
+    store.close().await;
+    assert_eq!(content(&path)[1], format!("version {}", schema::VERSION));
+    // As the README says it: the database and all snapshots but that one go elsewhere.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::rename(&path, elsewhere.path().join(DATABASE)).unwrap();
+    let kept = dir.path().join("snapshots/19700101T000009.000Z.schema-2.db");
+    let (earlier, newer): (Vec<_>, Vec<_>) =
+        snapshots::stored(dir.path()).unwrap().into_iter().partition(|snapshot| snapshot.path == kept);
+    assert_eq!((earlier.len(), newer.len()), (1, 4), "it outlives the newer ones");
+    for snapshot in newer {
+        fs::remove_file(snapshot.path).unwrap();
+    }
+    assert_eq!(content(&kept), before, "the whole of it, as the earlier version left it");
+    // And an earlier version does what this one does: it puts the copy in the place of what is missing.
+    let store = Store::open_or_restore(dir.path(), Repair { now_ms: 20_000, ..REPAIR }).unwrap();
+    assert_eq!(store.open_runs().await.unwrap(), ["one"]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn of_snapshots_before_a_migration_the_newest_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    for now_ms in [1_000, 2_000, 3_000] {
+        let path = dir.path().join(DATABASE);
+        snapshots::remove(&path).unwrap();
+        made_by_version_2(&path);
+        Store::open_or_restore(dir.path(), Repair { now_ms, ..REPAIR }).unwrap().close().await;
+    }
     let kept = snapshots::stored(dir.path()).unwrap();
-    assert_eq!((kept.len(), damage::check_file(&kept[0].path).unwrap()), (1, 1));
-    // The earlier version finds a newer schema, as this one does in a later one's store, and refuses it.
-    let brought_along = Connection::open(dir.path().join(DATABASE)).unwrap();
-    let version: i64 = brought_along.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(usize::try_from(version), Ok(schema::VERSION));
-    drop(brought_along);
-    fs::write(dir.path().join(DATABASE), "garbage").unwrap();
-    Store::open_or_restore(dir.path(), REPAIR).expect("it is brought along again").close().await;
+    assert_eq!((kept.len(), kept[0].taken.as_str()), (1, "19700101T000003.000Z"));
+    assert_eq!(damage::check_file(&kept[0].path).unwrap(), 2);
 }
 
 /// An index that has lost an entry: the check at the start does not look, and the writer meets it.

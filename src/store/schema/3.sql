@@ -31,6 +31,10 @@ CREATE INDEX inbox_queued ON inbox (line) WHERE state = 'queued';
 CREATE INDEX inbox_dead ON inbox (seq) WHERE state = 'dead';
 CREATE INDEX inbox_offer ON inbox (offer) WHERE offer IS NOT NULL;
 CREATE INDEX inbox_offered ON inbox (team, channel, thread) WHERE state = 'offered';
+-- A conversation has one turn at a time. Should an earlier version have left more, each is closed for its own turn all the same.
+UPDATE inbox SET state = 'interrupted' WHERE state = 'running' AND line = 'turn' AND seq NOT IN
+    (SELECT max(seq) FROM inbox WHERE state = 'running' AND line = 'turn' GROUP BY team, channel, thread);
+CREATE UNIQUE INDEX inbox_turn ON inbox (team, channel, thread) WHERE state = 'running' AND line = 'turn';
 
 -- Whether the agent may have seen the prompt. Unknown of those that began before there was this column.
 ALTER TABLE turn ADD COLUMN reached INTEGER NOT NULL DEFAULT 1 CHECK (reached IN (0, 1));

@@ -67,7 +67,7 @@ async fn a_damaged_database_is_never_taken_for_a_snapshot() {
     let middle = bytes.len() / 2 / 1_024 * 1_024;
     bytes[middle..].fill(0xA5);
     fs::write(&path, bytes).unwrap();
-    assert!(take(dir.path(), 0, 1_000).is_err());
+    assert!(take(dir.path(), 0, 1_000, "").is_err());
     assert!(stored(dir.path()).unwrap().is_empty());
 }
 

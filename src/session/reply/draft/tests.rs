@@ -137,6 +137,29 @@ fn a_slack_that_keeps_failing_is_left_alone_and_a_rate_is_waited_out() {
 }
 
 #[test]
+fn a_growing_message_for_which_there_is_no_room_yet_grows_later_and_says_all() {
+    let (mut draft, now) = draft();
+    draft.mode = Mode::Edit;
+    draft.push(None, "one");
+    let no_room = || failed(WriteErrorKind::Rate { after_ms: 9_000 });
+    let mut at = now + QUIET;
+    for text in [" two", " three"] {
+        let Next::Step(skipped) = draft.next(at) else { panic!("nothing is due") };
+        draft.came_back(skipped, no_room(), at);
+        draft.push(None, text);
+        at += Duration::from_secs(9);
+    }
+    assert_eq!(step(&mut draft, at), Step::Start { upto: "one two three".len() });
+    draft.push(None, " four");
+    at += EDIT_PAUSE;
+    let Next::Step(skipped) = draft.next(at) else { panic!("nothing is due") };
+    draft.came_back(skipped, no_room(), at);
+    draft.push(None, " five");
+    at += Duration::from_secs(9);
+    assert_eq!(step(&mut draft, at), Step::Edit { ts: "1.1".into(), upto: "one two three four five".len() });
+}
+
+#[test]
 fn the_final_form_takes_the_shown_messages_first() {
     let text = |text: &str| Body::Text(text.into());
     let (parts, live) = (vec![text("a"), text("b")], vec![Ts::from("1.1")]);
