@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::html;
 use super::transcript::{Entry, Line};
+use crate::domain::agent::OptionKind;
 use crate::domain::ids::Ts;
 use crate::domain::inbound::Button;
-use crate::domain::agent::OptionKind;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, List, ListRow};
 use crate::session::Overview;
 use crate::store::ChatAuthor;
@@ -199,7 +199,15 @@ impl Approval {
         let options = if state == "open" { &card.options[..] } else { &[] };
         let buttons = options.iter().enumerate().map(button).collect();
         let question = card.is_question();
-        Self { title: card.title.clone(), question, detail: card.detail.clone(), state, expires_after_s, decided, buttons }
+        Self {
+            title: card.title.clone(),
+            question,
+            detail: card.detail.clone(),
+            state,
+            expires_after_s,
+            decided,
+            buttons,
+        }
     }
 }
 

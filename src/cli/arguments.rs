@@ -48,7 +48,7 @@ pub(super) enum Command {
     Dlq(Dlq),
     /// Serve an agent its tools over standard streams, where it does not speak MCP over HTTP
     ///
-    /// The daemon tells agents to start this, and in the variables HITCHLINE_MCP_URL and HITCHLINE_MCP_TOKEN where it listens.
+    /// The daemon tells agents to start this, and in variables where it listens and what to show there.
     #[command(hide = true)]
     McpStdio,
     /// Find out how a real workspace behaves where Slack's documentation is silent

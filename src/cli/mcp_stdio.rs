@@ -42,12 +42,14 @@ const NOT_REACHED: i32 = -32000;
 /// Passes on what the agent says until it says no more.
 pub(super) async fn mcp_stdio(environment: &Environment) -> Result<Exit, Failure> {
     let variable = |name: &str| {
-        let unset = || Failure::new(Exit::Usage, format!("{name} is not set; the daemon sets it for the agents that it starts"));
+        let unset = || {
+            Failure::new(Exit::Usage, format!("{name} is not set; the daemon sets it for the agents that it starts"))
+        };
         environment.get(name).cloned().ok_or_else(unset)
     };
     let (url, token) = (variable(URL)?, SecretString::from(variable(TOKEN)?));
-    let mut client = Owner::build(&Config::default(), true)
-        .map_err(|error| Failure::new(Exit::Configuration, error.to_string()))?;
+    let mut client =
+        Owner::build(&Config::default(), true).map_err(|error| Failure::new(Exit::Configuration, error.to_string()))?;
     let bridge = Bridge { http: client.lend(), url: url.into(), token, version: Arc::default() };
     bridge.run(lines()).await;
     client.release();
@@ -105,7 +107,8 @@ impl Bridge {
             under_way.note(id, handle);
         }
         // The agent says no more. It may still read, but not for long: nobody is left to cancel what waits for a person.
-        let _late = Clock::system().timeout(LAST_ANSWERS, async { while requests.join_next().await.is_some() {} }).await;
+        let _late =
+            Clock::system().timeout(LAST_ANSWERS, async { while requests.join_next().await.is_some() {} }).await;
         requests.shutdown().await;
     }
 
@@ -123,9 +126,9 @@ impl Bridge {
             .bearer_auth(self.token.expose_secret())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream");
-        let request = headers(message, &self.version).into_iter().fold(request, |request, (name, value)| {
-            request.header(name, value)
-        });
+        let request = headers(message, &self.version)
+            .into_iter()
+            .fold(request, |request, (name, value)| request.header(name, value));
         let answer = request.body(message.text.clone()).send().await;
         let answer = answer.map_err(|error| format!("Hitchline can't be reached: {}", cause(error)))?;
         if answer.status() == StatusCode::ACCEPTED {

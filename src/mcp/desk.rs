@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::own_file;
-use super::tools::{Ask, Call, LookupUser, Post, ReadThread, React, Upload};
+use super::tools::{Ask, Call, LookupUser, Post, React, ReadThread, Upload};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{OwedId, SessionId, Ts, UserId};
+use crate::domain::ids::{OwedId, SessionId, UserId};
 use crate::domain::outgoing::{Label, Place};
 use crate::domain::ports::{self, Files, People, Reactions, Said, SlackRead, WriteError, WriteErrorKind};
 use crate::session::{Caller, Manager, NotDone};

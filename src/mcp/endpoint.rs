@@ -32,7 +32,7 @@ use super::{Desk, Mcp, PATH, STDIO_PATH};
 /// The most bytes of a request.
 const BODY: usize = 1024 * 1024;
 /// How soon a client must have made use of a session that it began.
-const BEGIN: Duration = Duration::from_secs(60);
+const BEGIN: Duration = Duration::from_mins(1);
 /// How often a client that wants to know hears that its call goes on: below the minute after which clients give up.
 const PROGRESS: Duration = Duration::from_secs(15);
 /// The header in which older clients name their session.

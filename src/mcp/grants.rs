@@ -94,12 +94,12 @@ impl Table {
         // A call whose grant was revoked meanwhile fails for that.
         let Some(entry) = self.0.get_mut(&id) else { return Ok(()) };
         let due = entry.due.max(now);
-        let ahead = due - now;
-        if ahead > EVERY * (BURST - 1) {
-            return Err(ahead - EVERY * (BURST - 1));
+        let wait = due.saturating_duration_since(now + EVERY * (BURST - 1));
+        if wait.is_zero() {
+            entry.due = due + EVERY;
+            return Ok(());
         }
-        entry.due = due + EVERY;
-        Ok(())
+        Err(wait)
     }
 }
 

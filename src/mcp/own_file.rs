@@ -131,14 +131,8 @@ mod tests {
     #[test]
     fn nothing_else_is() {
         let house = house();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            house.path().join("work/pipe"),
-            rustix::fs::FileType::Fifo,
-            Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, house.path().join("work/pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0)
+            .unwrap();
         let secret = house.path().join("secret");
         for (path, why) in [
             ("../secret", "not in your working directory"),

@@ -220,12 +220,7 @@ fn describe() -> Vec<Described> {
             schema_for!(ReadThread),
             true,
         ),
-        tool(
-            "upload",
-            "Uploads a file of your working directory into this conversation.",
-            schema_for!(Upload),
-            false,
-        ),
+        tool("upload", "Uploads a file of your working directory into this conversation.", schema_for!(Upload), false),
     ]
 }
 
@@ -233,7 +228,7 @@ fn describe() -> Vec<Described> {
 mod tests {
     use super::*;
 
-    fn read(name: &str, arguments: Value) -> Result<Call, String> {
+    fn read(name: &str, arguments: &Value) -> Result<Call, String> {
         Call::read(name, arguments.as_object().cloned())
     }
 
@@ -254,7 +249,7 @@ mod tests {
             ("lookup_user", json!({"id": "U1"}), Call::LookupUser(LookupUser { id: "U1".into() })),
         ];
         for (name, arguments, expected) in cases {
-            let call = read(name, arguments.clone()).unwrap();
+            let call = read(name, &arguments).unwrap();
             assert_eq!(call, expected, "{name} {arguments}");
             assert_eq!(call.name(), name);
         }
@@ -283,7 +278,7 @@ mod tests {
             ("lookup_user", json!({"id": "somebody@example.org"}), "id:"),
         ];
         for (name, arguments, says) in cases {
-            let wrong = read(name, arguments.clone()).unwrap_err();
+            let wrong = read(name, &arguments).unwrap_err();
             assert!(wrong.contains(says), "{name} {arguments}: {wrong}");
         }
     }

@@ -166,7 +166,8 @@ impl Inner {
         let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline, tools };
         // Backends keep to the deadline themselves, and then see to it that nothing is left.
         let started = self.parts.clock.timeout_at(deadline + START_GRACE, start(spec)).await;
-        let (session, more) = started.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })??;
+        let (session, more) =
+            started.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })??;
         Ok((WayIn::keep(way_in, session), more))
     }
 

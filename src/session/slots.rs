@@ -219,8 +219,10 @@ impl Slots {
 
     /// An active mapping, and its turn where one runs.
     pub(super) fn session(&self, id: SessionId) -> Option<(SessionRecord, Option<Running>)> {
-        let slots = self.by_key.values().filter(|slot| slot.active().is_some_and(|active| active.record.id == id));
-        slots.filter_map(|slot| Some((slot.active()?.record.clone(), slot.turn.clone()))).next()
+        self.by_key.values().find_map(|slot| {
+            let active = slot.active().filter(|active| active.record.id == id)?;
+            Some((active.record.clone(), slot.turn.clone()))
+        })
     }
 
     /// Every line with a message in hand or a claim.

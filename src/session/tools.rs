@@ -80,12 +80,7 @@ impl Manager {
     ///
     /// # Errors
     /// When it was not asked.
-    pub async fn ask(
-        &self,
-        session: SessionId,
-        text: String,
-        choices: Vec<String>,
-    ) -> Result<Option<usize>, NotDone> {
+    pub async fn ask(&self, session: SessionId, text: String, choices: Vec<String>) -> Result<Option<usize>, NotDone> {
         let (_, running) = self.0.slots().session(session).ok_or(NotDone::SessionEnded)?;
         let Running { calls, .. } = running.ok_or(NotDone::NoTurn)?;
         let id = RequestId::from(Uuid::new_v4().to_string());

@@ -50,7 +50,8 @@ mod tests {
             is_bot: false,
         };
         assert_eq!(profile(&user), Some(expected));
-        let bare = profile(&json!({"id": "U2", "name": "bob", "is_bot": true, "profile": {"display_name": ""}})).unwrap();
+        let bare =
+            profile(&json!({"id": "U2", "name": "bob", "is_bot": true, "profile": {"display_name": ""}})).unwrap();
         assert_eq!((bare.name.as_str(), bare.is_bot), ("bob", true));
         for nobody in [json!({"name": "x"}), json!({"id": "U1"}), Value::Null] {
             assert_eq!(profile(&nobody), None, "{nobody}");

@@ -35,8 +35,7 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_agent.py");
         let log = dir.path().join("heard");
-        let command =
-            [python.to_str().unwrap(), script, "--caps", capabilities, "--log", log.to_str().unwrap()];
+        let command = [python.to_str().unwrap(), script, "--caps", capabilities, "--log", log.to_str().unwrap()];
         let slack = Slack::start();
         let daemon = slack.daemon_with_tools(dir.path().to_str().unwrap(), &command, http);
         Some(Self { slack, daemon, dir })
@@ -74,7 +73,11 @@ fn an_agent_posts_into_its_own_thread_below_what_it_said() {
         let thread = house.ask(ALICE, r#"tool post {"text": "**look** here"}"#);
         house.wait(&thread, "Posted.");
         let said = house.texts(&thread);
-        assert_eq!(said.iter().map(|text| text.trim()).collect::<Vec<_>>(), ["before", "*look* here", "Posted."], "{capabilities}");
+        assert_eq!(
+            said.iter().map(|text| text.trim()).collect::<Vec<_>>(),
+            ["before", "*look* here", "Posted."],
+            "{capabilities}"
+        );
         assert_eq!(house.texts(&other).len(), 1, "nothing went elsewhere");
         let by_http = house.server()["type"] == "http";
         assert_eq!(by_http, capabilities.contains("http"));

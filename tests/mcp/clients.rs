@@ -109,7 +109,8 @@ async fn a_session_that_nobody_uses_expires() {
     let grant = house.grant();
     let id = begin(&house, token(&grant), OLDER[1]).await;
     // Its own stream is open as long as it lives, and is no use of it.
-    let listens = [("Mcp-Session-Id", id.as_str()), ("MCP-Protocol-Version", OLDER[1]), ("Accept", "text/event-stream")];
+    let listens =
+        [("Mcp-Session-Id", id.as_str()), ("MCP-Protocol-Version", OLDER[1]), ("Accept", "text/event-stream")];
     let heard = house.request("GET", "/mcp", &listening(token(&grant), &listens), "").await;
     assert_eq!(heard.status, 200, "{heard:?}");
     let gone = async {

@@ -71,7 +71,8 @@ impl House {
         let host = if own { format!("Host: {}\r\n", self.address) } else { String::new() };
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+        let head =
+            format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         // One that refuses early may not read all of it.
         let _refused_early = stream.write_all(body.as_bytes()).await;
@@ -106,7 +107,11 @@ fn read(answer: &str) -> Answer {
 impl Answer {
     /// The message in it, whether it came as such or as an event.
     pub(crate) fn message(&self) -> Value {
-        let json = self.body.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line)).find(|line| line.starts_with('{'));
+        let json = self
+            .body
+            .lines()
+            .map(|line| line.strip_prefix("data: ").unwrap_or(line))
+            .find(|line| line.starts_with('{'));
         serde_json::from_str(json.unwrap_or_else(|| panic!("no message: {self:?}"))).unwrap()
     }
 

@@ -37,7 +37,7 @@ impl Turn {
     }
 
     /// The agent asks; its question's place, and who waits for the answer.
-    async fn asks(&self, question: &str) -> Asked {
+    fn asks(&self, question: &str) -> Asked {
         let (manager, id, question) = (self.world.manager.clone(), self.id, question.to_owned());
         let mut asked = JoinSet::new();
         asked.spawn(async move { manager.ask(id, question, vec!["left".into(), "right".into()]).await });
@@ -94,7 +94,7 @@ async fn without_a_turn_an_agent_posts_and_does_not_ask() {
     turn.ends().await;
     turn.world.within(turn.world.manager.post(turn.id, "by the way".into())).await.unwrap();
     turn.world.until_thread_is(&turn.thread, &["done", "by the way"]).await;
-    let asked = turn.asks("which?").await;
+    let asked = turn.asks("which?");
     assert_eq!(turn.answer(asked).await, Err(NotDone::NoTurn));
     let caller = turn.world.manager.caller(turn.id).expect("it lives");
     assert_eq!((caller.record.id, caller.asked), (turn.id, None));
@@ -107,7 +107,7 @@ async fn a_session_that_has_ended_does_nothing_any_more() {
     turn.world.within(turn.world.manager.end(turn.id)).await.unwrap();
     let posted = turn.world.within(turn.world.manager.post(turn.id, "too late".into())).await;
     assert_eq!(posted, Err(NotDone::SessionEnded));
-    let asked = turn.asks("which?").await;
+    let asked = turn.asks("which?");
     assert_eq!(turn.answer(asked).await, Err(NotDone::SessionEnded));
     assert_eq!(turn.world.manager.caller(turn.id), None);
     let posted = turn.world.within(turn.world.manager.post(SessionId::new(), "of nobody".into())).await;
@@ -135,7 +135,7 @@ async fn an_agent_says_who_asked_and_where() {
 async fn only_the_requester_and_admins_answer_and_only_once() {
     let turn = Turn::new().await;
     turn.session.says("let me ask").await;
-    let asked = turn.asks("which way?").await;
+    let asked = turn.asks("which way?");
     let (_, card) = turn.world.card(&turn.thread).await;
     assert!(card.is_question());
     assert_eq!((card.title.as_str(), card.requester.as_str()), ("which way?", "U1"));
@@ -148,7 +148,7 @@ async fn only_the_requester_and_admins_answer_and_only_once() {
     assert!(turn.press("UADMIN", 0, "late").await.expect("told").contains("settled already"));
     assert_eq!(turn.world.agents.count("answer"), 0, "its protocol has nothing to do with it");
 
-    let asked = turn.asks("and now?").await;
+    let asked = turn.asks("and now?");
     turn.world.until("two cards", || turn.world.slack.cards(&turn.thread).len() == 2).await;
     assert_eq!(turn.press("UADMIN", 0, "an admin").await, None);
     assert_eq!(turn.answer(asked).await, Ok(Some(0)));
@@ -159,7 +159,7 @@ async fn only_the_requester_and_admins_answer_and_only_once() {
 #[tokio::test]
 async fn a_question_expires_and_silence_meanwhile_is_no_trouble() {
     let turn = Turn::new().await;
-    let asked = turn.asks("which?").await;
+    let asked = turn.asks("which?");
     turn.world.card(&turn.thread).await;
     turn.world.settle().await;
     turn.world.hand.advance(APPROVAL);
@@ -175,7 +175,7 @@ async fn a_question_expires_and_silence_meanwhile_is_no_trouble() {
 async fn a_question_ends_with_its_turn_however_that_ends() {
     for end in ["stop", "end", "finish"] {
         let turn = Turn::new().await;
-        let asked = turn.asks("which?").await;
+        let asked = turn.asks("which?");
         turn.world.card(&turn.thread).await;
         match end {
             "finish" => turn.session.ends(Outcome::Completed),
@@ -189,7 +189,7 @@ async fn a_question_ends_with_its_turn_however_that_ends() {
 #[tokio::test]
 async fn who_hangs_up_takes_the_question_back() {
     let turn = Turn::new().await;
-    let asked = turn.asks("which?").await;
+    let asked = turn.asks("which?");
     turn.world.card(&turn.thread).await;
     drop(asked);
     turn.until_state_is(ApprovalState::Withdrawn).await;
@@ -202,10 +202,10 @@ async fn only_so_many_questions_wait_at_once() {
     let turn = Turn::new().await;
     let mut waiting = Vec::new();
     for n in 1..=4 {
-        waiting.push(turn.asks("which?").await);
+        waiting.push(turn.asks("which?"));
         turn.world.until("its card", || turn.world.slack.cards(&turn.thread).len() == n).await;
     }
-    let asked = turn.asks("one more?").await;
+    let asked = turn.asks("one more?");
     assert_eq!(turn.answer(asked).await, Err(NotDone::TooMany));
     turn.ends().await;
 }
@@ -214,7 +214,7 @@ async fn only_so_many_questions_wait_at_once() {
 async fn a_question_that_slack_does_not_take_is_no_answer() {
     let turn = Turn::new().await;
     turn.world.slack.fail(Step::Post, WriteErrorKind::Permanent);
-    let asked = turn.asks("which?").await;
+    let asked = turn.asks("which?");
     assert_eq!(turn.answer(asked).await, Ok(None));
     turn.ends().await;
     turn.world.until_told(&turn.thread, "goes on without an answer").await;

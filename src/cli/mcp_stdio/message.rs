@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn each_version_gets_the_headers_that_it_wants() {
         let version = Version::default();
-        let initialize = message(&json!({"id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}));
+        let initialize =
+            message(&json!({"id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}));
         let call = message(&json!({"id": 1, "method": "tools/call", "params": {"name": "post"}}));
         assert!(headers(&initialize, &version).is_empty() && headers(&call, &version).is_empty());
         version.learn(&call, &json!({"result": {"protocolVersion": "x"}}));
@@ -125,8 +126,7 @@ mod tests {
         assert_eq!(headers(&call, &version), [("mcp-protocol-version", "2025-06-18".to_owned())]);
         let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
         let newer = message(&json!({"id": 1, "method": "tools/call", "params": {"name": "post", "_meta": meta}}));
-        let expected =
-            [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "post")];
+        let expected = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "post")];
         assert_eq!(headers(&newer, &version), expected.map(|(name, value)| (name, value.to_owned())));
     }
 }

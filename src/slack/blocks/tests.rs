@@ -60,7 +60,8 @@ fn a_question_is_plain_text_with_a_button_for_each_choice() {
         json!({"type": "plain_text", "text": "Which *one*\n<!here>?", "emoji": false}),
         "no markup of the agent's, and no mention"
     );
-    let labels: Vec<_> = blocks[3]["elements"].as_array().unwrap().iter().map(|button| &button["text"]["text"]).collect();
+    let labels: Vec<_> =
+        blocks[3]["elements"].as_array().unwrap().iter().map(|button| &button["text"]["text"]).collect();
     assert_eq!(labels, ["Left", "Right"]);
     for (state, says) in [
         (ApprovalState::Decided { by: "U2".into(), option: 1 }, "<@U2> chose: Right"),
