@@ -279,6 +279,7 @@ mod tests {
             ApprovalCard { id, requester: "web".into(), title: "Run".into(), detail: None, options, state: open };
         let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card.clone())));
         let press = json!({"approval": {"id": id, "option": 1}});
+        assert_eq!(shown["question"], false);
         assert_eq!(shown["buttons"][1], json!({"label": "No", "danger": true, "press": press}));
         assert_eq!((&shown["state"], &shown["expires_after_s"]), (&json!("open"), &json!(600)));
         let decided = ApprovalState::Decided { by: "web".into(), option: 0 };
@@ -286,6 +287,16 @@ mod tests {
         let (name, shown) = told(ChatAuthor::Agent, Line::Revised { id: "w.0".into(), body });
         assert_eq!((name, &shown["id"], &shown["buttons"]), ("revised", &json!("w.0"), &json!([])));
         assert_eq!(shown["decided"], json!({"by": "web", "label": "Yes"}));
+    }
+
+    #[test]
+    fn a_question_has_choices_of_which_none_is_a_danger() {
+        let options = ["Left", "Right"].map(|label| (label.to_owned(), OptionKind::Choice)).into();
+        let (requester, title) = ("web".into(), "Which?".to_owned());
+        let state = ApprovalState::Open { expires_after_s: 600 };
+        let card = ApprovalCard { id: ApprovalId::new(), requester, title, detail: None, options, state };
+        let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card)));
+        assert_eq!((&shown["question"], &shown["buttons"][0]["danger"]), (&json!(true), &json!(false)));
     }
 
     #[test]

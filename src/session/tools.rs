@@ -64,7 +64,7 @@ impl Manager {
     }
 
     /// Posts `markdown` into a session's conversation: while a turn runs, below everything that it said so far. It is owed when this
-    /// returns.
+    /// returns; what the store does not take of a turn is committed with its end, at the latest.
     ///
     /// # Errors
     /// When the session has ended, or the store took nothing.

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::harness::{Running, Slack, text};
+use super::harness::{Running, Slack, exit_code, text};
 use super::package::Package;
 use super::program::program;
 
@@ -119,7 +119,7 @@ fn an_agent_reads_reacts_and_looks_people_up() {
     assert!(read.contains("tool react") && read.contains("you"), "{read}");
     house.slack.say(ALICE, GENERAL, Some(&thread), r#"tool lookup_user {"id": "<@U0BOB>"}"#);
     let found = text(&house.wait(&thread, "time_zone"));
-    assert!(found.contains("Bob") && !found.contains('@'), "{found}");
+    assert!(found.contains("\"name\":\"bob\"") && !found.contains('@'), "{found}");
     house.slack.say(ALICE, GENERAL, Some(&thread), r#"tool post {"text": "hi", "channel": "C0OTHER"}"#);
     house.wait(&thread, "unknown field");
     assert_eq!(house.daemon.stop(), 0);
@@ -163,6 +163,11 @@ fn the_official_client_lists_and_calls_the_tools() {
         house.wait(&thread, "from the official client");
         assert_eq!(house.daemon.stop(), 0);
     }
+}
+
+#[test]
+fn our_program_says_what_it_is_started_without() {
+    assert_eq!(exit_code(&["mcp-stdio"], &[]), 64);
 }
 
 /// What the official client has to say, as JSON.

@@ -1,6 +1,7 @@
 //! What an agent does with its tools: it posts and asks, in its own conversation, as long as its session lives.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
@@ -120,7 +121,9 @@ async fn what_is_posted_survives_a_power_cut() {
     turn.world.slack.slow.send_replace(true);
     turn.world.within(turn.world.manager.post(turn.id, "on disk".into())).await.unwrap();
     let next = turn.world.after_power_cut().await;
-    next.until_told(&turn.thread, "on disk").await;
+    // It is looked for before it is sent.
+    let told = || next.slack.texts(&turn.thread).iter().any(|text| text == "on disk");
+    next.until_after(Duration::from_secs(10), told).await;
 }
 
 #[tokio::test]
