@@ -24,6 +24,9 @@ pub(super) enum NotRead {
     /// It is a directory, a pipe, or something else of which there is no content.
     #[error("it is not a file")]
     NotAFile,
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
     /// It is too large.
     #[error("it is larger than {limit} bytes")]
     TooLarge {
@@ -58,6 +61,9 @@ pub(super) fn read(dir: &Path, path: &Path, limit: u64) -> Result<OwnFile, NotRe
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(too_large);
+    }
+    if bytes.is_empty() {
+        return Err(NotRead::Empty);
     }
     Ok(OwnFile { name: name.to_string_lossy().into_owned(), bytes })
 }
@@ -101,6 +107,7 @@ mod tests {
         fs::write(house.path().join("work/sub/b.txt"), "b").unwrap();
         fs::write(house.path().join("work/large"), "01234567890").unwrap();
         fs::write(house.path().join("work/just"), "0123456789").unwrap();
+        fs::write(house.path().join("work/empty"), "").unwrap();
         symlink("sub/b.txt", house.path().join("work/link")).unwrap();
         symlink("../secret", house.path().join("work/out")).unwrap();
         symlink("..", house.path().join("work/up")).unwrap();
@@ -144,6 +151,7 @@ mod tests {
             ("", "not a file"),
             ("pipe", "not a file"),
             ("large", "larger than 10 bytes"),
+            ("empty", "is empty"),
             ("missing", "can't be read"),
         ] {
             let refused = read_there(house.path(), path).unwrap_err().to_string();

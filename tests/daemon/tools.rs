@@ -54,9 +54,9 @@ impl House {
     /// Where the last session that began reaches its tools.
     fn server(&self) -> Value {
         let heard = std::fs::read_to_string(self.dir.path().join("heard")).unwrap();
-        let messages = heard.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let servers = messages.filter_map(|message| message["params"]["mcpServers"].get(0).cloned());
-        servers.last().expect("no session got any tools")
+        let messages = heard.lines().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut servers = messages.filter_map(|message| message["params"]["mcpServers"].get(0).cloned());
+        servers.next().expect("no session got any tools")
     }
 
     fn texts(&self, thread: &str) -> Vec<String> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::house::{House, list, names, request, token, with};
 
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn only_a_token_that_is_good_comes_in() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::house::{Answer, House, initialize, initialized, list, names, token, with, with_meta};
 
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 const OLDER: [&str; 2] = ["2025-06-18", "2025-11-25"];
 
 /// Begins a session as older clients do; its id.

@@ -69,7 +69,8 @@ impl House {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let own = !headers.iter().any(|(name, _)| name == "Host");
         let host = if own { format!("Host: {}\r\n", self.address) } else { String::new() };
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.concat();
         let length = body.len();
         let head =
             format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {length}\r\n{headers}\r\n");

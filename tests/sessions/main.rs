@@ -80,6 +80,8 @@ mod tickets;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]
+mod uploads;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod world;
