@@ -35,6 +35,8 @@ const BODY: usize = 1024 * 1024;
 const BEGIN: Duration = Duration::from_mins(1);
 /// How often a client that wants to know hears that its call goes on: below the minute after which clients give up.
 const PROGRESS: Duration = Duration::from_secs(15);
+/// How long a call waits for what its agent said before: that comes on another way, and is to stand above what the call shows.
+const HEAD_START: Duration = Duration::from_millis(50);
 /// The header in which older clients name their session.
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// What agents are told of the server.
@@ -148,6 +150,9 @@ impl Handler {
             let desk = self.mcp.0.desk.borrow().clone().ok_or("Hitchline is starting or stopping; try again later")?;
             let name = call.name();
             tracing::info!(session.id = %holder.session, tool = name, "An agent calls a tool");
+            if call.shows() {
+                parts.clock.sleep(HEAD_START).await;
+            }
             let done = desk.call(holder.session, call).await;
             count(name, done.is_ok());
             done.map_err(|failed| failed.0)

@@ -115,6 +115,11 @@ impl Call {
         })
     }
 
+    /// Whether it makes a message.
+    pub(super) fn shows(&self) -> bool {
+        matches!(self, Self::Ask(_) | Self::Post(_) | Self::Upload(_))
+    }
+
     /// The tool's name.
     pub(super) fn name(&self) -> &'static str {
         match self {

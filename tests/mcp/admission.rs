@@ -80,7 +80,7 @@ async fn each_token_has_its_own_rate() {
         }
     }
     assert!(refused.contains("too many calls at once; wait "), "{refused}");
-    let calm = house.post(token(&other), &[], &call).await.message();
-    assert_eq!(calm["result"]["isError"], true);
-    assert!(calm["result"]["content"][0]["text"].to_string().contains("starting or stopping"), "{calm}");
+    let unhurried = house.post(token(&other), &[], &call).await.message();
+    assert_eq!(unhurried["result"]["isError"], true);
+    assert!(unhurried["result"]["content"][0]["text"].to_string().contains("starting or stopping"), "{unhurried}");
 }
