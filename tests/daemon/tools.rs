@@ -6,20 +6,29 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::harness::{Running, Slack, exit_code, text};
+use super::harness::{Running, Slack, exit_code, text, until};
 use super::package::Package;
+use super::process::Process;
 use super::program::program;
 
 const GENERAL: &str = "C0GENERAL";
 const ALICE: &str = "U0ALICE";
 const BOB: &str = "U0BOB";
 
-/// The official client library, which knows nothing of us.
-const SDK: Package = Package {
+/// The official client library, which knows nothing of us: the line that has sessions, and the one that has none any more.
+const OLDER: Package = Package {
     folder: "mcp-sdk",
     spec: "@modelcontextprotocol/sdk@1.32.2",
     holds: "node_modules/@modelcontextprotocol/sdk/package.json",
 };
+const NEWEST: Package = Package {
+    folder: "mcp-client",
+    spec: "@modelcontextprotocol/client@2.4.0",
+    holds: "node_modules/@modelcontextprotocol/client/package.json",
+};
+/// An agent that people use.
+const OPENCODE: Package =
+    Package { folder: "opencode", spec: "opencode-ai@1.18.33", holds: "node_modules/opencode-linux-x64/bin/opencode" };
 
 /// A daemon whose agent calls tools, and the file in which it notes what it is told.
 struct House {
@@ -142,25 +151,52 @@ fn a_token_is_good_for_nothing_once_its_session_has_ended() {
 }
 
 #[test]
-fn the_official_client_lists_and_calls_the_tools() {
-    let Some(sdk) = SDK.installed() else { return };
-    let Some(node) = program("node") else { return };
-    let folder = sdk.ancestors().nth(4).unwrap();
+fn official_clients_of_each_age_list_and_call_the_tools() {
+    let (Some(older), Some(newest)) = (OLDER.installed(), NEWEST.installed()) else { return };
     for (capabilities, http) in [("close,http", ""), ("close,http", "mcp_sessions = true"), ("close", "")] {
         let Some(house) = House::open(capabilities, http) else { return };
         let thread = house.ask(ALICE, "hello");
         house.wait(&thread, "you said: hello");
-        let output = client(&node, folder, &house.server());
-        let said: Value = serde_json::from_slice(&output).unwrap();
-        let names: Vec<_> = said["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
-        assert_eq!(names[..5], ["ask", "lookup_user", "post", "react", "read_thread"], "{said}");
-        assert_eq!(said["posted"]["content"][0]["text"], "Posted.", "{said}");
-        assert_eq!(said["refused"]["isError"], true, "{said}");
-        let with_sessions = http.contains("mcp_sessions");
-        assert_eq!(said["session"].is_string(), with_sessions, "{said}");
-        house.wait(&thread, "from the official client");
+        for (sdk, is_newest) in [(&older, false), (&newest, true)] {
+            let said = client(sdk, is_newest, &house.server());
+            let names: Vec<_> = said["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+            assert_eq!(names[..5], ["ask", "lookup_user", "post", "react", "read_thread"], "{said}");
+            assert_eq!(said["posted"]["content"][0]["text"], "Posted.", "{said}");
+            assert_eq!(said["refused"]["isError"], true, "{said}");
+            let has_session = http.contains("mcp_sessions") && !is_newest;
+            assert_eq!(said["session"].is_string(), has_session, "{said}");
+        }
+        let posts = || house.texts(&thread).iter().filter(|text| text.contains("from the official client")).count();
+        until("both have posted", || posts() == 2);
         assert_eq!(house.daemon.stop(), 0);
     }
+}
+
+#[test]
+fn a_real_agent_posts_when_its_model_says_so() {
+    let (Some(python), Some(opencode)) = (program("python3"), OPENCODE.installed()) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_llm.py");
+    let model = Process::spawn(Command::new(python).arg(script), &[]);
+    let provider = json!({
+        "npm": "@ai-sdk/openai-compatible",
+        "options": {"baseURL": format!("http://127.0.0.1:{}/v1", model.line("port: ")), "apiKey": "x"},
+        "models": {"mock-1": {}},
+    });
+    let config = json!({"autoupdate": false, "enabled_providers": ["mock"], "provider": {"mock": provider},
+        "model": "mock/mock-1", "small_model": "mock/mock-1"});
+    let folder = dir.path().join(".config/opencode");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("opencode.json"), config.to_string()).unwrap();
+
+    let (home, slack) = (dir.path().to_str().unwrap(), Slack::start());
+    let command = ["env", &format!("HOME={home}"), opencode.to_str().unwrap(), "acp"];
+    let daemon = slack.daemon_with_tools(home, &command, "");
+    let thread = slack.say(ALICE, GENERAL, None, "@hitchline MCPCALL please");
+    let ours = [("channel", GENERAL), ("thread_ts", thread.as_str()), ("user", "U0BOT"), ("timeout_ms", "60000")];
+    slack.wait(&[&ours[..], &[("text_is", "hello from agent")]].concat());
+    slack.wait(&[&ours[..], &[("text_contains", "You said")]].concat());
+    assert_eq!(daemon.stop(), 0);
 }
 
 #[test]
@@ -168,18 +204,19 @@ fn our_program_says_what_it_is_started_without() {
     assert_eq!(exit_code(&["mcp-stdio"], &[]), 64);
 }
 
-/// What the official client has to say, as JSON.
-fn client(node: &Path, folder: &Path, server: &Value) -> Vec<u8> {
-    let output = Command::new(node)
+/// What an official client has to say.
+fn client(sdk: &Path, is_newest: bool, server: &Value) -> Value {
+    let folder = sdk.ancestors().nth(4).unwrap();
+    let output = Command::new("node")
         .arg("tests/peers/mcp_client.mjs")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("SDK_FOLDER", folder)
+        .env("NEWEST", if is_newest { "yes" } else { "" })
         .env("SERVER", server.to_string())
-        .env("NO_PROXY", "127.0.0.1")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Calls a tool as plainly as it gets; the answer's status.

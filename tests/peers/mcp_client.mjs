@@ -1,11 +1,17 @@
 // The official MCP client: connects to the server that SERVER describes as ACP does, lists its tools, calls some, and prints what came.
+// NEWEST says which of its two lines it is: the one that speaks 2026-07-28, or the one before.
 import { createRequire } from "node:module";
 
 // The SDK lives in a cache folder, not next to this file.
 const require = createRequire(`${process.env.SDK_FOLDER}/`);
-const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
-const { StreamableHTTPClientTransport } = require("@modelcontextprotocol/sdk/client/streamableHttp.js");
-const { StdioClientTransport } = require("@modelcontextprotocol/sdk/client/stdio.js");
+const newest = Boolean(process.env.NEWEST);
+const { Client, StreamableHTTPClientTransport, StdioClientTransport } = newest
+  ? { ...require("@modelcontextprotocol/client"), ...require("@modelcontextprotocol/client/stdio") }
+  : {
+      ...require("@modelcontextprotocol/sdk/client/index.js"),
+      ...require("@modelcontextprotocol/sdk/client/streamableHttp.js"),
+      ...require("@modelcontextprotocol/sdk/client/stdio.js"),
+    };
 
 const server = JSON.parse(process.env.SERVER);
 const named = (pairs) => Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
@@ -15,7 +21,8 @@ function transport() {
   return new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers: named(server.headers) } });
 }
 
-const client = new Client({ name: "test", version: "1" });
+const options = newest ? { versionNegotiation: { mode: { pin: "2026-07-28" } } } : {};
+const client = new Client({ name: "test", version: "1" }, options);
 const connection = transport();
 await client.connect(connection);
 const { tools } = await client.listTools();
