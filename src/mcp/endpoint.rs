@@ -144,20 +144,17 @@ impl Handler {
     async fn call(&self, holder: Holder, request: CallToolRequestParams) -> Result<String, String> {
         let parts = &self.mcp.0.parts;
         let counted = self.mcp.0.grants.count(holder.grant, parts.clock.now());
-        let called = async {
-            counted.map_err(|wait| format!("too many calls at once; wait {} s", wait.as_secs() + 1))?;
-            let call = Call::read(&request.name, request.arguments)?;
-            let desk = self.mcp.0.desk.borrow().clone().ok_or("Hitchline is starting or stopping; try again later")?;
-            let name = call.name();
-            tracing::info!(session.id = %holder.session, tool = name, "An agent calls a tool");
-            if call.shows() {
-                parts.clock.sleep(HEAD_START).await;
-            }
-            let done = desk.call(holder.session, call).await;
-            count(name, done.is_ok());
-            done.map_err(|failed| failed.0)
-        };
-        called.await
+        counted.map_err(|wait| format!("too many calls at once; wait {} s", wait.as_secs() + 1))?;
+        let call = Call::read(&request.name, request.arguments)?;
+        let desk = self.mcp.0.desk.borrow().clone().ok_or("Hitchline is starting or stopping; try again later")?;
+        let name = call.name();
+        tracing::info!(session.id = %holder.session, tool = name, "An agent calls a tool");
+        if call.shows() {
+            parts.clock.sleep(HEAD_START).await;
+        }
+        let done = desk.call(holder.session, call).await;
+        count(name, done.is_ok());
+        done.map_err(|failed| failed.0)
     }
 }
 
