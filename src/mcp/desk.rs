@@ -10,7 +10,7 @@ use super::own_file;
 use super::tools::{Ask, Call, LookupUser, Post, React, ReadThread, Upload};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, UserId};
-use crate::domain::outgoing::{Label, Place};
+use crate::domain::outgoing::{Answers, Label, Place};
 use crate::domain::ports::{self, Files, People, Reactions, Said, SlackRead, WriteError, WriteErrorKind};
 use crate::session::{Caller, Manager, NotDone};
 
@@ -123,7 +123,7 @@ impl Desk {
         let file = read.map_err(|why| Failed(format!("{shown}: {why}")))?;
         let told = format!("Uploaded {} ({} bytes).", file.name, file.bytes.len());
         let asked = caller.asked.as_ref().map(|asked| asked.message.clone());
-        let label = Label { key: OwedId::new(), answers: asked };
+        let label = Label { key: OwedId::new(), answers: asked.map(Answers::Interim) };
         let upload = ports::Upload { name: file.name, bytes: file.bytes };
         files.upload(&Place::from(&place(&caller)), upload, &label).await?;
         Ok(told)

@@ -14,7 +14,7 @@ use crate::domain::agent::{AgentEvent, Prompt};
 use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, OwedId, Ts};
-use crate::domain::outgoing::{Op, Owed};
+use crate::domain::outgoing::{Answers, Op, Owed};
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
@@ -352,7 +352,7 @@ impl Live<'_> {
     }
 
     fn row(&self, id: OwedId, op: Op) -> Owed {
-        let answers = Some(self.turn.message.clone());
+        let answers = Some(Answers::Finally(self.turn.message.clone()));
         Owed { id, conversation: self.turn.key.clone(), turn: Some(self.turn.prompt.turn()), answers, op }
     }
 

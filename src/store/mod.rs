@@ -5,6 +5,7 @@
 
 mod approvals;
 mod boots;
+mod closures;
 pub mod config;
 mod cursors;
 mod cut_off;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 pub use approvals::OpenApproval;
 pub use boots::Boot;
+pub use closures::{Closed, Closure};
 pub use cut_off::{Aftermath, CutOff, CutOffEnd, Interrupted, Settlement};
 pub use dead_letters::{DeadId, DeadLetter, Retried};
 pub use disk::Room;
