@@ -28,6 +28,7 @@ pub mod domain;
 pub mod duration;
 pub mod http_client;
 pub mod inbox;
+pub mod mcp;
 pub mod outbox;
 pub mod probe;
 pub mod scope;

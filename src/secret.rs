@@ -2,8 +2,8 @@
 
 pub use secrecy::{ExposeSecret, SecretString};
 
-/// The beginnings of Slack's tokens; what follows one is never shown.
-const TOKEN_STARTS: [&str; 6] = ["xoxb-", "xoxp-", "xoxa-", "xoxe", "xapp-", "xwfp-"];
+/// The beginnings of Slack's tokens and of those that we make for agents; what follows one is never shown.
+const TOKEN_STARTS: [&str; 7] = ["xoxb-", "xoxp-", "xoxa-", "xoxe", "xapp-", "xwfp-", "hlmcp-"];
 
 /// Whether `sent` is the secret, found out in a time that tells nothing of where the two differ.
 pub fn is_same(secret: &SecretString, sent: &str) -> bool {
@@ -11,7 +11,7 @@ pub fn is_same(secret: &SecretString, sent: &str) -> bool {
     secret.len() == sent.len() && secret.iter().zip(sent).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
 }
 
-/// Replaces every Slack token, bearer value and connection ticket in `text` by `…`.
+/// Replaces every Slack token, agent's token, bearer value and connection ticket in `text` by `…`.
 ///
 /// For text that comes from outside (an agent's stderr, an error with a URL in it) before it is logged or shown.
 pub fn redact(text: &str) -> String {

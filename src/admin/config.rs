@@ -24,11 +24,13 @@ pub struct Config {
     /// File that holds the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
+    /// Whether the agents' tools give sessions to clients of an older MCP than 2026-07-28 that want one.
+    pub mcp_sessions: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: Some((Ipv4Addr::LOCALHOST, 4680).into()), token: None, token_file: None }
+        Self { listen: Some((Ipv4Addr::LOCALHOST, 4680).into()), token: None, token_file: None, mcp_sessions: false }
     }
 }
 

@@ -14,6 +14,7 @@ mod greeting;
 mod offers;
 mod process;
 mod session;
+mod tools;
 mod turn;
 
 use std::collections::{BTreeMap, HashSet};
@@ -75,7 +76,8 @@ impl AcpBackend {
         let limit = self.limit(spec.deadline, Phase::Create);
         let desk = Arc::new(Desk::default());
         let agent = self.launch(&limit, &spec.working_dir, desk.clone()).await?;
-        let greeting = Greeting { agent: &agent, config: &self.config };
+        let tools = spec.tools.as_ref().filter(|_| self.config.tools);
+        let greeting = Greeting { agent: &agent, config: &self.config, tools };
         match limit.keep(greeting.session(earlier, &spec.working_dir)).await {
             Ok((id, handshake)) => Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone()))),
             Err(error) => {
@@ -125,7 +127,7 @@ impl Backend for AcpBackend {
         let limit = self.limit(query.deadline, Phase::List);
         // It makes no session, so that what it says beside its answers is nobody's.
         let agent = self.launch(&limit, &query.working_dir, Arc::default()).await?;
-        let greeting = Greeting { agent: &agent, config: &self.config };
+        let greeting = Greeting { agent: &agent, config: &self.config, tools: None };
         let listed = limit.keep(greeting.list(query.limit, |id| self.shared.is_ended(id))).await;
         agent.leave(query.deadline);
         if limit.clock.timeout_at(query.deadline, agent.gone()).await.is_err() {

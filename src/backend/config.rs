@@ -36,7 +36,7 @@ pub enum Config {
 pub struct Echo {}
 
 /// `kind = "acp"`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Acp {
     /// The agent's program and arguments.
@@ -55,12 +55,31 @@ pub struct Acp {
     pub process: Process,
     /// What happens to its sessions when Hitchline stops.
     pub on_shutdown: OnShutdown,
+    /// Whether it gets tools for its own conversation: to post, upload, read, react and ask there.
+    pub tools: bool,
     /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
     #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
     #[serde(skip_serializing_if = "Option::is_none")]
     // Checked by its schema: inside of a table with a tag, a deserializer does not know the key that it reads.
     #[schemars(with = "Option<String>", extend("x-duration" = true))]
     pub create_timeout: Option<Duration>,
+}
+
+impl Default for Acp {
+    fn default() -> Self {
+        Self {
+            command: Vec::new(),
+            working_dir: None,
+            env: BTreeMap::new(),
+            env_pass: Vec::new(),
+            env_file: None,
+            auth_method: None,
+            process: Process::default(),
+            on_shutdown: OnShutdown::default(),
+            tools: true,
+            create_timeout: None,
+        }
+    }
 }
 
 /// How agents' processes are shared out.

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::domain::agent::{AgentEvent, Decision, Offers, Prompt};
+use crate::domain::agent::{AgentEvent, Decision, Offers, Prompt, ToolAccess};
 use crate::domain::ids::{RequestId, SessionId};
 use crate::domain::session::{BackendRef, SessionRecord};
 use crate::http_client::HttpClient;
@@ -124,6 +124,8 @@ pub struct StartSpec {
     pub working_dir: PathBuf,
     /// When it must be ready.
     pub deadline: Instant,
+    /// How its agent reaches its own conversation; nothing when there are no tools, and passed over by kinds that can't pass it on.
+    pub tools: Option<ToolAccess>,
 }
 
 /// Which sessions are listed.

@@ -10,7 +10,9 @@ use crate::domain::conversation::{ConversationKey, Markup, is_web};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Body, Label, Place};
-use crate::domain::ports::{Answered, Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind};
+use crate::domain::ports::{
+    Answered, Mark, People, Profile, Reactions, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind,
+};
 use crate::store::{ChatAuthor, StoreError};
 
 /// Slack and the page.
@@ -197,6 +199,27 @@ impl<S: SlackRead> SlackRead for Surfaces<S> {
 
     async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {
         if is_web(channel) { Ok(false) } else { self.slack.is_closed(channel).await }
+    }
+}
+
+#[async_trait]
+impl<S: Reactions> Reactions for Surfaces<S> {
+    async fn react(&self, channel: &ChannelId, ts: &Ts, emoji: &str) -> Result<(), WriteError> {
+        if !is_web(channel) {
+            return self.slack.react(channel, ts, emoji).await;
+        }
+        Err(refused(WriteErrorKind::Permanent, "not_in_web_chat"))
+    }
+}
+
+#[async_trait]
+impl<S: People> People for Surfaces<S> {
+    async fn profile(&self, user: &UserId) -> Result<Profile, WriteError> {
+        if user.as_str() != OPERATOR {
+            return self.slack.profile(user).await;
+        }
+        let name = "the operator, on the web page".to_owned();
+        Ok(Profile { id: user.clone(), name, title: None, time_zone: None, is_bot: false })
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::html;
 use super::transcript::{Entry, Line};
+use crate::domain::agent::OptionKind;
 use crate::domain::ids::Ts;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, List, ListRow};
@@ -159,6 +160,8 @@ impl Text {
 #[derive(Debug, Serialize)]
 struct Approval {
     title: String,
+    /// Whether it asks for an answer rather than for permission.
+    question: bool,
     detail: Option<String>,
     /// `open`, `decided`, `expired` or `withdrawn`.
     state: &'static str,
@@ -188,14 +191,23 @@ impl Approval {
             ApprovalState::Expired => ("expired", None, None),
             ApprovalState::Withdrawn | ApprovalState::CutOff => ("withdrawn", None, None),
         };
-        let button = |(option, (label, kind)): (usize, &(String, crate::domain::agent::OptionKind))| Press {
+        let button = |(option, (label, kind)): (usize, &(String, OptionKind))| Press {
             label: label.clone(),
-            danger: !kind.allows(),
+            danger: !kind.allows() && *kind != OptionKind::Choice,
             sends: Button::Approval { id: card.id, option },
         };
         let options = if state == "open" { &card.options[..] } else { &[] };
         let buttons = options.iter().enumerate().map(button).collect();
-        Self { title: card.title.clone(), detail: card.detail.clone(), state, expires_after_s, decided, buttons }
+        let question = card.is_question();
+        Self {
+            title: card.title.clone(),
+            question,
+            detail: card.detail.clone(),
+            state,
+            expires_after_s,
+            decided,
+            buttons,
+        }
     }
 }
 
@@ -267,6 +279,7 @@ mod tests {
             ApprovalCard { id, requester: "web".into(), title: "Run".into(), detail: None, options, state: open };
         let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card.clone())));
         let press = json!({"approval": {"id": id, "option": 1}});
+        assert_eq!(shown["question"], false);
         assert_eq!(shown["buttons"][1], json!({"label": "No", "danger": true, "press": press}));
         assert_eq!((&shown["state"], &shown["expires_after_s"]), (&json!("open"), &json!(600)));
         let decided = ApprovalState::Decided { by: "web".into(), option: 0 };
@@ -274,6 +287,16 @@ mod tests {
         let (name, shown) = told(ChatAuthor::Agent, Line::Revised { id: "w.0".into(), body });
         assert_eq!((name, &shown["id"], &shown["buttons"]), ("revised", &json!("w.0"), &json!([])));
         assert_eq!(shown["decided"], json!({"by": "web", "label": "Yes"}));
+    }
+
+    #[test]
+    fn a_question_has_choices_of_which_none_is_a_danger() {
+        let options = ["Left", "Right"].map(|label| (label.to_owned(), OptionKind::Choice)).into();
+        let (requester, title) = ("web".into(), "Which?".to_owned());
+        let state = ApprovalState::Open { expires_after_s: 600 };
+        let card = ApprovalCard { id: ApprovalId::new(), requester, title, detail: None, options, state };
+        let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card)));
+        assert_eq!((&shown["question"], &shown["buttons"][0]["danger"]), (&json!(true), &json!(false)));
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub(super) enum Command {
     Sessions(Sessions),
     /// List, retry or drop what the running daemon has given up
     Dlq(Dlq),
+    /// Serve an agent its tools over standard streams, where it does not speak MCP over HTTP
+    ///
+    /// The daemon tells agents to start this, and in variables where it listens and what to show there.
+    #[command(hide = true)]
+    McpStdio,
     /// Find out how a real workspace behaves where Slack's documentation is silent
     ///
     /// Posts into a thread of its own and deletes that afterwards. Asks for one press of a button. Stop the daemon before: Slack

@@ -7,6 +7,7 @@ mod daemon;
 mod dlq;
 mod healthcheck;
 mod manifest;
+mod mcp_stdio;
 mod output;
 mod pages;
 mod probe;
@@ -126,6 +127,7 @@ async fn dispatch(command: Command, environment: &Environment) -> Result<Exit, F
         Command::Status(arguments) => sessions::status(&arguments, environment).await,
         Command::Sessions(arguments) => sessions::sessions(&arguments.what, environment).await,
         Command::Dlq(arguments) => dlq::dlq(&arguments.what, environment).await,
+        Command::McpStdio => mcp_stdio::mcp_stdio(environment).await,
         Command::Probe(arguments) => probe::probe(&arguments, environment).await,
         Command::Config(arguments) => config::config(&arguments.what, environment),
         Command::Completions { shell } => pages::completions(shell),

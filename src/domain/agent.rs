@@ -1,5 +1,8 @@
 //! What goes to an agent and what comes back, whatever kind of agent it is.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::Admitted;
@@ -140,6 +143,8 @@ pub enum OptionKind {
     RejectOnce,
     /// No, and don't ask again.
     RejectAlways,
+    /// One of several answers to a question that is about no permission.
+    Choice,
     /// A kind that we don't know.
     Other,
 }
@@ -234,4 +239,26 @@ pub enum OptionCategory {
     Mode,
     /// Something else.
     Other,
+}
+
+// === What an agent can reach ===
+
+/// How an agent reaches its own conversation: an MCP server, and the token that says which conversation that is. It lives as long as the
+/// agent's session does, and is never written down.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ToolAccess {
+    /// The server's address for agents that speak MCP over HTTP.
+    pub url: String,
+    /// The address for [`Self::program`].
+    pub stdio_url: String,
+    /// What each request carries as `Authorization: Bearer …`.
+    pub token: String,
+    /// Our own program, which serves the same over standard streams, as `PROGRAM mcp-stdio`, to agents that don't speak HTTP.
+    pub program: PathBuf,
+}
+
+impl fmt::Debug for ToolAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolAccess").field("url", &self.url).finish_non_exhaustive()
+    }
 }

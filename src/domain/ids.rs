@@ -198,6 +198,11 @@ uuid_id!(
     new_v4
 );
 uuid_id!(
+    /// A way in for one agent's tools. It is no secret.
+    GrantId,
+    new_v4
+);
+uuid_id!(
     /// A note that offers to answer what was said while nobody listened.
     OfferId,
     new_v4

@@ -171,6 +171,13 @@ pub struct ApprovalCard {
     pub state: ApprovalState,
 }
 
+impl ApprovalCard {
+    /// Whether it asks for an answer rather than for permission.
+    pub fn is_question(&self) -> bool {
+        !self.options.is_empty() && self.options.iter().all(|(_, kind)| *kind == OptionKind::Choice)
+    }
+}
+
 /// How an approval stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

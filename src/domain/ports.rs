@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
+use super::agent::ToolAccess;
 use super::conversation::{ConversationKey, Markup};
-use super::ids::{ChannelId, OfferId, OwedId, SessionId, TeamId, Ts, TurnId, UserId};
+use super::ids::{ChannelId, GrantId, OfferId, OwedId, SessionId, TeamId, Ts, TurnId, UserId};
 use super::inbound::{ChannelKind, Inbound, ReplyUrl};
 use super::outgoing::{Body, Label, Owed, Place};
 use super::session::SessionRecord;
@@ -269,6 +270,78 @@ pub enum Answered {
     Interim,
     /// Nothing more is to come.
     Finally,
+}
+
+/// Puts reactions of ours on messages; `slack` implements it, the agents' tools call it.
+#[async_trait]
+pub trait Reactions: Send + Sync {
+    /// Puts an emoji on a message, by its name without colons; one that is there already is fine.
+    ///
+    /// # Errors
+    /// As a write's: [`WriteErrorKind::Permanent`] with `invalid_name` when there is no such emoji.
+    async fn react(&self, channel: &ChannelId, ts: &Ts, emoji: &str) -> Result<(), WriteError>;
+}
+
+/// Says who people are; `slack` implements it, the agents' tools call it.
+#[async_trait]
+pub trait People: Send + Sync {
+    /// What is known of somebody.
+    ///
+    /// # Errors
+    /// As a write's: [`WriteErrorKind::Permanent`] when there is nobody of this id whom we may see.
+    async fn profile(&self, user: &UserId) -> Result<Profile, WriteError>;
+}
+
+/// What is known of a person. Their address is none of an agent's business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Their id.
+    pub id: UserId,
+    /// What others call them: the name that they chose to be shown, or else their real one.
+    pub name: String,
+    /// What they do, in their own words, where they say so.
+    pub title: Option<String>,
+    /// Their time zone, such as `Europe/Berlin`, where it is known.
+    pub time_zone: Option<String>,
+    /// Whether it is no person but a bot.
+    pub is_bot: bool,
+}
+
+/// Brings files to Slack; `slack` implements it, the agents' tools call it.
+#[async_trait]
+pub trait Files: Send + Sync {
+    /// Uploads a file and shares it.
+    ///
+    /// # Errors
+    /// As a write's.
+    async fn upload(&self, to: &Place, file: Upload, label: &Label) -> Result<(), WriteError>;
+}
+
+/// A file to be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its name, as people see it.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// Lets the agent of a session reach its own conversation by tools; `mcp` implements it, the session room calls it.
+pub trait Toolbox: Send + Sync {
+    /// Makes a way in for an agent that is about to start, or to be restored, in `session`.
+    fn grant(&self, session: SessionId) -> Grant;
+
+    /// Closes a way in, at once. Safe to call twice.
+    fn revoke(&self, grant: GrantId);
+}
+
+/// A way in for the agent of one session.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// By this it is closed again.
+    pub id: GrantId,
+    /// What the agent is told.
+    pub access: ToolAccess,
 }
 
 /// Reads back what was said while nobody listened; `slack` implements it, the catch-up calls it.

@@ -251,7 +251,7 @@ impl Inner {
         let interrupting = slots.interrupting;
         let slot = slots.get_mut(key)?;
         let active = slot.active().filter(|active| active.record.id == intent.session).cloned()?;
-        let (running, controls) = Running::new(intent.turn, work.seq, work.message.ts.clone());
+        let (running, controls) = Running::new(intent.turn, work.seq, work.message.ts.clone(), work.place(key));
         if interrupting {
             running.stop(StopReason::Interrupt);
         }

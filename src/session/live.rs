@@ -17,6 +17,7 @@ use super::manager::Inner;
 use super::pool::CLEAN_UP;
 use super::slots::Live;
 use super::turn::Turn;
+use super::way_in::WayIn;
 
 /// How long a backend may take to clean up after a start that took too long.
 const START_GRACE: Duration = Duration::from_secs(5);
@@ -148,21 +149,26 @@ impl Inner {
         Err(NotReady::Elsewhere)
     }
 
-    /// Starts a session for a mapping, or brings one back, in the time that its backend has for that.
+    /// Starts a session for a mapping, or brings one back, in the time that its backend has for that. Where there are tools, it has its own
+    /// way in to them.
     pub(super) async fn in_time<T, F>(
         &self,
         record: &SessionRecord,
         start: impl FnOnce(StartSpec) -> F,
-    ) -> Result<T, BackendError>
+    ) -> Result<(Arc<dyn Session>, T), BackendError>
     where
-        F: Future<Output = Result<T, BackendError>>,
+        F: Future<Output = Result<(Arc<dyn Session>, T), BackendError>>,
     {
         let timeout = self.parts.policy.create_timeout(&record.backend);
         let deadline = self.parts.clock.now() + timeout;
-        let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline };
+        let way_in = self.parts.toolbox.as_ref().map(|toolbox| WayIn::open(toolbox, record.id));
+        let tools = way_in.as_ref().map(WayIn::access);
+        let spec = StartSpec { session: record.id, working_dir: record.working_dir.clone(), deadline, tools };
         // Backends keep to the deadline themselves, and then see to it that nothing is left.
         let started = self.parts.clock.timeout_at(deadline + START_GRACE, start(spec)).await;
-        started.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })?
+        let (session, more) =
+            started.map_err(|_late| BackendError::Timeout { phase: Phase::Create, after: timeout })??;
+        Ok((WayIn::keep(way_in, session), more))
     }
 
     /// Writes down that a session was brought up, and what its backend calls it, so that a crash does not lose that.

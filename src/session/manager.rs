@@ -14,7 +14,7 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
 use crate::domain::inbound::Inbound;
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Line, Render, SlackRead, SlackWrite};
+use crate::domain::ports::{Line, Render, SlackRead, SlackWrite, Toolbox};
 use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::Scope;
@@ -55,6 +55,8 @@ pub struct Parts {
     pub render: Arc<dyn Render>,
     /// The agents.
     pub backends: Backends,
+    /// What gives them tools for their own conversations, where there are any.
+    pub toolbox: Option<Arc<dyn Toolbox>>,
     /// Time.
     pub clock: Clock,
     /// Owner of the conversations' tasks.

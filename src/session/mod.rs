@@ -34,10 +34,13 @@ mod reply;
 mod roster;
 mod rules;
 mod slots;
+mod tools;
 mod turn;
+mod way_in;
 mod words;
 
 pub use holds::Hold;
 pub use manager::{Manager, Parts};
 pub use pool::Stats;
 pub use roster::{Doing, OpenError, Overview};
+pub use tools::{Asked, Caller, NotDone};

@@ -15,7 +15,7 @@ use crate::domain::ids::{SessionId, Ts, TurnId};
 use crate::domain::ports::Line;
 use crate::domain::session::SessionRecord;
 
-use super::turn::{Controls, Press, StopReason};
+use super::turn::{Controls, Press, StopReason, ToolCall};
 
 mod line;
 mod mapping;
@@ -26,6 +26,9 @@ pub(super) use mapping::{Active, Live, Mapping};
 
 /// How many presses of a turn's buttons may wait for it. When it is full, a press is told to be stale.
 const PRESSES: usize = 16;
+/// How many calls of an agent's tools may wait for its turn. When it is full, a further one is refused.
+const TOOL_CALLS: usize = 16;
+
 /// The manager's memory.
 #[derive(Default)]
 pub(super) struct Slots {
@@ -56,19 +59,24 @@ pub(super) struct Running {
     /// The event that asked.
     seq: i64,
     /// The message that asked.
-    asked: Ts,
+    pub(super) asked: Ts,
+    /// Where it is answered.
+    pub(super) at: ConversationKey,
     /// Whether somebody was told that it has overtaken what they said before.
     told: bool,
     stop: watch::Sender<Option<StopReason>>,
     pub(super) presses: mpsc::Sender<Press>,
+    pub(super) calls: mpsc::Sender<ToolCall>,
 }
 
 impl Running {
     /// A turn that is about to run, and what it listens to.
-    pub(super) fn new(turn: TurnId, seq: i64, asked: Ts) -> (Self, Controls) {
+    pub(super) fn new(turn: TurnId, seq: i64, asked: Ts, at: ConversationKey) -> (Self, Controls) {
         let (stop, stopped) = watch::channel(None);
         let (presses, waiting) = mpsc::channel(PRESSES);
-        (Self { turn, seq, asked, told: false, stop, presses }, Controls { stop: stopped, presses: waiting })
+        let (calls, called) = mpsc::channel(TOOL_CALLS);
+        let controls = Controls { stop: stopped, presses: waiting, calls: called };
+        (Self { turn, seq, asked, at, told: false, stop, presses, calls }, controls)
     }
 
     /// Whether it was asked for before the event `seq`.
@@ -207,6 +215,14 @@ impl Slots {
     pub(super) fn turn(&self, id: TurnId) -> Option<(SessionRecord, Running)> {
         let slot = self.by_key.values().find(|slot| slot.turn.as_ref().is_some_and(|running| running.turn == id))?;
         Some((slot.active()?.record.clone(), slot.turn.clone()?))
+    }
+
+    /// An active mapping, and its turn where one runs.
+    pub(super) fn session(&self, id: SessionId) -> Option<(SessionRecord, Option<Running>)> {
+        self.by_key.values().find_map(|slot| {
+            let active = slot.active().filter(|active| active.record.id == id)?;
+            Some((active.record.clone(), slot.turn.clone()))
+        })
     }
 
     /// Every line with a message in hand or a claim.

@@ -27,9 +27,12 @@ use super::words;
 mod conclusion;
 mod controls;
 mod decisions;
+mod tools;
 
 use conclusion::conclude;
 pub(super) use controls::{Cancelling, Controls, Press, StopReason, stopped};
+use tools::Questions;
+pub(super) use tools::{Question, ToolCall};
 
 /// How long a cancelled turn may take to say so, before its session is released by force. Above the backends' own grace.
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
@@ -74,6 +77,10 @@ struct Live<'a> {
     approvals: Approvals,
     /// Questions on their way to Slack.
     cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
+    /// Who waits for the answers to what the agent asked with a tool.
+    questions: Questions,
+    /// Whether the agent posted something with a tool.
+    posted: bool,
     /// What was to be shown, and the store did not take.
     unwritten: Vec<Owed>,
     started: Instant,
@@ -89,6 +96,7 @@ enum Woke {
     Event(Option<TurnEvent>),
     Reply(Worked),
     Card(ApprovalId, Fate),
+    Called(ToolCall),
     Time,
 }
 
@@ -115,6 +123,8 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         reply,
         approvals: Approvals::default(),
         cards: FuturesUnordered::new(),
+        questions: Questions::default(),
+        posted: false,
         unwritten: Vec::new(),
         started: now,
         last_heard: now,
@@ -210,6 +220,7 @@ impl Live<'_> {
                 Some(press) = controls.presses.recv() => Woke::Pressed(press),
                 event = stream.next() => Woke::Event(event),
                 Some((id, fate)) = self.cards.next() => Woke::Card(id, fate),
+                Some(call) = controls.calls.recv() => Woke::Called(call),
                 worked = self.reply.work() => Woke::Reply(worked),
                 () = clock.sleep_until(timer) => Woke::Time,
             };
@@ -221,6 +232,7 @@ impl Live<'_> {
                 Woke::Event(None) => return Outcome::Completed,
                 Woke::Reply(Worked::Done) => {}
                 Woke::Card(id, fate) => self.on_card(id, fate).await,
+                Woke::Called(call) => self.on_call(call).await,
                 Woke::Reply(Worked::StoppedByPerson) => self.cancel(Cancelling::Stopped).await,
                 Woke::Time => {
                     if let Some(outcome) = self.on_time().await {
@@ -324,7 +336,7 @@ impl Live<'_> {
         let (name, note, error) = conclude(outcome, self.cancelling.take().map(|(why, _)| why));
         if let Some(note) = note {
             self.reply.push(Some("note"), &note);
-        } else if self.reply.is_silent() {
+        } else if self.reply.is_silent() && !self.posted {
             self.reply.push(None, words::NOTHING_SAID);
         }
         tracing::debug!(conversation = %self.turn.key, message.ts = %self.turn.message, outcome = name, "A turn ended");

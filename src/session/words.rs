@@ -73,6 +73,10 @@ pub(super) const THREADS_ONLY: &str = "This works inside a session's thread, whe
 pub(super) const NOT_ASKED: &str =
     "_The agent asked for permission, but Slack did not take the question, so the answer was no._";
 
+/// A question that an agent asked with a tool, and that Slack will never show.
+pub(super) const QUESTION_NOT_ASKED: &str =
+    "_The agent asked a question, but Slack did not take it, so the agent goes on without an answer._";
+
 /// A command used wrongly.
 pub(super) fn misused(misuse: &Misuse) -> String {
     format!("I did not do that: {misuse}. `!help` lists what I know; to say it to the agent, put other words first.")

@@ -58,6 +58,9 @@ fn preformatted(code: &str) -> Value {
 }
 
 fn approval(card: &ApprovalCard) -> (String, Value) {
+    if card.is_question() {
+        return question(card);
+    }
     let title = cut(&card.title, TITLE, |title| escape(&visible(title).replace('*', "∗")));
     let mut blocks = vec![section(&format!("{}\n*{title}*", headline(card)))];
     if let Some(detail) = &card.detail {
@@ -68,6 +71,48 @@ fn approval(card: &ApprovalCard) -> (String, Value) {
         blocks.push(json!({"type": "actions", "elements": buttons(card)}));
     }
     (format!("{}: {}", headline(card), cut(&card.title, TITLE, |title| escape(&visible(title)))), Value::Array(blocks))
+}
+
+/// A question of the agent's own: it is about no permission, and may have several lines.
+fn question(card: &ApprovalCard) -> (String, Value) {
+    let headline = question_headline(card);
+    let mut blocks = vec![
+        json!({"type": "context", "elements": [mrkdwn(headline)]}),
+        json!({"type": "section", "expand": true, "text": plain_text(&cut(&card.title, TITLE, visible))}),
+        json!({"type": "context", "elements": [mrkdwn(&answer(card))]}),
+    ];
+    if matches!(card.state, ApprovalState::Open { .. }) {
+        blocks.push(json!({"type": "actions", "elements": buttons(card)}));
+    }
+    let text = cut(&card.title, TITLE, |title| escape(&visible(title)));
+    (format!("{headline}: {text}"), Value::Array(blocks))
+}
+
+/// Text in which nothing means anything.
+fn plain_text(text: &str) -> Value {
+    json!({"type": "plain_text", "text": text, "emoji": false})
+}
+
+fn question_headline(card: &ApprovalCard) -> &'static str {
+    match card.state {
+        ApprovalState::Open { .. } => "The agent asks",
+        ApprovalState::Decided { .. } => "The agent asked",
+        ApprovalState::Expired => "The agent asked and got no answer",
+        ApprovalState::Withdrawn | ApprovalState::CutOff => "The agent no longer asks",
+    }
+}
+
+/// Who may answer, or what became of it.
+fn answer(card: &ApprovalCard) -> String {
+    match &card.state {
+        ApprovalState::Open { expires_after_s } => {
+            let minutes = expires_after_s.div_ceil(60);
+            format!("<@{}> or an admin answers; the agent waits {minutes} min for that.", card.requester)
+        }
+        ApprovalState::Expired => "Nobody answered in time.".to_owned(),
+        ApprovalState::Withdrawn => "The turn ended before anybody answered.".to_owned(),
+        ApprovalState::Decided { .. } | ApprovalState::CutOff => verdict(card),
+    }
 }
 
 fn headline(card: &ApprovalCard) -> &'static str {
@@ -144,12 +189,12 @@ fn one_button(card: &ApprovalCard, option: usize, label: &str, kind: OptionKind)
         "type": "button",
         "action_id": action_id,
         "value": value,
-        "text": {"type": "plain_text", "text": shown_label(label), "emoji": false},
+        "text": plain_text(&shown_label(label)),
     });
     match kind {
         OptionKind::AllowOnce => button["style"] = json!("primary"),
         OptionKind::RejectOnce | OptionKind::RejectAlways => button["style"] = json!("danger"),
-        OptionKind::AllowAlways | OptionKind::Other => {}
+        OptionKind::AllowAlways | OptionKind::Choice | OptionKind::Other => {}
     }
     if kind.is_lasting() {
         button["confirm"] = json!({

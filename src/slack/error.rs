@@ -93,6 +93,7 @@ const CODES: &[(ApiErrorKind, &[&str])] = &[
             "is_inactive",
             "channel_is_limited_access",
             "user_not_found",
+            "user_not_visible",
             "user_not_in_channel",
             "thread_not_found",
             "cannot_reply_to_message",

@@ -22,7 +22,8 @@ pub const SCOPES: &[(&str, &str)] = &[
     ("im:read", "users.conversations"),
     ("mpim:history", "message.mpim, conversations.replies and conversations.history"),
     ("mpim:read", "users.conversations"),
-    ("reactions:write", "reactions.add and remove: the mark on a message that waits"),
+    ("reactions:write", "reactions.add and remove: the mark on a message that waits, and the agents' tool `react`"),
+    ("users:read", "users.info: the agents' tool `lookup_user`"),
 ];
 
 /// The events that reach us; all others we would only pass over.

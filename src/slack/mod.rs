@@ -11,6 +11,7 @@ mod link;
 pub mod manifest;
 pub mod markdown;
 mod pacer;
+mod people;
 mod read_back;
 pub mod sockets;
 mod surface;

@@ -14,7 +14,7 @@ use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
 use crate::domain::outgoing::{Answers, Body, Label, Place};
-use crate::domain::ports::{Mark, Render, SlackWrite, Trace, WriteError};
+use crate::domain::ports::{Mark, Reactions, Render, SlackWrite, Trace, WriteError};
 
 /// The event type of our messages' metadata; its payload holds the label: the delivery's key, and the message that it answers.
 pub(super) const METADATA: &str = "hitchline";
@@ -197,6 +197,14 @@ impl SlackWrite for Surface {
 
     async fn look_back(&self, to: &ConversationKey, since: &Ts, trace: Trace) -> Result<Option<Ts>, WriteError> {
         self.find(to, since, trace).await
+    }
+}
+
+#[async_trait]
+impl Reactions for Surface {
+    async fn react(&self, channel: &ChannelId, ts: &Ts, emoji: &str) -> Result<(), WriteError> {
+        let args = json!({"channel": channel, "timestamp": ts, "name": emoji});
+        unless("already_reacted", self.write("reactions.add", channel.as_str(), args).await)
     }
 }
 

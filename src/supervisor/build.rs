@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::domain::access::Gate;
 use crate::http_client;
 use crate::inbox::{CatchUp, CatchUpParts, Inbox, Refusals};
+use crate::mcp::Mcp;
 use crate::outbox::Outbox;
 use crate::scope::{OnCrash, Scope};
 use crate::secret::SecretString;
@@ -36,6 +37,7 @@ use super::runs;
 use super::safe_mode;
 use super::signals::Signals;
 use super::storage::{Storage, keep_link};
+use super::tools;
 use super::{Options, Reason, RunError, SimulatorOptions, notify, operator_token};
 
 /// The delays between attempts to reach Slack for the first time.
@@ -62,6 +64,8 @@ pub(super) struct Foundation {
     /// Whether nothing was on its way to Slack when we stopped.
     pub(super) at_rest: bool,
     pub(super) chat: Chat,
+    /// Where there is a listener.
+    pub(super) mcp: Option<Mcp>,
     /// The probes see it too.
     pub(super) manager: watch::Sender<Option<Manager>>,
     pub(super) http: http_client::Owner,
@@ -104,7 +108,9 @@ impl Foundation {
             scope: scope.clone(),
             close: close_listeners.clone(),
         });
-        let operator = Operator { token: settings.http.token.clone(), routes: chat.routes() };
+        let mcp = tools::endpoint(listeners.address(), &settings, &clock, &close_listeners);
+        let routes = mcp.iter().fold(chat.routes(), |routes, mcp| routes.merge(mcp.routes()));
+        let operator = Operator { token: settings.http.token.clone(), routes };
         listeners.serve(probes, operator, &clock, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners, clock: &clock };
         housekeeping.store(&store, settings.store.min_free);
@@ -125,6 +131,7 @@ impl Foundation {
             outbox: None,
             at_rest: false,
             chat,
+            mcp,
             manager,
             http,
         })
@@ -153,6 +160,8 @@ impl Foundation {
         let manager = Manager::new(self.manager_parts(&me, &outbox, &surface, run_id));
         self.hold_turns(&manager, start.hold);
         self.manager.send_replace(Some(manager.clone()));
+        // Before any agent is started.
+        self.mcp.iter().for_each(|mcp| mcp.open(tools::desk(&manager, &surface)));
         manager.recover().await?;
         let queue_limit = self.settings.sessions.queue_limit as usize;
         let intake = Arc::new(manager.clone());
@@ -236,6 +245,7 @@ impl Foundation {
             history: surface.clone(),
             render: surface.clone(),
             backends: self.backends(run_id),
+            toolbox: self.mcp.as_ref().map(Mcp::toolbox),
             clock: self.clock.clone(),
             scope: self.scope.clone(),
         }

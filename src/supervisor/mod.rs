@@ -13,6 +13,7 @@ mod safe_mode;
 mod shutdown;
 mod signals;
 mod storage;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fmt;

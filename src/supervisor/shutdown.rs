@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend;
 use crate::clock::Clock;
+use crate::mcp::Mcp;
 use crate::settings::shutdown::Config;
 
 use super::build::Foundation;
@@ -89,6 +90,7 @@ impl Foundation {
         }
         self.manager.send_replace(None);
         self.chat.close();
+        self.mcp.iter().for_each(Mcp::close);
         if let Some(outbox) = self.outbox.take() {
             self.at_rest = outbox.is_at_rest();
         }

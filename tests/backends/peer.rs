@@ -145,7 +145,7 @@ impl Peer {
 
     pub(super) fn spec(&self) -> StartSpec {
         let working_dir = self.dir.path().canonicalize().unwrap();
-        StartSpec { session: SessionId::new(), working_dir, deadline: self.clock.now() + PATIENCE }
+        StartSpec { session: SessionId::new(), working_dir, deadline: self.clock.now() + PATIENCE, tools: None }
     }
 
     pub(super) async fn start(&self) -> Arc<dyn Session> {

@@ -121,6 +121,17 @@ impl Slack {
         self.start_daemon(dir, &sections)
     }
 
+    /// The same, with tools for its agents; it logs all that it has to say. `http`: more lines for the listener.
+    pub(crate) fn daemon_with_tools(&self, dir: &str, agent: &[&str], http: &str) -> Running {
+        let listen = format!("listen = \"127.0.0.1:0\"\n{http}");
+        let config = self.config(dir).replace("listen = \"\"", &listen);
+        let sections = format!(
+            "[log]\nlevel = \"trace\"\n[sessions]\nbackend = \"agent\"\n\
+             [backends.agent]\nkind = \"acp\"\nworking_dir = \"{dir}\"\ncommand = {agent:?}\n"
+        );
+        with_config(dir, &(config + &sections))
+    }
+
     fn config(&self, dir: &str) -> String {
         let base = &self.api.0;
         format!(

@@ -52,6 +52,8 @@ mod start;
 #[cfg(test)]
 mod threads;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod trouble;
 
 use std::time::Duration;

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--version", type=int, default=1)
@@ -21,7 +23,7 @@ arguments.add_argument("--silent", default="", help="a method that is never answ
 arguments.add_argument("--auth", action="store_true", help="refuse sessions until authenticated")
 arguments.add_argument("--exit", type=int, default=None, help="exit at once with this code")
 arguments.add_argument("--die", default=None, help="die of this signal at once")
-arguments.add_argument("--caps", default="close,load,resume,list", help="what is offered")
+arguments.add_argument("--caps", default="close,load,resume,list,http", help="what is offered")
 arguments.add_argument("--offers", default="options", choices=["options", "modes", "nothing"], help="what can be chosen")
 arguments.add_argument("--string-ids", action="store_true")
 arguments.add_argument("--stubborn", action="store_true", help="ignore the end of input and SIGTERM")
@@ -36,6 +38,7 @@ PAGE = 2
 write_lock = threading.Lock()
 replies = {}
 sessions = {}
+tool_servers = {}
 chosen = {"llm": "small", "how": "code"}
 signed_in = not args.auth
 next_id = 0
@@ -159,6 +162,31 @@ def children():
     return f"{plain.pid} {deaf.pid} {away.pid}"
 
 
+def call_tool(server, name, tool_arguments):
+    """Calls a tool of an MCP server; returns what it says, or how the server refuses."""
+    params = {"name": name, "arguments": tool_arguments}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    if "url" in server:
+        headers = {header["name"]: header["value"] for header in server["headers"]}
+        headers |= {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        asked = urllib.request.Request(server["url"], body, headers)
+        try:
+            # Not by a proxy: it is on this machine.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            answer = opener.open(asked).read()
+        except urllib.error.HTTPError as refused:
+            return f"refused: {refused.code}"
+    else:
+        env = {variable["name"]: variable["value"] for variable in server["env"]}
+        shim = subprocess.run([server["command"], *server["args"]], input=body + b"\n", env=env, stdout=subprocess.PIPE)
+        answer = shim.stdout
+    answer = json.loads(answer)
+    if "error" in answer:
+        return f"refused: {answer['error']['message']}"
+    said = answer["result"]["content"][0]["text"]
+    return f"failed: {said}" if answer["result"].get("isError") else said
+
+
 def turn(session, text, cancelled):
     """Plays one turn; returns its stop reason, or an error."""
     word, _, rest = text.partition(" ")
@@ -269,6 +297,11 @@ def turn(session, text, cancelled):
         announce(session, *rest.split())
         update(session, "current_mode_update", modeId="plan")
         announce("another session", "not-yours")
+    elif word == "tool":
+        name, _, tool_arguments = rest.partition(" ")
+        say(session, "before\n")
+        servers = tool_servers[session]
+        say(session, call_tool(servers[0], name, json.loads(tool_arguments)) if servers else "no tools")
     elif word == "chosen":
         say(session, f"{chosen['llm']} {chosen['how']}")
     elif word == "everything":
@@ -322,6 +355,7 @@ def handle(message, turns):
         offered = args.caps.split(",")
         capabilities = {"loadSession": "load" in offered}
         capabilities["sessionCapabilities"] = {name: {} for name in ("close", "resume", "list") if name in offered}
+        capabilities["mcpCapabilities"] = {"http": "http" in offered}
         methods = [{"id": "key", "name": "A key"}] if args.auth else []
         send(id=id, result={"protocolVersion": args.version, "agentCapabilities": capabilities, "authMethods": methods})
     elif method == "authenticate":
@@ -332,6 +366,7 @@ def handle(message, turns):
     elif method == "session/new":
         session = f"s-{os.getpid()}-{len(sessions)}"
         sessions[session] = []
+        tool_servers[session] = params["mcpServers"]
         with open(LEDGER, "a", encoding="utf-8") as ledger:
             ledger.write(session + "\n")
         open_session(id, session, sessionId=session)
@@ -341,6 +376,7 @@ def handle(message, turns):
             send(id=id, error={"code": -32603, "message": "Internal error", "data": {"details": "no such thing"}})
             return
         sessions[session] = ["earlier"]
+        tool_servers[session] = params["mcpServers"]
         if method == "session/load":
             say(session, "what was said earlier")
             say(session, "earlier", "user_message_chunk")

@@ -76,6 +76,12 @@ mod starts;
 #[cfg(test)]
 mod storms;
 #[cfg(test)]
+mod tickets;
+#[cfg(test)]
+mod tools;
+#[cfg(test)]
+mod uploads;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod world;

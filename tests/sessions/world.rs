@@ -28,6 +28,7 @@ use super::agent::{Act, Agents, Manners, Prompted, Shared, locked};
 use super::people;
 use super::puppet::Puppet;
 use super::slack::{FakeSlack, Plain};
+use super::tickets::Tickets;
 
 pub(crate) const CREATE: Duration = Duration::from_secs(30);
 pub(crate) const TURN: Duration = Duration::from_hours(1);
@@ -47,6 +48,8 @@ pub(crate) struct World {
     pub(crate) agents: Arc<Agents>,
     /// The backend `other`.
     pub(crate) others: Arc<Agents>,
+    /// The ways in that agents have.
+    pub(crate) tickets: Arc<Tickets>,
     scope: Scope,
     policy: Policy,
     rules: Rules,
@@ -88,6 +91,7 @@ impl World {
         let store = Store::open(dir.path()).unwrap();
         let (slack, scope) = (Arc::new(slack), Scope::new());
         let (agents, others) = (Arc::new(agents), Arc::new(Agents::default()));
+        let tickets = Arc::new(Tickets::default());
         let backend = |name: &str, agents: &Arc<Agents>| (name.to_owned(), Arc::new(Shared(agents.clone())) as _);
         let outbox = Outbox::new(store.clone(), slack.clone(), clock.clone(), scope.clone());
         outbox.recover(true).await.unwrap();
@@ -100,13 +104,30 @@ impl World {
             history: slack.clone(),
             render: Arc::new(Plain),
             backends: BTreeMap::from([backend("puppet", &agents), backend("other", &others)]),
+            toolbox: Some(tickets.clone()),
             clock: clock.clone(),
             scope: scope.clone(),
         });
         manager.recover().await.unwrap();
         let inbox = Inbox::new(store.clone(), Arc::new(manager.clone()), clock.clone(), QUEUE_LIMIT);
         let written = AtomicU32::new(0);
-        Self { store, inbox, outbox, manager, clock, hand, slack, agents, others, scope, policy, rules, dir, written }
+        Self {
+            store,
+            inbox,
+            outbox,
+            manager,
+            clock,
+            hand,
+            slack,
+            agents,
+            others,
+            tickets,
+            scope,
+            policy,
+            rules,
+            dir,
+            written,
+        }
     }
 
     /// A new process on what this one has on disk now, as if the power had been cut.

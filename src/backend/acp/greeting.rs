@@ -9,9 +9,11 @@ use super::agent::RunningAgent;
 use super::classify::{Asked, classify};
 use super::connection::Failure;
 use super::convert::text_of;
+use super::tools::mcp_server;
 use crate::backend::Listed;
 use crate::backend::config::Acp;
 use crate::backend::error::BackendError;
+use crate::domain::agent::ToolAccess;
 use crate::domain::session::BackendRef;
 
 /// The version of the protocol that we speak, and the only one.
@@ -24,6 +26,8 @@ pub(super) struct Handshake {
     can_list: bool,
     /// The request that brings an earlier session back.
     brings_back: Option<&'static str>,
+    /// Whether it speaks MCP over HTTP. Over standard streams every agent does.
+    mcp_by_http: bool,
     /// The ways to sign in, by id.
     pub(super) auth_methods: Vec<String>,
 }
@@ -32,6 +36,8 @@ pub(super) struct Handshake {
 pub(super) struct Greeting<'a> {
     pub(super) agent: &'a RunningAgent,
     pub(super) config: &'a Acp,
+    /// What a session's agent gets beside its own tools.
+    pub(super) tools: Option<&'a ToolAccess>,
 }
 
 impl Greeting<'_> {
@@ -100,7 +106,7 @@ impl Greeting<'_> {
     }
 
     async fn new_session(&self, handshake: &Handshake, dir: &Path) -> Result<String, BackendError> {
-        let params = json!({"cwd": dir, "mcpServers": []});
+        let params = json!({"cwd": dir, "mcpServers": self.mcp_servers(handshake)});
         let answer = self.ask(Asked::Start, "session/new", params, handshake).await?;
         let id = answer.get("sessionId").and_then(Value::as_str).filter(|id| !id.is_empty());
         id.map(ToOwned::to_owned).ok_or_else(|| BackendError::Protocol("its new session has no id".to_owned()))
@@ -113,9 +119,13 @@ impl Greeting<'_> {
         dir: &Path,
     ) -> Result<String, BackendError> {
         let method = handshake.brings_back.ok_or(BackendError::Unsupported("bring back an earlier session"))?;
-        let params = json!({"sessionId": earlier.0, "cwd": dir, "mcpServers": []});
+        let params = json!({"sessionId": earlier.0, "cwd": dir, "mcpServers": self.mcp_servers(handshake)});
         self.ask(Asked::Restore(&earlier.0), method, params, handshake).await?;
         Ok(earlier.0.clone())
+    }
+
+    fn mcp_servers(&self, handshake: &Handshake) -> Vec<Value> {
+        self.tools.map(|tools| mcp_server(tools, handshake.mcp_by_http)).into_iter().collect()
     }
 
     async fn ask(
@@ -148,6 +158,7 @@ impl Handshake {
         Self {
             can_close: capability("/agentCapabilities/sessionCapabilities/close"),
             can_list: capability("/agentCapabilities/sessionCapabilities/list"),
+            mcp_by_http: capability("/agentCapabilities/mcpCapabilities/http"),
             brings_back: ways.iter().find(|(_, path)| capability(path)).map(|(method, _)| *method),
             auth_methods: methods.into_iter().flatten().filter_map(method).collect(),
         }
@@ -181,13 +192,15 @@ mod tests {
     fn an_object_and_true_are_a_capability_and_nothing_else_is() {
         let answer = json!({
             "protocolVersion": 1,
-            "agentCapabilities": {"loadSession": true, "sessionCapabilities": {"close": {}, "resume": null, "list": {}}},
+            "agentCapabilities": {"loadSession": true, "sessionCapabilities": {"close": {}, "resume": null, "list": {}},
+                "mcpCapabilities": {"http": true, "sse": false}},
             "authMethods": [{"id": "a", "name": "A"}, {"type": "env_var", "id": "b"}, 7],
         });
         let expected = Handshake {
             can_close: true,
             can_list: true,
             brings_back: Some("session/load"),
+            mcp_by_http: true,
             auth_methods: vec!["a".to_owned(), "b".to_owned()],
         };
         assert_eq!(Handshake::read(&answer), expected);

@@ -232,12 +232,17 @@ function content(message) {
   return message.kind === "list" ? [...said, list(message)] : said;
 }
 
-function approval({ id, title, detail, state, decided, buttons }) {
+/** How a request for a decision begins. */
+function asks({ question }) {
+  return question ? "The agent asks: " : "The agent asks for permission: ";
+}
+
+function approval({ id, title, question, detail, state, decided, buttons }) {
+  const expired = question ? "Nobody answered in time." : "Nobody decided in time: the answer was no.";
   const outcome = {
-    open: "", expired: "Nobody decided in time: the answer was no.", withdrawn: "Nobody needs to decide this any more.",
-    decided: decided && `Decided: ${decided.label}`,
+    open: "", expired, withdrawn: "Nobody needs to decide this any more.", decided: decided && `Decided: ${decided.label}`,
   }[state];
-  const shown = [element("p", {}, "The agent asks for permission: ", element("strong", { textContent: title }))];
+  const shown = [element("p", {}, asks({ question }), element("strong", { textContent: title }))];
   if (detail) shown.push(element("pre", { tabIndex: 0 }, element("code", { textContent: detail })));
   if (outcome) shown.push(element("p", { className: "quiet", textContent: outcome }));
   if (buttons.length) shown.push(presses(id, buttons));
@@ -267,7 +272,7 @@ function presses(id, buttons) {
 }
 
 function announce(message) {
-  const text = message.kind === "approval" ? `The agent asks for permission: ${message.title}` : `Agent: ${message.markdown}`;
+  const text = message.kind === "approval" ? asks(message) + message.title : `Agent: ${message.markdown}`;
   byId("announcer").replaceChildren(element("p", { textContent: text.slice(0, 500) }));
 }
 

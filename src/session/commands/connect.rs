@@ -267,8 +267,9 @@ impl Inner {
             Err(error) => return Ok(Answer::open(words::not_connected(&error))),
         };
         // Before anything is written.
-        let session = match self.in_time(&record, |spec| agent.restore(&listed.backend_ref, spec)).await {
-            Ok(session) => session,
+        let restored = self.in_time(&record, async |spec| Ok((agent.restore(&listed.backend_ref, spec).await?, ())));
+        let session = match restored.await {
+            Ok((session, ())) => session,
             Err(error) => return Ok(Answer::open(words::not_connected(&error))),
         };
         let created = self.parts.store.create_session(record.clone(), self.limit()).await;

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 
+use super::tools::ToolCall;
 use crate::backend::error::BackendError;
 use crate::domain::access::Admitted;
 use crate::domain::ids::ApprovalId;
@@ -24,6 +25,7 @@ pub(in crate::session) enum StopReason {
 pub(in crate::session) struct Controls {
     pub(in crate::session) stop: watch::Receiver<Option<StopReason>>,
     pub(in crate::session) presses: mpsc::Receiver<Press>,
+    pub(in crate::session) calls: mpsc::Receiver<ToolCall>,
 }
 
 /// Waits for a reason to stop, or for a weightier one. Cancel safe.

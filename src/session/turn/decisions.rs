@@ -43,16 +43,17 @@ impl Live<'_> {
     /// A question has reached Slack, or never will: then nobody can say yes to it.
     pub(super) async fn on_card(&mut self, id: ApprovalId, fate: Fate) {
         let unseen = if fate == Fate::Dead { self.approvals.reject(id) } else { None };
-        if let Some(Settled { request, decision, .. }) = unseen {
+        if let Some(Settled { request, decision, card, .. }) = unseen {
             tracing::warn!(conversation = %self.turn.key, approval.id = %id, "A question that Slack did not take is answered with no");
             self.decide(&request, decision).await;
             self.last_heard = self.now();
-            self.reply.push(Some("note"), words::NOT_ASKED);
+            let note = if card.is_question() { words::QUESTION_NOT_ASKED } else { words::NOT_ASKED };
+            self.reply.push(Some("note"), note);
         }
     }
 
     /// Commits what is to be shown besides the turn's end. What the store does not take goes with what is committed next.
-    async fn show(&mut self, owed: Vec<Owed>) {
+    pub(super) async fn show(&mut self, owed: Vec<Owed>) {
         self.unwritten.extend(owed);
         if self.unwritten.is_empty() {
             return;
@@ -89,6 +90,7 @@ impl Live<'_> {
 
     /// Tells the agent what was decided.
     async fn decide(&mut self, request: &RequestId, decision: Decision) {
+        let Some(decision) = self.questions.answer(request, decision) else { return };
         match self.turn.inner.parts.clock.timeout(CALL, self.session.answer(request, decision)).await {
             Ok(Answered::Applied) => {}
             Ok(Answered::NotWaiting) => {

@@ -46,6 +46,35 @@ fn a_settled_request_has_no_buttons_and_says_what_became_of_it() {
 }
 
 #[test]
+fn a_question_is_plain_text_with_a_button_for_each_choice() {
+    let question = |state| ApprovalCard {
+        title: "Which *one*\n<!here>?".into(),
+        detail: None,
+        options: vec![("Left".into(), OptionKind::Choice), ("Right".into(), OptionKind::Choice)],
+        ..card(state)
+    };
+    let (text, blocks) = content(&Body::Approval(question(ApprovalState::Open { expires_after_s: 600 })));
+    assert_eq!(text, "The agent asks: Which *one*\n&lt;!here&gt;?");
+    assert_eq!(
+        blocks[1]["text"],
+        json!({"type": "plain_text", "text": "Which *one*\n<!here>?", "emoji": false}),
+        "no markup of the agent's, and no mention"
+    );
+    let labels: Vec<_> =
+        blocks[3]["elements"].as_array().unwrap().iter().map(|button| &button["text"]["text"]).collect();
+    assert_eq!(labels, ["Left", "Right"]);
+    for (state, says) in [
+        (ApprovalState::Decided { by: "U2".into(), option: 1 }, "<@U2> chose: Right"),
+        (ApprovalState::Expired, "Nobody answered in time"),
+        (ApprovalState::Withdrawn, "before anybody answered"),
+        (ApprovalState::CutOff, "restarted"),
+    ] {
+        let all = content(&Body::Approval(question(state))).1.to_string();
+        assert!(all.contains(says) && !all.contains("\"actions\"") && !all.contains("permission"), "{all}");
+    }
+}
+
+#[test]
 fn a_text_stands_in_one_section_that_shows_all_of_it() {
     let (text, blocks) = content(&Body::Text("*hi*".into()));
     assert_eq!(text, "*hi*");

@@ -1,0 +1,224 @@
+//! `hitchline mcp-stdio`: MCP over standard streams on one side, over HTTP on the other.
+//!
+//! Each line from the agent becomes a request to the daemon, and what that answers becomes lines. It holds no state but the version of the
+//! protocol, and decides nothing: what a request may do follows from the token.
+
+mod events;
+mod message;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use self::events::Events;
+use self::message::{Message, Version, headers};
+use super::{Exit, Failure, output};
+use crate::clock::Clock;
+use crate::http_client::{Config, HttpClient, Owner, cause};
+use crate::secret::{ExposeSecret, SecretString};
+use crate::settings::Environment;
+
+/// Where the daemon listens, and what to show there.
+const URL: &str = "HITCHLINE_MCP_URL";
+const TOKEN: &str = "HITCHLINE_MCP_TOKEN";
+/// The longest line from the agent, and the longest answer, in bytes.
+const LONGEST: u64 = 4 * 1024 * 1024;
+/// How many lines may wait. When it is full, the agent waits.
+const LINES: usize = 16;
+/// How many requests may be on their way; a further one is refused.
+const REQUESTS: usize = 32;
+/// How long answers may take after the agent's last word.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// The code of an answer that never came: an error of the server's own, as JSON-RPC reserves them.
+const NOT_REACHED: i32 = -32000;
+
+/// Passes on what the agent says until it says no more.
+pub(super) async fn mcp_stdio(environment: &Environment) -> Result<Exit, Failure> {
+    let variable = |name: &str| {
+        let unset = || {
+            Failure::new(Exit::Usage, format!("{name} is not set; the daemon sets it for the agents that it starts"))
+        };
+        environment.get(name).cloned().ok_or_else(unset)
+    };
+    let (url, token) = (variable(URL)?, SecretString::from(variable(TOKEN)?));
+    let mut client =
+        Owner::build(&Config::default(), true).map_err(|error| Failure::new(Exit::Configuration, error.to_string()))?;
+    let bridge = Bridge { http: client.lend(), url: url.into(), token, version: Arc::default() };
+    bridge.run(lines()).await;
+    client.release();
+    Ok(Exit::Done)
+}
+
+/// The lines of stdin, from a thread of their own: reading can't be broken off.
+fn lines() -> mpsc::Receiver<Vec<u8>> {
+    let (send, lines) = mpsc::channel(LINES);
+    tokio::task::spawn_blocking(move || {
+        let mut input = BufReader::new(std::io::stdin().lock());
+        loop {
+            let mut line = Vec::new();
+            let read = input.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+            // What is cut off in the middle of a line can't be told from it, and ends the conversation.
+            let is_over = !matches!(read, Ok(read) if read > 0) || line.len() as u64 == LONGEST;
+            if is_over || send.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// The way to the daemon.
+#[derive(Clone)]
+struct Bridge {
+    http: HttpClient,
+    url: Arc<str>,
+    token: SecretString,
+    version: Arc<Version>,
+}
+
+impl Bridge {
+    async fn run(self, mut lines: mpsc::Receiver<Vec<u8>>) {
+        let mut requests = JoinSet::new();
+        let under_way = UnderWay::default();
+        while let Some(line) = lines.recv().await {
+            while requests.try_join_next().is_some() {}
+            let Some(message) = Message::read(&line) else { continue };
+            if let Some(cancelled) = message.cancels() {
+                // Its connection goes with it, and that is what the daemon notices.
+                under_way.abort(&cancelled);
+                continue;
+            }
+            if requests.len() >= REQUESTS {
+                tell(message.refusal(NOT_REACHED, "too many requests are on their way"));
+                continue;
+            }
+            let (bridge, id, done) = (self.clone(), message.id.clone(), under_way.clone());
+            let handle = requests.spawn(async move {
+                bridge.pass_on(&message).await;
+                done.forget(message.id.as_ref());
+            });
+            under_way.note(id, handle);
+        }
+        // The agent says no more. It may still read, but not for long: nobody is left to cancel what waits for a person.
+        let _late =
+            Clock::system().timeout(LAST_ANSWERS, async { while requests.join_next().await.is_some() {} }).await;
+        requests.shutdown().await;
+    }
+
+    /// Sends one message, and writes whatever comes back.
+    async fn pass_on(&self, message: &Message) {
+        if let Err(why) = self.exchange(message).await {
+            tell(message.refusal(NOT_REACHED, &why));
+        }
+    }
+
+    async fn exchange(&self, message: &Message) -> Result<(), String> {
+        let request = self
+            .http
+            .post(&*self.url)
+            .bearer_auth(self.token.expose_secret())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream");
+        let request = headers(message, &self.version)
+            .into_iter()
+            .fold(request, |request, (name, value)| request.header(name, value));
+        let answer = request.body(message.text.clone()).send().await;
+        let answer = answer.map_err(|error| format!("Hitchline can't be reached: {}", cause(error)))?;
+        if answer.status() == StatusCode::ACCEPTED {
+            return Ok(());
+        }
+        if is_events(&answer) { self.stream(answer, message).await } else { self.whole(answer, message).await }
+    }
+
+    /// An answer in one piece. One that is no JSON is a refusal.
+    async fn whole(&self, answer: Response, message: &Message) -> Result<(), String> {
+        let status = answer.status();
+        let body = read(answer).await?;
+        match serde_json::from_slice(&body) {
+            Ok(answer @ Value::Object(_)) => self.answer(&answer, message),
+            _ => return Err(format!("Hitchline answered {status}: {}", String::from_utf8_lossy(&body).trim())),
+        }
+        Ok(())
+    }
+
+    /// An answer with something before it.
+    async fn stream(&self, mut answer: Response, message: &Message) -> Result<(), String> {
+        let mut events = Events::default();
+        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+            for event in events.push(&piece, LONGEST)? {
+                if let Ok(event) = serde_json::from_str(&event) {
+                    self.answer(&event, message);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, answer: &Value, message: &Message) {
+        self.version.learn(message, answer);
+        tell(Some(answer.clone()));
+    }
+}
+
+fn is_events(answer: &Response) -> bool {
+    let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+async fn read(mut answer: Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        body.extend_from_slice(&piece);
+        if body.len() as u64 > LONGEST {
+            return Err("the answer is too long".to_owned());
+        }
+    }
+    Ok(body)
+}
+
+fn broken(error: reqwest::Error) -> String {
+    format!("the answer broke off: {}", cause(error))
+}
+
+/// Writes a message to the agent, if there is one to write. An agent that does not read has gone.
+fn tell(message: Option<Value>) {
+    if let Some(message) = message {
+        let _gone = output::print(&message.to_string());
+    }
+}
+
+/// The requests that are on their way, by id.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<Mutex<HashMap<String, AbortHandle>>>);
+
+impl UnderWay {
+    fn note(&self, id: Option<Value>, handle: AbortHandle) {
+        // It may be over already.
+        if let (Some(id), false) = (id, handle.is_finished()) {
+            self.requests().insert(id.to_string(), handle);
+        }
+    }
+
+    fn forget(&self, id: Option<&Value>) {
+        if let Some(id) = id {
+            self.requests().remove(&id.to_string());
+        }
+    }
+
+    fn abort(&self, id: &Value) {
+        if let Some(handle) = self.requests().remove(&id.to_string()) {
+            handle.abort();
+        }
+    }
+
+    fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<String, AbortHandle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

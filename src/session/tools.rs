@@ -1,0 +1,135 @@
+//! What the tools of a session's agent do in its conversation.
+
+use std::fmt;
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::domain::conversation::ConversationKey;
+use crate::domain::ids::{RequestId, SessionId, Ts};
+use crate::domain::session::SessionRecord;
+
+use super::manager::{Inner, Manager};
+use super::slots::Running;
+use super::turn::{Question, ToolCall};
+
+/// Where a session stands whose agent calls a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The mapping.
+    pub record: SessionRecord,
+    /// What it works on, while a turn runs.
+    pub asked: Option<Asked>,
+}
+
+/// What a turn works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The message that asked.
+    pub message: Ts,
+    /// Where it is answered: of a whole channel, the message's thread.
+    pub at: ConversationKey,
+}
+
+/// Why a tool did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotDone {
+    /// The session has ended.
+    SessionEnded,
+    /// No turn runs, or it is being stopped.
+    NoTurn,
+    /// Too many calls or questions wait already.
+    TooMany,
+    /// It could not be written down; it may work later.
+    NotStored,
+}
+
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SessionEnded => "this session has ended",
+            Self::NoTurn => "this works only while you answer a message, and nobody has asked you anything now",
+            Self::TooMany => "too many of your questions wait for an answer already; wait for those first",
+            Self::NotStored => "Hitchline could not write it down; try again in a moment",
+        })
+    }
+}
+
+impl Manager {
+    /// Where a session stands; nothing when it has ended.
+    pub fn caller(&self, session: SessionId) -> Option<Caller> {
+        let (record, running) = self.0.slots().session(session)?;
+        let asked = running.map(|running| Asked { message: running.asked, at: running.at });
+        Some(Caller { record, asked })
+    }
+
+    /// Posts `markdown` into a session's conversation: while a turn runs, below everything that it said so far. It is owed when this
+    /// returns; what the store does not take of a turn is committed with its end, at the latest.
+    ///
+    /// # Errors
+    /// When the session has ended, or the store took nothing.
+    pub async fn post(&self, session: SessionId, markdown: String) -> Result<(), NotDone> {
+        let inner = self.0.clone();
+        // Whoever called may hang up meanwhile.
+        let posted = self.0.parts.scope.to_its_end("tool", async move { inner.post(session, markdown).await });
+        posted.await.unwrap_or(Err(NotDone::NotStored))
+    }
+
+    /// Asks the person whose turn runs in a session, or an admin, and waits for the answer: which of the choices it is, or nothing when
+    /// nobody answered in time or the turn is over. When this is dropped, the question is withdrawn.
+    ///
+    /// # Errors
+    /// When it was not asked.
+    pub async fn ask(&self, session: SessionId, text: String, choices: Vec<String>) -> Result<Option<usize>, NotDone> {
+        let (_, running) = self.0.slots().session(session).ok_or(NotDone::SessionEnded)?;
+        let Running { calls, .. } = running.ok_or(NotDone::NoTurn)?;
+        let id = RequestId::from(Uuid::new_v4().to_string());
+        let (answer, answered) = oneshot::channel();
+        let question = Question { id: id.clone(), text, choices, answer };
+        match calls.try_send(ToolCall::Ask(question)) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(NotDone::TooMany),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(NotDone::NoTurn),
+        }
+        let asking = Asking { id, calls };
+        let answer = answered.await;
+        drop(asking);
+        answer.unwrap_or(Err(NotDone::NoTurn))
+    }
+}
+
+/// A question whose answer somebody waits for.
+struct Asking {
+    id: RequestId,
+    calls: mpsc::Sender<ToolCall>,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        // A turn that is over has withdrawn it; one that has no ear for it now withdraws it at its end.
+        let _over = self.calls.try_send(ToolCall::Withdraw(self.id.clone()));
+    }
+}
+
+impl Inner {
+    async fn post(&self, session: SessionId, markdown: String) -> Result<(), NotDone> {
+        let (record, running) = self.slots().session(session).ok_or(NotDone::SessionEnded)?;
+        if let Some(running) = running
+            && says(&running, markdown.clone()).await
+        {
+            return Ok(());
+        }
+        let owed = self.owe(self.say(&record.conversation, None, &markdown)).await;
+        owed.map(drop).map_err(|error| {
+            tracing::warn!(conversation = %record.conversation, session.id = %session, %error, "What a tool posts was not written down");
+            NotDone::NotStored
+        })
+    }
+}
+
+/// Whether a running turn took it on itself to say something.
+async fn says(running: &Running, markdown: String) -> bool {
+    let (done, said) = oneshot::channel();
+    let taken = running.calls.try_send(ToolCall::Post { markdown, done }).is_ok();
+    taken && said.await.is_ok()
+}
