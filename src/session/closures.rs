@@ -7,7 +7,7 @@ use crate::domain::ids::{ChannelId, SessionId, TeamId};
 use crate::domain::ports::{WriteError, WriteErrorKind};
 use crate::store::{Closure, SessionFilter, StoreError};
 
-use super::lines::RETRY;
+use super::lines::Later;
 use super::manager::Inner;
 use super::words;
 
@@ -29,8 +29,7 @@ impl Inner {
         while let Some((team, channel)) = finish.run_until_cancelled(self.parts.outbox.closed()).await {
             while let Err(error) = self.end_all_in(&team, &channel).await {
                 tracing::error!(channel.id = %channel, %error, "The sessions of a channel that is closed to us are not ended yet; trying again");
-                self.pause(RETRY).await;
-                if finish.is_cancelled() {
+                if self.before_retry(Later).await.is_err() {
                     return;
                 }
             }

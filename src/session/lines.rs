@@ -30,7 +30,7 @@ const COMMANDS: usize = 64;
 /// How many numbers of the backlog are read at a time.
 const PAGE: usize = 64;
 /// The pause before something that the store refused is tried again.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The store could not do its part: the message stays there, and is taken up again a little later.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! What was to be done at once when the last process ended: a press or a stop that was acknowledged, and of which nothing else is left.
 
 use super::press::{line_of, stops_all};
-use crate::domain::ids::TurnId;
 use crate::domain::inbound::{Button, Click, Inbound, Message, What};
 use crate::domain::ports::Line;
 use crate::session::manager::Inner;
@@ -27,7 +26,7 @@ impl Inner {
         match &inbound.what {
             What::Click(Click { button: Button::Stop { turn }, .. }) if self.admit(inbound).is_ok() => {
                 // The button stands where its turn is, so that whoever may prompt there may press it.
-                self.stop_cut_off(seq, inbound, Some(*turn)).await.map(drop)
+                self.parts.store.stop_cut_off(&self.acting_on(inbound).await?, seq, Some(*turn)).await.map(drop)
             }
             What::Click(click) => {
                 let mapped = self.parts.store.session_in(&inbound.queue()).await?.is_some();
@@ -37,21 +36,19 @@ impl Inner {
                 }
             }
             What::Message(message) if self.admit(inbound).is_ok() => self.finish_stop(seq, inbound, message).await,
-            What::Stop { .. } if self.admit(inbound).is_ok() => self.stop_cut_off(seq, inbound, None).await.map(drop),
+            What::Stop { .. } if self.admit(inbound).is_ok() => {
+                self.parts.store.stop_cut_off(&self.acting_on(inbound).await?, seq, None).await.map(drop)
+            }
             _ => Ok(()),
         }
     }
 
-    async fn stop_cut_off(&self, seq: i64, inbound: &Inbound, turn: Option<TurnId>) -> Result<bool, StoreError> {
-        self.parts.store.stop_cut_off(&self.acting_on(inbound).await?, seq, turn).await
-    }
-
     /// Answers a stop, unless the end of what it stopped does. It does not wait in a line: by its turn there another turn may run, which nobody wanted stopped.
     async fn finish_stop(&self, seq: i64, inbound: &Inbound, message: &Message) -> Result<(), StoreError> {
-        let store = &self.parts.store;
-        let stopped = self.stop_cut_off(seq, inbound, None).await?;
+        let (store, key) = (&self.parts.store, self.acting_on(inbound).await?);
+        let stopped = store.stop_cut_off(&key, seq, None).await?;
         let answer = if stops_all(message) {
-            words::stopped_all(stopped, store.drop_waiting(&self.acting_on(inbound).await?, seq).await?)
+            words::stopped_all(stopped, store.drop_waiting(&key, seq).await?)
         } else if stopped {
             return store.done(seq).await;
         } else {
