@@ -5,6 +5,7 @@
 //! offers beside answering. Only `connection` knows the protocol's crate.
 
 mod agent;
+mod breaker;
 mod classify;
 mod connection;
 mod convert;
@@ -12,15 +13,17 @@ mod desk;
 mod environment;
 mod gate;
 mod greeting;
+mod handle;
 mod offers;
 mod process;
+mod quirks;
 mod session;
 mod stray;
 mod turn;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -28,9 +31,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::agent::RunningAgent;
+use self::breaker::{Admission, Breaker, Death};
 use self::desk::Desk;
-use self::greeting::Greeting;
+use self::greeting::{Greeting, Handshake};
 use self::process::Process;
+use self::quirks::Quirks;
 use self::session::AcpSession;
 use super::config::Acp;
 use super::error::{BackendError, Phase};
@@ -47,7 +52,7 @@ pub struct AcpBackend {
 
 /// Kills what an earlier run of the daemon left behind, wherever it is. Returns how many processes it found. Blocks for a few milliseconds.
 pub fn kill_leftovers(run_id: &str) -> usize {
-    stray::kill(environment::RUN_ID, run_id)
+    stray::kill(environment::RUN_ID, run_id).len()
 }
 
 /// What all sessions share.
@@ -56,6 +61,8 @@ struct Shared {
     parts: BackendParts,
     /// The sessions that were ended, by the agent's ids. They are never brought back, although the agent could.
     ended: Mutex<HashSet<String>>,
+    /// The crashes of its agents.
+    breaker: Mutex<Breaker>,
     /// Cancelled when every agent must go.
     stop: CancellationToken,
     /// The agents that run.
@@ -68,6 +75,7 @@ impl AcpBackend {
         let shared = Shared {
             parts: parts.clone(),
             ended: Mutex::default(),
+            breaker: Mutex::default(),
             stop: CancellationToken::new(),
             agents: TaskTracker::new(),
         };
@@ -79,10 +87,10 @@ impl AcpBackend {
     async fn open(&self, earlier: Option<&BackendRef>, spec: &StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         let limit = self.limit(spec.deadline, Phase::Create);
         let desk = Arc::new(Desk::default());
-        let agent = self.launch(&limit, &spec.working_dir, desk.clone()).await?;
-        let greeting = Greeting { agent: &agent, config: &self.config };
+        let (agent, handshake) = self.launch(&limit, &spec.working_dir, desk.clone()).await?;
+        let greeting = Greeting { agent: &agent, handshake: &handshake };
         match limit.keep(greeting.session(earlier, &spec.working_dir)).await {
-            Ok((id, handshake)) => Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone()))),
+            Ok(id) => Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone()))),
             Err(error) => {
                 agent.kill(limit.clock).await;
                 Err(error)
@@ -90,15 +98,43 @@ impl AcpBackend {
         }
     }
 
-    async fn launch(&self, limit: &Limit<'_>, dir: &Path, desk: Arc<Desk>) -> Result<RunningAgent, BackendError> {
-        if self.shared.stop.is_cancelled() {
-            return Err(BackendError::ShuttingDown);
-        }
+    /// Starts an agent and gets to know it.
+    async fn launch(
+        &self,
+        limit: &Limit<'_>,
+        dir: &Path,
+        desk: Arc<Desk>,
+    ) -> Result<(RunningAgent, Handshake), BackendError> {
+        self.admission(limit).await?;
         let mut env = limit.keep(self.environment()).await?;
         let mark = uuid::Uuid::new_v4().to_string();
         env.insert(stray::MARK.to_owned(), mark.clone());
         let spawned = Process::spawn(&self.config.command, dir, &env)?;
-        RunningAgent::launch(spawned, mark, desk, &self.shared).await
+        let agent = RunningAgent::launch(spawned, mark, desk, &self.shared).await?;
+        match limit.keep(greeting::introduce(&agent, &self.config, &env)).await {
+            Ok(handshake) => Ok((agent, handshake)),
+            Err(error) => {
+                agent.kill(limit.clock).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until an agent may be started. After a crash that takes a moment.
+    async fn admission(&self, limit: &Limit<'_>) -> Result<(), BackendError> {
+        loop {
+            if self.shared.stop.is_cancelled() {
+                return Err(BackendError::ShuttingDown);
+            }
+            let admission = self.shared.breaker().admit(limit.clock.now(), limit.deadline);
+            match admission {
+                Admission::Now => return Ok(()),
+                Admission::Refused(error) => return Err(error),
+                Admission::At(time) => {
+                    self.shared.stop.run_until_cancelled(limit.clock.sleep_until(time)).await;
+                }
+            }
+        }
     }
 
     fn limit(&self, deadline: Instant, phase: Phase) -> Limit<'_> {
@@ -113,7 +149,8 @@ impl AcpBackend {
             None => BTreeMap::new(),
         };
         let parts = &self.shared.parts;
-        Ok(environment::build(&parts.environment, &self.config, file, &parts.run_id))
+        let peculiar = Quirks::of_command(&self.config.command).environment;
+        Ok(environment::build(&parts.environment, &self.config, peculiar, file, &parts.run_id))
     }
 }
 
@@ -133,8 +170,8 @@ impl Backend for AcpBackend {
     async fn list(&self, query: ListQuery) -> Result<Vec<Listed>, BackendError> {
         let limit = self.limit(query.deadline, Phase::List);
         // It makes no session, so that what it says beside its answers is nobody's.
-        let agent = self.launch(&limit, &query.working_dir, Arc::default()).await?;
-        let greeting = Greeting { agent: &agent, config: &self.config };
+        let (agent, handshake) = self.launch(&limit, &query.working_dir, Arc::default()).await?;
+        let greeting = Greeting { agent: &agent, handshake: &handshake };
         let listed = limit.keep(greeting.list(query.limit, |id| self.shared.is_ended(id))).await;
         agent.leave(query.deadline);
         if limit.clock.timeout_at(query.deadline, agent.gone()).await.is_err() {
@@ -168,6 +205,23 @@ impl Limit<'_> {
 impl Shared {
     fn is_ended(&self, id: &str) -> bool {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An agent has died without being asked to.
+    fn crashed(&self, death: Death) {
+        let exit = death.exit.clone();
+        if self.breaker().crashed(self.parts.clock.now(), death) {
+            tracing::warn!(agent.exit = exit, "An agent crashes again and again; none is started for a minute");
+        }
+    }
+
+    /// An agent has completed a turn.
+    fn worked(&self) {
+        self.breaker().worked();
     }
 
     fn mark_ended(&self, id: &str) {

@@ -8,6 +8,7 @@ pub mod acp;
 pub mod config;
 pub mod echo;
 pub mod error;
+mod orphans;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -202,6 +203,17 @@ pub struct BackendParts {
     pub environment: Arc<BTreeMap<String, String>>,
     /// Names this run of the daemon; every process of an agent carries it as `HITCHLINE_RUN_ID`.
     pub run_id: String,
+}
+
+/// Makes this process the parent of all that its agents' processes leave behind when they end. To be called once, before the first
+/// agent is started; [`reap_orphans`] then has to run.
+pub fn adopt_orphans() {
+    orphans::adopt();
+}
+
+/// Sees, for as long as it runs, to processes that agents left behind and that died by themselves.
+pub async fn reap_orphans(clock: Clock) {
+    orphans::reap(clock).await;
 }
 
 /// Kills every process that a run of the daemon started or left behind. Blocks for a few milliseconds, a second at the most.

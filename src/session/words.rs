@@ -156,6 +156,18 @@ pub(super) fn failed(error: &BackendError) -> String {
             "The agent's process ended ({exit}). Your session is kept: send your message again. Its last words were:\n\n{}",
             fenced(stderr.trim())
         ),
+        BackendError::CrashLoop { crashes, again_in, exit, stderr } => {
+            let last = match stderr.trim() {
+                "" => String::new(),
+                words => format!(" Its last words were:\n\n{}", fenced(words)),
+            };
+            // In whole seconds, and never in none.
+            let again = spoken(Duration::from_secs(again_in.as_secs() + 1));
+            format!(
+                "The agent crashed {crashes} times within 10 min ({exit}), so it is left alone for now. Your session is kept: send \
+                 your message again in {again}.{last}"
+            )
+        }
         BackendError::Rejected(why) => format!("The agent did not take this message: {why}. Your session is kept."),
         other => format!("That did not work: {other}. Your session is kept: send your message again."),
     }

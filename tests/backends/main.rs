@@ -24,5 +24,7 @@ mod peer;
 #[path = "../tools/program.rs"]
 mod program;
 #[cfg(test)]
+mod replays;
+#[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;

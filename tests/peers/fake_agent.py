@@ -159,6 +159,17 @@ def children():
     return f"{plain.pid} {deaf.pid} {away.pid}"
 
 
+def daemons():
+    """Starts a process that forks itself away, and one that forgets our variables; returns their ids."""
+    ignore = "import os,signal,sys,time; [signal.signal(s, signal.SIG_IGN) for s in (signal.SIGHUP, signal.SIGTERM)]\n"
+    away = "if os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\nopen('daemon.new', 'w').write(str(os.getpid()))\n"
+    subprocess.run([sys.executable, "-c", ignore + away + "os.replace('daemon.new', 'daemon'); time.sleep(1000)"], check=True)
+    forgetful = subprocess.Popen([sys.executable, "-c", ignore + "time.sleep(1000)"], env={}, start_new_session=True)
+    while not os.path.exists("daemon"):
+        time.sleep(0.01)
+    return f"{open('daemon', encoding='utf-8').read()} {forgetful.pid}"
+
+
 def turn(session, text, cancelled):
     """Plays one turn; returns its stop reason, or an error."""
     word, _, rest = text.partition(" ")
@@ -257,6 +268,8 @@ def turn(session, text, cancelled):
         say(session, "done")
     elif word == "children":
         say(session, children())
+    elif word == "daemons":
+        say(session, daemons())
     elif word == "stubborn":
         # Signals are the main thread's, so it takes SIGTERM from the beginning and only now passes over it.
         args.stubborn = True

@@ -33,16 +33,18 @@ const INHERITED: [&str; 20] = [
     "AWS_CA_BUNDLE",
 ];
 
-/// The whole environment of an agent's process. Later sources win: ours, the file, the passed names, the configured values.
+/// The whole environment of an agent's process. Later sources win: ours, what agents of its kind want, the file, the passed names, the configured values.
 pub(super) fn build(
     ours: &BTreeMap<String, String>,
     config: &Acp,
+    peculiar: &[(&str, &str)],
     file: BTreeMap<String, String>,
     run_id: &str,
 ) -> BTreeMap<String, String> {
     let inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("LC_");
     let mut env: BTreeMap<String, String> =
         ours.iter().filter(|(name, _)| inherited(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    env.extend(peculiar.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     env.extend(file);
     let passed = config.env_pass.iter().filter_map(|name| ours.get(name).map(|value| (name.clone(), value.clone())));
     env.extend(passed);
@@ -97,13 +99,20 @@ mod tests {
             map(&[("PATH", "/bin"), ("LC_ALL", "C"), ("SLACK_BOT_TOKEN", "secret"), ("KEY", "ours"), ("A", "1")]);
         let config =
             Acp { env: map(&[("B", "set")]), env_pass: vec!["KEY".to_owned(), "ABSENT".to_owned()], ..Acp::default() };
-        let env = build(&ours, &config, map(&[("B", "file"), ("KEY", "file"), ("C", "file")]), "run");
+        let env = build(
+            &ours,
+            &config,
+            &[("D", "peculiar"), ("B", "peculiar")],
+            map(&[("B", "file"), ("KEY", "file"), ("C", "file")]),
+            "run",
+        );
         let expected = map(&[
             ("PATH", "/bin"),
             ("LC_ALL", "C"),
             ("KEY", "ours"),
             ("B", "set"),
             ("C", "file"),
+            ("D", "peculiar"),
             ("HITCHLINE_RUN_ID", "run"),
         ]);
         assert_eq!(env, expected);

@@ -1,6 +1,7 @@
 //! What is said to an agent that has just been started, until it has a session, or has listed those that it knows.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use super::agent::RunningAgent;
 use super::classify::{Asked, classify};
 use super::connection::Failure;
 use super::convert::text_of;
+use super::quirks::Quirks;
 use crate::backend::Listed;
 use crate::backend::config::Acp;
 use crate::backend::error::BackendError;
@@ -18,47 +20,42 @@ use crate::domain::session::BackendRef;
 const VERSION: u64 = 1;
 
 /// What an agent told of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Handshake {
     pub(super) can_close: bool,
     can_list: bool,
     /// The request that brings an earlier session back.
     brings_back: Option<&'static str>,
-    /// The ways to sign in, by id.
+    /// The ways to sign in, as people are told them: the id, and the variables for the key where we know them.
     pub(super) auth_methods: Vec<String>,
+    /// What is peculiar to it.
+    pub(super) quirks: &'static Quirks,
 }
 
 /// The way to a session in an agent that has just been started.
 pub(super) struct Greeting<'a> {
     pub(super) agent: &'a RunningAgent,
-    pub(super) config: &'a Acp,
+    pub(super) handshake: &'a Handshake,
 }
 
 impl Greeting<'_> {
-    /// The id of the session that is made in `dir`, or brought back there, and what the agent can do.
-    pub(super) async fn session(
-        &self,
-        earlier: Option<&BackendRef>,
-        dir: &Path,
-    ) -> Result<(String, Handshake), BackendError> {
-        let handshake = self.introduction().await?;
-        let id = match earlier {
-            None => self.new_session(&handshake, dir).await?,
-            Some(earlier) => self.bring_back(&handshake, earlier, dir).await?,
-        };
-        Ok((id, handshake))
+    /// The id of the session that is made in `dir`, or brought back there.
+    pub(super) async fn session(&self, earlier: Option<&BackendRef>, dir: &Path) -> Result<String, BackendError> {
+        match earlier {
+            None => self.new_session(dir).await,
+            Some(earlier) => self.bring_back(earlier, dir).await,
+        }
     }
 
     /// The sessions that the agent knows, `limit` at the most and without those that are hidden, the newest first.
     pub(super) async fn list(&self, limit: usize, hidden: impl Fn(&str) -> bool) -> Result<Vec<Listed>, BackendError> {
-        let handshake = self.introduction().await?;
-        if !handshake.can_list {
+        if !self.handshake.can_list {
             return Err(BackendError::Unsupported("list its sessions"));
         }
         let mut known = Vec::new();
         let mut params = json!({});
         while known.len() < limit {
-            let page = self.ask(Asked::Start, "session/list", params, &handshake).await?;
+            let page = self.ask(Asked::Start, "session/list", params).await?;
             known.extend(listed(&page).filter(|listed| !hidden(&listed.backend_ref.0)));
             let Some(cursor) = text_of(&page, "nextCursor") else { break };
             params = json!({"cursor": cursor});
@@ -69,76 +66,81 @@ impl Greeting<'_> {
         Ok(known)
     }
 
-    async fn introduction(&self) -> Result<Handshake, BackendError> {
-        let handshake = self.initialize().await?;
-        self.authenticate(&handshake).await?;
-        Ok(handshake)
-    }
-
-    async fn initialize(&self) -> Result<Handshake, BackendError> {
-        // The agent uses its own tools for files and commands: offering ours would make us a remote shell.
-        let params = json!({
-            "protocolVersion": VERSION,
-            "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
-            "clientInfo": {"name": "hitchline", "title": "Hitchline", "version": env!("CARGO_PKG_VERSION")},
-        });
-        let answer = self.ask(Asked::Start, "initialize", params, &Handshake::default()).await?;
-        match answer.get("protocolVersion").and_then(Value::as_u64) {
-            Some(VERSION) => Ok(Handshake::read(&answer)),
-            Some(other) => Err(BackendError::Protocol(format!(
-                "it speaks version {other} of ACP, and Hitchline version {VERSION}"
-            ))),
-            None => Err(BackendError::Protocol(
-                "it names no version of ACP; is its command one that speaks ACP?".to_owned(),
-            )),
-        }
-    }
-
-    async fn authenticate(&self, handshake: &Handshake) -> Result<(), BackendError> {
-        let Some(method) = &self.config.auth_method else { return Ok(()) };
-        self.ask(Asked::Start, "authenticate", json!({"methodId": method}), handshake).await.map(drop)
-    }
-
-    async fn new_session(&self, handshake: &Handshake, dir: &Path) -> Result<String, BackendError> {
+    async fn new_session(&self, dir: &Path) -> Result<String, BackendError> {
         let params = json!({"cwd": dir, "mcpServers": []});
-        let answer = self.ask(Asked::Start, "session/new", params, handshake).await?;
+        let answer = self.ask(Asked::Start, "session/new", params).await?;
         let id = answer.get("sessionId").and_then(Value::as_str).filter(|id| !id.is_empty());
         id.map(ToOwned::to_owned).ok_or_else(|| BackendError::Protocol("its new session has no id".to_owned()))
     }
 
-    async fn bring_back(
-        &self,
-        handshake: &Handshake,
-        earlier: &BackendRef,
-        dir: &Path,
-    ) -> Result<String, BackendError> {
-        let method = handshake.brings_back.ok_or(BackendError::Unsupported("bring back an earlier session"))?;
+    async fn bring_back(&self, earlier: &BackendRef, dir: &Path) -> Result<String, BackendError> {
+        let method = self.handshake.brings_back.ok_or(BackendError::Unsupported("bring back an earlier session"))?;
         let params = json!({"sessionId": earlier.0, "cwd": dir, "mcpServers": []});
-        self.ask(Asked::Restore(&earlier.0), method, params, handshake).await?;
+        self.ask(Asked::Restore(&earlier.0), method, params).await?;
         Ok(earlier.0.clone())
     }
 
-    async fn ask(
-        &self,
-        asked: Asked<'_>,
-        method: &str,
-        params: Value,
-        handshake: &Handshake,
-    ) -> Result<Value, BackendError> {
-        match self.agent.connection().request(method, params).await {
-            Ok(answer) => Ok(answer),
-            Err(Failure::Answered(error)) => Err(classify(asked, &error, &handshake.auth_methods)),
-            Err(Failure::Closed) => Err(self.agent.gone().await),
+    async fn ask(&self, asked: Asked<'_>, method: &str, params: Value) -> Result<Value, BackendError> {
+        ask(self.agent, asked, method, params, &self.handshake.auth_methods).await
+    }
+}
+
+/// Asks an agent; `methods` are the ways to sign in that it named.
+async fn ask(
+    agent: &RunningAgent,
+    asked: Asked<'_>,
+    method: &str,
+    params: Value,
+    methods: &[String],
+) -> Result<Value, BackendError> {
+    match agent.connection().request(method, params).await {
+        Ok(answer) => Ok(answer),
+        Err(Failure::Answered(error)) => Err(classify(asked, &error, methods)),
+        Err(Failure::Closed) => Err(agent.gone().await),
+    }
+}
+
+/// Gets to know an agent that has just been started with the variables `env`, and signs it in where it wants that.
+pub(super) async fn introduce(
+    agent: &RunningAgent,
+    config: &Acp,
+    env: &BTreeMap<String, String>,
+) -> Result<Handshake, BackendError> {
+    let handshake = initialize(agent, config).await?;
+    let known = || handshake.quirks.sign_in.as_ref().filter(|sign_in| sign_in.asks_always && sign_in.has_key(env));
+    let method = config.auth_method.as_deref().or_else(|| known().map(|sign_in| sign_in.method));
+    if let Some(method) = method {
+        let params = json!({"methodId": method});
+        ask(agent, Asked::Start, "authenticate", params, &handshake.auth_methods).await?;
+    }
+    Ok(handshake)
+}
+
+async fn initialize(agent: &RunningAgent, config: &Acp) -> Result<Handshake, BackendError> {
+    // The agent uses its own tools for files and commands: offering ours would make us a remote shell.
+    let params = json!({
+        "protocolVersion": VERSION,
+        "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
+        "clientInfo": {"name": "hitchline", "title": "Hitchline", "version": env!("CARGO_PKG_VERSION")},
+    });
+    let answer = ask(agent, Asked::Start, "initialize", params, &[]).await?;
+    match answer.get("protocolVersion").and_then(Value::as_u64) {
+        Some(VERSION) => Ok(Handshake::read(&answer, Quirks::of_agent(&answer, &config.command))),
+        Some(other) => {
+            Err(BackendError::Protocol(format!("it speaks version {other} of ACP, and Hitchline version {VERSION}")))
+        }
+        None => {
+            Err(BackendError::Protocol("it names no version of ACP; is its command one that speaks ACP?".to_owned()))
         }
     }
 }
 
 impl Handshake {
     /// Reads an answer to `initialize`. A capability is there when it is `true` or an object.
-    fn read(answer: &Value) -> Self {
+    fn read(answer: &Value, quirks: &'static Quirks) -> Self {
         let capability =
             |path: &str| answer.pointer(path).is_some_and(|value| value.as_bool().unwrap_or(value.is_object()));
-        let method = |method: &Value| method.get("id").and_then(Value::as_str).map(ToOwned::to_owned);
+        let method = |method: &Value| text_of(method, "id").map(|id| quirks.way(id));
         let methods = answer.get("authMethods").and_then(Value::as_array);
         // Loading repeats the history before it is answered; no turn listens yet, so nobody hears it.
         let ways = [
@@ -150,6 +152,7 @@ impl Handshake {
             can_list: capability("/agentCapabilities/sessionCapabilities/list"),
             brings_back: ways.iter().find(|(_, path)| capability(path)).map(|(method, _)| *method),
             auth_methods: methods.into_iter().flatten().filter_map(method).collect(),
+            quirks,
         }
     }
 }
@@ -175,6 +178,7 @@ fn milliseconds(time: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::quirks;
     use super::*;
 
     #[test]
@@ -189,15 +193,18 @@ mod tests {
             can_list: true,
             brings_back: Some("session/load"),
             auth_methods: vec!["a".to_owned(), "b".to_owned()],
+            quirks: &quirks::NONE,
         };
-        assert_eq!(Handshake::read(&answer), expected);
-        assert_eq!(Handshake::read(&json!({"agentCapabilities": {"loadSession": false}})), Handshake::default());
+        assert_eq!(Handshake::read(&answer, &quirks::NONE), expected);
+        let nothing =
+            Handshake { can_close: false, can_list: false, brings_back: None, auth_methods: vec![], ..expected };
+        assert_eq!(Handshake::read(&json!({"agentCapabilities": {"loadSession": false}}), &quirks::NONE), nothing);
     }
 
     #[test]
     fn resuming_comes_before_loading() {
         let both = json!({"agentCapabilities": {"loadSession": true, "sessionCapabilities": {"resume": {}}}});
-        assert_eq!(Handshake::read(&both).brings_back, Some("session/resume"));
+        assert_eq!(Handshake::read(&both, &quirks::NONE).brings_back, Some("session/resume"));
     }
 
     #[test]

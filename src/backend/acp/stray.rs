@@ -1,9 +1,12 @@
 //! Processes that an agent left behind outside its group, found by the mark in their environment: never by a name, an age, or a number
 //! from before, which by now may be somebody else's.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
+
+use super::handle::Handle;
+use crate::backend::orphans;
 
 /// The variable that marks every process of one agent.
 pub(super) const MARK: &str = "HITCHLINE_AGENT_ID";
@@ -14,11 +17,11 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// How many looks in a row must find nobody: a process that is just starting its program shows no environment for a moment.
 const EMPTY: usize = 3;
 
-/// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns how
-/// many it killed. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
-pub(super) fn kill(name: &str, value: &str) -> usize {
+/// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns those
+/// that it killed. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
+pub(super) fn kill(name: &str, value: &str) -> Vec<Handle> {
     let variable = format!("{name}={value}");
-    let mut killed = HashSet::new();
+    let mut killed = HashMap::new();
     let mut empty = 0;
     for _ in 0..LOOKS {
         let strays = find(&variable);
@@ -26,10 +29,40 @@ pub(super) fn kill(name: &str, value: &str) -> usize {
         if empty == EMPTY {
             break;
         }
-        killed.extend(strays.into_iter().filter(|id| kill_one(*id, &variable)));
+        killed.extend(strays.into_iter().filter_map(|id| Some((id, kill_one(id, &variable)?))));
         std::thread::sleep(PAUSE);
     }
-    killed.len()
+    killed.into_values().collect()
+}
+
+/// Waits until nothing is left of processes that were killed: those that had become our children are reaped. Blocks, a second at the most.
+pub(super) fn bury(mut killed: Vec<Handle>) {
+    for _ in 0..LOOKS {
+        killed.retain(|process| !process.is_gone());
+        if killed.is_empty() {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    tracing::debug!(processes = killed.len(), "Processes that were killed are not gone yet");
+}
+
+/// What descends from a process now, also outside its group, and without its mark.
+pub(super) fn descendants(root: i32) -> Vec<Handle> {
+    let mut children: HashMap<i32, Vec<(i32, u64)>> = HashMap::new();
+    for (id, stat) in orphans::all() {
+        children.entry(stat.parent).or_default().push((id, stat.started));
+    }
+    let (mut open, mut found) = (vec![root], Vec::new());
+    while let Some(parent) = open.pop() {
+        for (id, started) in children.remove(&parent).unwrap_or_default() {
+            open.push(id);
+            // The number may have changed hands since it was listed; from here on the handle stays with one process.
+            let same = || orphans::Stat::of(id).is_some_and(|stat| stat.started == started);
+            found.extend(Handle::open(id).filter(|_| same()));
+        }
+    }
+    found
 }
 
 fn find(variable: &str) -> Vec<i32> {
@@ -46,20 +79,12 @@ fn is_marked(id: i32, variable: &str) -> bool {
     environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
 }
 
-/// Kills a process if it has the variable; says whether it did.
-#[cfg(target_os = "linux")]
-fn kill_one(id: i32, variable: &str) -> bool {
-    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    let handle = |id| pidfd_open(id, PidfdFlags::empty()).ok();
-    let Some(process) = Pid::from_raw(id).and_then(handle) else { return false };
+/// Kills a process if it has the variable; returns it if it did.
+fn kill_one(id: i32, variable: &str) -> Option<Handle> {
+    let process = Handle::open(id)?;
     // Looked at only now: since it was found the number may have changed hands, and from here on the handle stays with one process.
     // Should the number change hands once more, that process is dead, and the signal goes to nobody.
-    is_marked(id, variable) && pidfd_send_signal(process, Signal::KILL).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn kill_one(_id: i32, _variable: &str) -> bool {
-    false
+    (is_marked(id, variable) && process.kill()).then_some(process)
 }
 
 #[cfg(test)]
@@ -82,17 +107,17 @@ mod tests {
     #[test]
     fn a_number_that_changed_hands_since_it_was_found_is_let_alone() {
         let (mut heir, id) = marked("of the heir");
-        assert!(!kill_one(id, &format!("{MARK}=of the dead")));
+        assert!(kill_one(id, &format!("{MARK}=of the dead")).is_none());
         assert!(heir.try_wait().unwrap().is_none());
-        assert!(kill_one(id, &format!("{MARK}=of the heir")));
+        assert!(kill_one(id, &format!("{MARK}=of the heir")).is_some());
         assert!(!heir.wait().unwrap().success());
-        assert!(!kill_one(id, &format!("{MARK}=of the heir")), "it is gone");
+        assert!(kill_one(id, &format!("{MARK}=of the heir")).is_none(), "it is gone");
     }
 
     #[test]
     fn only_who_is_marked_is_killed() {
         let ((mut marked, _), (mut other, _)) = (marked("one"), marked("another"));
-        assert_eq!(kill(MARK, "one"), 1);
+        assert_eq!(kill(MARK, "one").len(), 1);
         assert!(!marked.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();

@@ -15,6 +15,7 @@ use super::connection::{Failure, Reply};
 use super::convert::{self, Tools};
 use super::desk::Incoming;
 use super::gate::Credit;
+use super::quirks::Reading;
 use super::session::{CANCEL_GRACE, Core};
 use crate::backend::error::BackendError;
 use crate::backend::{Answered, Outcome, TURN_CAPACITY, TurnEvent};
@@ -31,6 +32,7 @@ pub(super) struct Turn {
     inbox: mpsc::Receiver<Incoming>,
     cancel: CancellationToken,
     tools: Tools,
+    reading: Reading,
     /// What the reader has not taken yet, with the credits that it costs. More is taken in only when it is empty.
     ready: VecDeque<(AgentEvent, Option<Credit>)>,
     /// The requests that the agent may take back.
@@ -56,8 +58,9 @@ impl Turn {
         inbox: mpsc::Receiver<Incoming>,
         cancel: CancellationToken,
     ) -> Self {
-        let (tools, ready, withdrawals) = (Tools::default(), VecDeque::new(), FuturesUnordered::new());
-        Self { core, events, inbox, cancel, tools, ready, withdrawals }
+        let (tools, reading) = (Tools::default(), Reading::new(core.handshake.quirks));
+        let (ready, withdrawals) = (VecDeque::new(), FuturesUnordered::new());
+        Self { core, events, inbox, cancel, tools, reading, ready, withdrawals }
     }
 
     /// Runs the turn to its end. The session takes the next prompt before the reader hears of the end.
@@ -121,8 +124,9 @@ impl Turn {
         match incoming {
             Incoming::Update(params, credit) => {
                 let of_ours = params.get("sessionId").and_then(Value::as_str) == Some(self.core.id.as_str());
-                let update = params.get("update").filter(|_| of_ours);
-                if let Some(event) = update.and_then(|update| self.tools.event(update)) {
+                let Some(update) = params.get("update").filter(|_| of_ours) else { return };
+                let event = self.tools.event(update);
+                if let Some(event) = self.reading.read(update, event) {
                     self.ready.push_back((event, Some(credit)));
                 }
             }
@@ -173,7 +177,8 @@ impl Turn {
             }
             Ok(answer) => {
                 self.drain().await;
-                self.unless_cancelled(convert::outcome(&answer))
+                self.core.shared.worked();
+                self.unless_cancelled(self.reading.outcome(convert::outcome(&answer)))
             }
             Err(Failure::Answered(error)) => {
                 self.drain().await;
