@@ -1,10 +1,12 @@
-//! Agents that speak the Agent Client Protocol, version 1, over their standard streams: one process for each session.
+//! Agents that speak the Agent Client Protocol, version 1, over their standard streams: one process for each session, or for several.
 //!
-//! A session is an agent's process with a connection to it (`agent`), the session that was made over the connection (`session`),
-//! and the turn that runs in it (`turn`). `greeting` makes the session, and lists those that there are; `offers` keeps what the agent
+//! An agent is a process with a connection to it (`agent`); it has places for sessions (`host`). A session was made over the connection
+//! (`session`), hears what is said of it (`board`, `desk`), and has a turn that runs in it (`turn`). `greeting` makes the session, and lists those that there are; `offers` keeps what the agent
 //! offers beside answering. Only `connection` knows the protocol's crate.
 
 mod agent;
+mod blocks;
+mod board;
 mod breaker;
 mod classify;
 mod connection;
@@ -14,6 +16,7 @@ mod environment;
 mod gate;
 mod greeting;
 mod handle;
+mod host;
 mod offers;
 mod process;
 mod quirks;
@@ -23,7 +26,7 @@ mod turn;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -31,13 +34,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::agent::RunningAgent;
+use self::board::Board;
 use self::breaker::{Admission, Breaker, Death};
-use self::desk::Desk;
 use self::greeting::{Greeting, Handshake};
+use self::host::{Host, Place};
 use self::process::Process;
 use self::quirks::Quirks;
 use self::session::AcpSession;
-use super::config::Acp;
+use super::config::{self, Acp};
 use super::error::{BackendError, Phase};
 use super::{Backend, BackendParts, ListQuery, Listed, Session, StartSpec};
 use crate::clock::Clock;
@@ -48,6 +52,8 @@ use crate::domain::session::BackendRef;
 pub struct AcpBackend {
     config: Acp,
     shared: Arc<Shared>,
+    /// The processes that may have places left.
+    hosts: tokio::sync::Mutex<Vec<Weak<Host>>>,
 }
 
 /// Kills what an earlier run of the daemon left behind, wherever it is. Returns how many processes it found. Blocks for a few milliseconds.
@@ -79,23 +85,57 @@ impl AcpBackend {
             stop: CancellationToken::new(),
             agents: TaskTracker::new(),
         };
-        Self { config, shared: Arc::new(shared) }
+        Self { config, shared: Arc::new(shared), hosts: tokio::sync::Mutex::default() }
     }
 
-    /// Starts an agent and makes, or brings back, a session in it, all by the deadline. Whatever goes wrong, no process is left
-    /// when it is said; only whoever drops this does not wait for that.
+    /// Makes, or brings back, a session by the deadline, in a process that is started for it or that has a place left. Whatever goes
+    /// wrong, nothing of it is left when that is said; only whoever drops this does not wait for that.
     async fn open(&self, earlier: Option<&BackendRef>, spec: &StartSpec) -> Result<Arc<dyn Session>, BackendError> {
         let limit = self.limit(spec.deadline, Phase::Create);
-        let desk = Arc::new(Desk::default());
-        let (agent, handshake) = self.launch(&limit, &spec.working_dir, desk.clone()).await?;
-        let greeting = Greeting { agent: &agent, handshake: &handshake };
-        match limit.keep(greeting.session(earlier, &spec.working_dir)).await {
-            Ok(id) => Ok(Arc::new(AcpSession::new(id, agent, handshake, desk, self.shared.clone()))),
+        let (host, place) = match self.config.process {
+            config::Process::PerSession => self.host(&limit, &spec.working_dir, 1).await?,
+            config::Process::Shared => self.shared_host(&limit, &spec.working_dir).await?,
+        };
+        let scope = &self.shared.parts.scope;
+        match limit.keep(host.seat(place, earlier.cloned(), spec.working_dir.clone(), scope)).await {
+            Ok(seat) => Ok(Arc::new(AcpSession::new(seat, self.shared.clone()))),
             Err(error) => {
-                agent.kill(limit.clock).await;
+                host.give_up(limit.clock).await;
                 Err(error)
             }
         }
+    }
+
+    /// A new process with so many places, of which one is taken.
+    async fn host(&self, limit: &Limit<'_>, dir: &Path, size: u32) -> Result<(Arc<Host>, Place), BackendError> {
+        let board = Arc::new(Board::default());
+        let (agent, handshake) = self.launch(limit, dir, board.clone()).await?;
+        let host = Arc::new(Host::new(agent, handshake, board, size));
+        match host.place() {
+            Some(place) => Ok((host, place)),
+            // It has died meanwhile.
+            None => Err(host.agent.gone().await),
+        }
+    }
+
+    /// A process that has a place left, or a new one.
+    async fn shared_host(&self, limit: &Limit<'_>, dir: &Path) -> Result<(Arc<Host>, Place), BackendError> {
+        // Whoever comes while one is being started gets a place in it.
+        let mut hosts = limit.keep(async { Ok(self.hosts.lock().await) }).await?;
+        hosts.retain(|host| host.strong_count() > 0);
+        let free = hosts.iter().filter_map(Weak::upgrade).find_map(|host| host.place().map(|place| (host, place)));
+        if let Some(free) = free {
+            return Ok(free);
+        }
+        let (host, place) = self.host(limit, dir, self.config.places()).await?;
+        if !host.handshake.can_close {
+            host.agent.kill(limit.clock).await;
+            return Err(BackendError::Unsupported(
+                "close one session and keep others, so it needs `process = \"per-session\"`",
+            ));
+        }
+        hosts.push(Arc::downgrade(&host));
+        Ok((host, place))
     }
 
     /// Starts an agent and gets to know it.
@@ -103,14 +143,14 @@ impl AcpBackend {
         &self,
         limit: &Limit<'_>,
         dir: &Path,
-        desk: Arc<Desk>,
+        board: Arc<Board>,
     ) -> Result<(RunningAgent, Handshake), BackendError> {
         self.admission(limit).await?;
         let mut env = limit.keep(self.environment()).await?;
         let mark = uuid::Uuid::new_v4().to_string();
         env.insert(stray::MARK.to_owned(), mark.clone());
         let spawned = Process::spawn(&self.config.command, dir, &env)?;
-        let agent = RunningAgent::launch(spawned, mark, desk, &self.shared).await?;
+        let agent = RunningAgent::launch(spawned, mark, board, &self.shared).await?;
         match limit.keep(greeting::introduce(&agent, &self.config, &env)).await {
             Ok(handshake) => Ok((agent, handshake)),
             Err(error) => {

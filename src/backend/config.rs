@@ -1,11 +1,15 @@
 //! `[backends.NAME]` of the configuration.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How many sessions share a process unless something else is configured.
+const SESSIONS_PER_PROCESS: u32 = 8;
 
 /// One of `[backends.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +44,9 @@ pub struct Acp {
     pub auth_method: Option<String>,
     /// Whether each session gets a process of its own.
     pub process: Process,
+    /// How many sessions may share a process; without it, 8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sessions_per_process: Option<NonZeroU16>,
     /// What happens to its sessions when Hitchline stops.
     pub on_shutdown: OnShutdown,
     /// How long it may take to start a session, such as 30s; without it, `sessions.create_timeout`.
@@ -57,6 +64,8 @@ pub enum Process {
     /// One for each session: a crash hits one conversation, and ending a session ends its process.
     #[default]
     PerSession,
+    /// One for several sessions, which takes less memory: a crash ends the turns of all. Only for agents that offer `session/close`.
+    Shared,
 }
 
 /// What becomes of sessions at our own stop.
@@ -66,6 +75,13 @@ pub enum OnShutdown {
     /// They are closed; the next message resumes them where the agent can.
     #[default]
     End,
+}
+
+impl Acp {
+    /// How many sessions a process that is shared may have.
+    pub(super) fn places(&self) -> u32 {
+        self.max_sessions_per_process.map_or(SESSIONS_PER_PROCESS, |most| u32::from(most.get()))
+    }
 }
 
 impl Config {

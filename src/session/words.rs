@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::backend::error::BackendError;
 use crate::domain::access::Denied;
+use crate::domain::agent::Usage;
 use crate::domain::command::Misuse;
 use crate::domain::ids::UserId;
 use crate::duration::spoken;
@@ -27,6 +28,8 @@ pub(super) use standing::*;
 
 /// The status line while an agent has not said anything yet.
 pub(super) const THINKING: &str = "is thinking…";
+/// While an agent shortens what it remembers.
+pub(super) const COMPACTING: &str = "is tidying up what it remembers…";
 /// The status line while an agent is being started.
 pub(super) const STARTING: &str = "is starting the agent…";
 /// Below an answer that is still growing.
@@ -173,6 +176,13 @@ pub(super) fn failed(error: &BackendError) -> String {
     }
 }
 
+/// What a session has used so far.
+pub(super) fn usage(usage: &Usage) -> String {
+    let percent = if usage.size == 0 { 0 } else { usage.used.saturating_mul(100) / usage.size };
+    let cost = usage.cost.as_ref().map(|cost| format!(", {cost} so far")).unwrap_or_default();
+    format!("_{percent} % of the agent's memory used ({} of {} tokens){cost}_", usage.used, usage.size)
+}
+
 /// A block of code, in a fence longer than any in the text.
 fn fenced(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
@@ -201,6 +211,14 @@ pub(super) const NOT_YOURS: &str = "Only the person who asked, or an admin, can 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_usage_is_one_line() {
+        let line = |used, size, cost: Option<&str>| usage(&Usage { used, size, cost: cost.map(str::to_owned) });
+        let expected = "_25 % of the agent's memory used (50 of 200 tokens), 0.02 USD so far_";
+        assert_eq!(line(50, 200, Some("0.02 USD")), expected);
+        assert_eq!(line(5, 0, None), "_0 % of the agent's memory used (5 of 0 tokens)_");
+    }
 
     #[test]
     fn an_agents_last_words_stay_in_their_block() {

@@ -81,6 +81,7 @@ contract! {
     echo: Some(Peer::echo());
     fake: Peer::fake();
     silent: Peer::fake().map(|peer| Peer { wait: "silent", ..peer });
+    shared: Peer::fake_as(&[], |config| config.process = hitchline::backend::config::Process::Shared);
     npm: super::super::npm::peer();
 }
 

@@ -26,5 +26,7 @@ mod program;
 #[cfg(test)]
 mod replays;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;

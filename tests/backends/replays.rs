@@ -93,7 +93,11 @@ fn note(heard: &mut String, event: &TurnEvent) {
         }
         TurnEvent::Agent(AgentEvent::Thought(text)) => format!("thought: {text}"),
         TurnEvent::Agent(AgentEvent::Notice(text)) => format!("notice: {text}"),
-        TurnEvent::Agent(other) => format!("{other:?}"),
+        TurnEvent::Agent(AgentEvent::Usage(usage)) => {
+            format!("usage: {} of {}, {}", usage.used, usage.size, usage.cost.as_deref().unwrap_or("-"))
+        }
+        TurnEvent::Agent(AgentEvent::Compacting) => "compacting".to_owned(),
+        TurnEvent::Agent(AgentEvent::PermissionWithdrawn(_)) => "withdrawn".to_owned(),
         TurnEvent::End(Outcome::Failed(error)) => format!("failed: {error}"),
         TurnEvent::End(outcome) => format!("end: {outcome:?}"),
     };
@@ -118,15 +122,23 @@ const REPLAYS: &[Replay] = &[
         decision: "allow-once",
         options: CLAUDE,
         heard: r#"
+usage: 11 of 1000000, -
 text: mock reply to: ps://claude.com/claude-code)\n</system-reminder>\n hello there
+usage: 30 of 1000000, -
+usage: 30 of 1000000, less than 0.01 USD
 end: Completed
+usage: 11 of 1000000, -
 text: Let me run it. 
 tool: Terminal Some(Pending)
 tool: touch mock_was_here None
 ask: touch mock_was_here (touch mock_was_here): Yes=AllowOnce, No=RejectOnce
+usage: 30 of 1000000, -
 tool: - None
 tool: - Some(Done)
+usage: 11 of 1000000, -
 text: mock reply to: (Bash completed with no output)
+usage: 30 of 1000000, -
+usage: 30 of 1000000, less than 0.01 USD
 end: Completed
 "#,
     },
@@ -137,7 +149,9 @@ end: Completed
         decision: "",
         options: CLAUDE,
         heard: r#"
+usage: 11 of 1000000, -
 text: tick0 tick1 tick2 
+usage: 11 of 1000000, -
 end: Cancelled
 "#,
     },
@@ -150,9 +164,12 @@ end: Cancelled
         heard: r#"
 notice: Warning: Model metadata for `mock-1` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.
 text: mock reply to: hello there
+usage: 15 of 258400, -
 end: Completed
 notice: Warning: Model metadata for `mock-1` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.
+usage: 15 of 258400, -
 text: mock reply to: TOOL now
+usage: 15 of 258400, -
 end: Completed
 "#,
     },
@@ -271,6 +288,7 @@ end: Cancelled
         decision: "allow_once",
         options: &[("verbosity", Other), ("mode", Mode)],
         heard: r#"
+usage: 128 of 4096, -
 thought: thinking deterministically
 text: text content block[Testy reference](file:///srv/testy-reference.txt)
 tool: Read deterministic fixture None

@@ -130,6 +130,13 @@ def open_session(id, session, **answer):
         announce(session, "web")
 
 
+def make_session(id, session):
+    """Answers a request for a new session, as soon as nobody holds it up."""
+    while os.path.exists("hold"):
+        time.sleep(0.01)
+    open_session(id, session, sessionId=session)
+
+
 def page(cursor):
     """One page of the sessions of this directory, with the newest on the first; on each, the oldest comes first."""
     known = open(LEDGER, encoding="utf-8").read().split() if os.path.exists(LEDGER) else []
@@ -347,7 +354,7 @@ def handle(message, turns):
         sessions[session] = []
         with open(LEDGER, "a", encoding="utf-8") as ledger:
             ledger.write(session + "\n")
-        open_session(id, session, sessionId=session)
+        threading.Thread(target=make_session, args=(id, session), daemon=True).start()
     elif method in ("session/load", "session/resume"):
         session = params["sessionId"]
         if session.startswith("lost"):

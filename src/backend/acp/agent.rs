@@ -125,6 +125,11 @@ impl RunningAgent {
         self.leave.send_replace(Some(deadline));
     }
 
+    /// Has its group killed, without waiting for it.
+    pub(super) fn kill_soon(&self) {
+        self.kill.cancel();
+    }
+
     /// Kills its group and waits until nothing of it runs any more, for a moment at the longest.
     pub(super) async fn kill(&self, clock: &Clock) {
         self.kill.cancel();

@@ -3,13 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::agent::RunningAgent;
+use super::blocks::Accepts;
+use super::board::{Board, Naming};
 use super::classify::{Asked, classify};
 use super::connection::Failure;
 use super::convert::text_of;
+use super::desk::Desk;
 use super::quirks::Quirks;
 use crate::backend::Listed;
 use crate::backend::config::Acp;
@@ -28,6 +32,8 @@ pub(super) struct Handshake {
     brings_back: Option<&'static str>,
     /// The ways to sign in, as people are told them: the id, and the variables for the key where we know them.
     pub(super) auth_methods: Vec<String>,
+    /// What it takes in a prompt.
+    pub(super) accepts: Accepts,
     /// What is peculiar to it.
     pub(super) quirks: &'static Quirks,
 }
@@ -39,11 +45,21 @@ pub(super) struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    /// The id of the session that is made in `dir`, or brought back there.
-    pub(super) async fn session(&self, earlier: Option<&BackendRef>, dir: &Path) -> Result<String, BackendError> {
+    /// The id of the session that is made in `dir`, or brought back there. What is said of it goes to `desk`.
+    pub(super) async fn session(
+        &self,
+        earlier: Option<&BackendRef>,
+        dir: &Path,
+        board: &Arc<Board>,
+        desk: &Arc<Desk>,
+    ) -> Result<String, BackendError> {
         match earlier {
-            None => self.new_session(dir).await,
-            Some(earlier) => self.bring_back(earlier, dir).await,
+            None => self.new_session(dir, board, desk).await,
+            Some(earlier) => {
+                board.name(&earlier.0, desk);
+                let brought_back = self.bring_back(earlier, dir, desk.clone()).await;
+                brought_back.inspect_err(|_| board.forget(&earlier.0))
+            }
         }
     }
 
@@ -66,34 +82,42 @@ impl Greeting<'_> {
         Ok(known)
     }
 
-    async fn new_session(&self, dir: &Path) -> Result<String, BackendError> {
+    async fn new_session(&self, dir: &Path, board: &Arc<Board>, desk: &Arc<Desk>) -> Result<String, BackendError> {
         let params = json!({"cwd": dir, "mcpServers": []});
-        let answer = self.ask(Asked::Start, "session/new", params).await?;
+        board.expect(Some(desk.clone()));
+        let naming = Arc::new(Naming { board: board.clone(), desk: desk.clone() });
+        let answer = self.agent.connection().request_heard("session/new", params, naming).await;
+        board.expect(None);
+        let answer = self.result(Asked::Start, answer).await?;
         let id = answer.get("sessionId").and_then(Value::as_str).filter(|id| !id.is_empty());
         id.map(ToOwned::to_owned).ok_or_else(|| BackendError::Protocol("its new session has no id".to_owned()))
     }
 
-    async fn bring_back(&self, earlier: &BackendRef, dir: &Path) -> Result<String, BackendError> {
+    async fn bring_back(&self, earlier: &BackendRef, dir: &Path, desk: Arc<Desk>) -> Result<String, BackendError> {
         let method = self.handshake.brings_back.ok_or(BackendError::Unsupported("bring back an earlier session"))?;
         let params = json!({"sessionId": earlier.0, "cwd": dir, "mcpServers": []});
-        self.ask(Asked::Restore(&earlier.0), method, params).await?;
+        let answer = self.agent.connection().request_heard(method, params, desk).await;
+        self.result(Asked::Restore(&earlier.0), answer).await?;
         Ok(earlier.0.clone())
     }
 
     async fn ask(&self, asked: Asked<'_>, method: &str, params: Value) -> Result<Value, BackendError> {
-        ask(self.agent, asked, method, params, &self.handshake.auth_methods).await
+        self.result(asked, self.agent.connection().request(method, params).await).await
+    }
+
+    async fn result(&self, asked: Asked<'_>, answer: Result<Value, Failure>) -> Result<Value, BackendError> {
+        result(self.agent, asked, answer, &self.handshake.auth_methods).await
     }
 }
 
-/// Asks an agent; `methods` are the ways to sign in that it named.
-async fn ask(
+/// What an agent answered; `methods` are the ways to sign in that it named.
+async fn result(
     agent: &RunningAgent,
     asked: Asked<'_>,
-    method: &str,
-    params: Value,
+    answer: Result<Value, Failure>,
     methods: &[String],
 ) -> Result<Value, BackendError> {
-    match agent.connection().request(method, params).await {
+    match answer {
         Ok(answer) => Ok(answer),
         Err(Failure::Answered(error)) => Err(classify(asked, &error, methods)),
         Err(Failure::Closed) => Err(agent.gone().await),
@@ -111,7 +135,8 @@ pub(super) async fn introduce(
     let method = config.auth_method.as_deref().or_else(|| known().map(|sign_in| sign_in.method));
     if let Some(method) = method {
         let params = json!({"methodId": method});
-        ask(agent, Asked::Start, "authenticate", params, &handshake.auth_methods).await?;
+        let answer = agent.connection().request("authenticate", params).await;
+        result(agent, Asked::Start, answer, &handshake.auth_methods).await?;
     }
     Ok(handshake)
 }
@@ -123,7 +148,8 @@ async fn initialize(agent: &RunningAgent, config: &Acp) -> Result<Handshake, Bac
         "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
         "clientInfo": {"name": "hitchline", "title": "Hitchline", "version": env!("CARGO_PKG_VERSION")},
     });
-    let answer = ask(agent, Asked::Start, "initialize", params, &[]).await?;
+    let answer = agent.connection().request("initialize", params).await;
+    let answer = result(agent, Asked::Start, answer, &[]).await?;
     match answer.get("protocolVersion").and_then(Value::as_u64) {
         Some(VERSION) => Ok(Handshake::read(&answer, Quirks::of_agent(&answer, &config.command))),
         Some(other) => {
@@ -152,6 +178,10 @@ impl Handshake {
             can_list: capability("/agentCapabilities/sessionCapabilities/list"),
             brings_back: ways.iter().find(|(_, path)| capability(path)).map(|(method, _)| *method),
             auth_methods: methods.into_iter().flatten().filter_map(method).collect(),
+            accepts: Accepts {
+                images: capability("/agentCapabilities/promptCapabilities/image"),
+                resources: capability("/agentCapabilities/promptCapabilities/embeddedContext"),
+            },
             quirks,
         }
     }
@@ -185,7 +215,11 @@ mod tests {
     fn an_object_and_true_are_a_capability_and_nothing_else_is() {
         let answer = json!({
             "protocolVersion": 1,
-            "agentCapabilities": {"loadSession": true, "sessionCapabilities": {"close": {}, "resume": null, "list": {}}},
+            "agentCapabilities": {
+                "loadSession": true,
+                "sessionCapabilities": {"close": {}, "resume": null, "list": {}},
+                "promptCapabilities": {"image": true, "embeddedContext": false},
+            },
             "authMethods": [{"id": "a", "name": "A"}, {"type": "env_var", "id": "b"}, 7],
         });
         let expected = Handshake {
@@ -193,11 +227,18 @@ mod tests {
             can_list: true,
             brings_back: Some("session/load"),
             auth_methods: vec!["a".to_owned(), "b".to_owned()],
+            accepts: Accepts { images: true, resources: false },
             quirks: &quirks::NONE,
         };
         assert_eq!(Handshake::read(&answer, &quirks::NONE), expected);
-        let nothing =
-            Handshake { can_close: false, can_list: false, brings_back: None, auth_methods: vec![], ..expected };
+        let nothing = Handshake {
+            can_close: false,
+            can_list: false,
+            brings_back: None,
+            auth_methods: vec![],
+            accepts: Accepts::default(),
+            quirks: &quirks::NONE,
+        };
         assert_eq!(Handshake::read(&json!({"agentCapabilities": {"loadSession": false}}), &quirks::NONE), nothing);
     }
 

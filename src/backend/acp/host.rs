@@ -33,7 +33,9 @@ pub(super) struct Host {
 
 /// A place that is taken. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Place(OwnedSemaphorePermit);
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// A session in its place. When it is dropped, the session is closed, or with the last one the process killed.
 #[derive(Debug)]
@@ -55,7 +57,10 @@ impl Host {
     /// A place for one more session, if there is one.
     pub(super) fn place(&self) -> Option<Place> {
         let takes_more = self.agent.is_alive() && !self.is_slow.load(Ordering::Relaxed);
-        takes_more.then(|| self.places.clone().try_acquire_owned().ok()).flatten().map(Place)
+        takes_more
+            .then(|| self.places.clone().try_acquire_owned().ok())
+            .flatten()
+            .map(|permit| Place { _permit: permit })
     }
 
     /// Makes, or brings back, a session in a place. When nobody waits for it any more, nothing is left of it.
@@ -95,13 +100,18 @@ impl Host {
         Ok(Seat { id, host: self.clone(), desk, place: Mutex::new(Some(place)) })
     }
 
+    /// Whether there is more than one place.
+    pub(super) fn is_shared(&self) -> bool {
+        self.size > 1
+    }
+
     /// Whether no place is taken; from then on none can be.
     pub(super) fn retire(&self) -> bool {
         let all = self.places.clone().try_acquire_many_owned(self.size);
         all.map(OwnedSemaphorePermit::forget).is_ok()
     }
 
-    /// Whether only one place is taken.
+    /// Whether at most one place is taken.
     pub(super) fn is_alone(&self) -> bool {
         self.places.available_permits() + 1 >= usize::try_from(self.size).unwrap_or(1)
     }
@@ -148,7 +158,7 @@ impl Drop for Seat {
             return;
         }
         if !self.host.is_alone() {
-            self.host.agent.connection().tell("session/close", json!({"sessionId": self.id}));
+            self.host.agent.connection().request_unheard("session/close", json!({"sessionId": self.id}));
         }
         self.leave();
     }
