@@ -178,7 +178,7 @@ pub(super) fn failed(error: &BackendError) -> String {
 
 /// What a session has used so far.
 pub(super) fn usage(usage: &Usage) -> String {
-    let percent = if usage.size == 0 { 0 } else { usage.used.saturating_mul(100) / usage.size };
+    let percent = usage.used.saturating_mul(100).checked_div(usage.size).unwrap_or(0);
     let cost = usage.cost.as_ref().map(|cost| format!(", {cost} so far")).unwrap_or_default();
     format!("_{percent} % of the agent's memory used ({} of {} tokens){cost}_", usage.used, usage.size)
 }
@@ -211,6 +211,20 @@ pub(super) const NOT_YOURS: &str = "Only the person who asked, or an admin, can 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_that_is_left_alone_says_for_how_long_and_why() {
+        let error = |stderr: &str| BackendError::CrashLoop {
+            crashes: 5,
+            again_in: Duration::from_millis(51_500),
+            exit: "exit code 7".to_owned(),
+            stderr: stderr.to_owned(),
+        };
+        let expected = "The agent crashed 5 times within 10 min (exit code 7), so it is left alone for now. Your session is kept: send your \
+                        message again in 52 s.";
+        assert_eq!(failed(&error("")), expected);
+        assert_eq!(failed(&error("no key\n")), format!("{expected} Its last words were:\n\n```\nno key\n```"));
+    }
 
     #[test]
     fn a_usage_is_one_line() {

@@ -33,6 +33,8 @@
 //! | 24 | another version                         | `acp::another_version_is_refused`                                                 |
 //! | 25 | any order of all that                   | `interleavings`                                                                   |
 //! |  + | options, commands                       | `an_option_…`, `acp::what_…`, `acp::an_option_…`, unit `acp::offers`              |
+//! |  + | a process that several sessions share   | all of this over the `shared` peer, and `shared::…`                               |
+//! |  + | what agents really said                 | `replays`                                                                         |
 //! |  + | the list                                | `a_list_has_…`, `acp::a_list_is_…`, `acp::an_agent_that_has_no_list…`             |
 
 use std::collections::HashSet;
