@@ -121,7 +121,7 @@ const REPLAYS: &[Replay] = &[
         turns: HELLO_AND_TOOL,
         decision: "allow-once",
         options: CLAUDE,
-        heard: r#"
+        heard: r"
 usage: 11 of 1000000, -
 text: mock reply to: ps://claude.com/claude-code)\n</system-reminder>\n hello there
 usage: 30 of 1000000, -
@@ -140,7 +140,7 @@ text: mock reply to: (Bash completed with no output)
 usage: 30 of 1000000, -
 usage: 30 of 1000000, less than 0.01 USD
 end: Completed
-"#,
+",
     },
     Replay {
         of: "claude-agent-acp-0.100.0.cancel",
@@ -148,12 +148,12 @@ end: Completed
         turns: &[(SLOW, Some(3))],
         decision: "",
         options: CLAUDE,
-        heard: r#"
+        heard: r"
 usage: 11 of 1000000, -
 text: tick0 tick1 tick2 
 usage: 11 of 1000000, -
 end: Cancelled
-"#,
+",
     },
     Replay {
         of: "codex-acp-2.6.0",
@@ -161,7 +161,7 @@ end: Cancelled
         turns: HELLO_AND_TOOL,
         decision: "",
         options: CODEX,
-        heard: r#"
+        heard: r"
 notice: Warning: Model metadata for `mock-1` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.
 text: mock reply to: hello there
 usage: 15 of 258400, -
@@ -171,7 +171,7 @@ usage: 15 of 258400, -
 text: mock reply to: TOOL now
 usage: 15 of 258400, -
 end: Completed
-"#,
+",
     },
     Replay {
         of: "codex-acp-2.6.0.cancel",
@@ -179,11 +179,11 @@ end: Completed
         turns: &[(SLOW, Some(3))],
         decision: "",
         options: CODEX,
-        heard: r#"
+        heard: r"
 notice: Warning: Model metadata for `mock-1` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.
 text: tick0 tick1 tick2 
 end: Cancelled
-"#,
+",
     },
     // Its key is all that is configured: that it wants to be asked to sign in is known.
     Replay {
@@ -192,14 +192,14 @@ end: Cancelled
         turns: HELLO_AND_TOOL,
         decision: "proceed_always",
         options: &[("mode", Mode)],
-        heard: r#"
+        heard: r"
 text: mock reply to: nts/srv/agent/\n└───mock_was_here\n\n\n</session_context> hello there
 end: Completed
 ask: touch mock_was_here (-): Allow for this session=AllowAlways, Allow=AllowOnce, Reject=RejectOnce
 tool: touch mock_was_here Some(Done)
 text: mock reply to: TOOL now
 end: Completed
-"#,
+",
     },
     Replay {
         of: "gemini-0.61.0.cancel",
@@ -207,10 +207,10 @@ end: Completed
         turns: &[(SLOW, Some(4))],
         decision: "",
         options: &[("mode", Mode)],
-        heard: r#"
+        heard: r"
 text: tick0 tick1 tick2 tick3 
 end: Cancelled
-"#,
+",
     },
     Replay {
         of: "opencode-1.18.33",
@@ -218,7 +218,7 @@ end: Cancelled
         turns: HELLO_AND_TOOL,
         decision: "once",
         options: &[("model", Model), ("mode", Mode)],
-        heard: r#"
+        heard: r"
 text: mock reply to: hello there
 end: Completed
 tool: bash Some(Pending)
@@ -228,7 +228,7 @@ tool: touch mock_was_here Some(Running)
 tool: touch mock_was_here Some(Done)
 text: mock reply to: TOOL now
 end: Completed
-"#,
+",
     },
     Replay {
         of: "opencode-1.18.33.cancel",
@@ -236,10 +236,10 @@ end: Completed
         turns: &[(SLOW, Some(3))],
         decision: "",
         options: &[("model", Model), ("mode", Mode)],
-        heard: r#"
+        heard: r"
 text: tick0 tick1 tick2 
 end: Cancelled
-"#,
+",
     },
     Replay {
         of: "ts-example-1.9.0",
@@ -247,7 +247,7 @@ end: Cancelled
         turns: HELLO_AND_TOOL,
         decision: "allow",
         options: &[],
-        heard: r#"
+        heard: r"
 text: I'll help you with that. Let me start by reading some files to understand the current situation.
 tool: Reading project files Some(Pending)
 tool: - Some(Done)
@@ -266,7 +266,7 @@ ask: Modifying critical configuration file (/home/user/project/config.json): All
 tool: - Some(Done)
 text:  Perfect! I've successfully updated the configuration. The changes have been applied.
 end: Completed
-"#,
+",
     },
     Replay {
         of: "ts-example-1.9.0.cancel",
@@ -274,12 +274,12 @@ end: Completed
         turns: &[(SLOW, Some(1))],
         decision: "",
         options: &[],
-        heard: r#"
+        heard: r"
 text: I'll help you with that. Let me start by reading some files to understand the current situation.
 tool: Reading project files Some(Pending)
 tool: - Some(Done)
 end: Cancelled
-"#,
+",
     },
     Replay {
         of: "testy",
