@@ -173,7 +173,7 @@ fn each_value_that_can_not_work_gets_one_sentence() {
 #[test]
 fn each_mistake_about_an_agent_names_its_key() {
     let cases = [
-        ("process = 'shared'", "process: `shared` is not supported (in FILE); only `per-session` is"),
+        ("process = 'none'", "process: `none` is not `per-session` or `shared` (in FILE)"),
         ("on_shutdown = 'detach'", "on_shutdown: `detach` is not supported (in FILE); only `end` is"),
         ("create_timeout = 30", "create_timeout: `30` is no duration (in FILE); write one such as 30s, 5m or 1h"),
         (

@@ -325,7 +325,7 @@ fn how_an_agent_runs_is_set_per_backend() {
     let backends = settings(text, &[("HITCHLINE__BACKENDS__B__CREATE_TIMEOUT", "5s")]).backends;
     let timeouts = ["a", "b", "echo"].map(|name| backends[name].create_timeout());
     assert_eq!(timeouts, [Some(Duration::from_mins(2)), Some(Duration::from_secs(5)), None]);
-    let wrong = [("HITCHLINE__BACKENDS__A__PROCESS", "shared"), ("HITCHLINE__BACKENDS__A__ON_SHUTDOWN", "detach")];
+    let wrong = [("HITCHLINE__BACKENDS__A__PROCESS", "none"), ("HITCHLINE__BACKENDS__A__ON_SHUTDOWN", "detach")];
     assert_eq!(problem_keys(text, &wrong), ["backends.a.on_shutdown", "backends.a.process"]);
     assert_eq!(problem_keys("[backends.echo]\nkind = 'echo'\nprocess = 'per-session'", &[]), ["backends.echo.process"]);
 }

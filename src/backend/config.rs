@@ -4,6 +4,7 @@ mod servers;
 mod tmux;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use self::servers::{Amplifierd, Opencode, Secret};
 pub use self::tmux::{CancelKey, Newlines, Tmux, TmuxOnShutdown};
 use crate::secret::SecretString;
+
+/// How many sessions share a process unless something else is configured.
+const SESSIONS_PER_PROCESS: u32 = 8;
 
 /// One of `[backends.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +57,9 @@ pub struct Acp {
     pub auth_method: Option<String>,
     /// Whether each session gets a process of its own.
     pub process: Process,
+    /// How many sessions may share a process; without it, 8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sessions_per_process: Option<NonZeroU16>,
     /// What happens to its sessions when Hitchline stops.
     pub on_shutdown: OnShutdown,
     /// Whether it gets tools for its own conversation: to post, upload, read, react and ask there.
@@ -75,6 +82,7 @@ impl Default for Acp {
             env_file: None,
             auth_method: None,
             process: Process::default(),
+            max_sessions_per_process: None,
             on_shutdown: OnShutdown::default(),
             tools: true,
             create_timeout: None,
@@ -89,6 +97,8 @@ pub enum Process {
     /// One for each session: a crash hits one conversation, and ending a session ends its process.
     #[default]
     PerSession,
+    /// One for several sessions, which takes less memory: a crash ends the turns of all. Only for agents that offer `session/close`.
+    Shared,
 }
 
 /// What becomes of sessions at our own stop.
@@ -98,6 +108,13 @@ pub enum OnShutdown {
     /// They are closed; the next message resumes them where the agent can.
     #[default]
     End,
+}
+
+impl Acp {
+    /// How many sessions a process that is shared may have.
+    pub(super) fn places(&self) -> u32 {
+        self.max_sessions_per_process.map_or(SESSIONS_PER_PROCESS, |most| u32::from(most.get()))
+    }
 }
 
 impl Config {

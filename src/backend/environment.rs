@@ -36,6 +36,8 @@ const INHERITED: [&str; 20] = [
 /// What a backend's configuration gives to its agents' processes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'a> {
+    /// What agents of its kind want, whatever is configured.
+    pub(super) peculiar: &'a [(&'a str, &'a str)],
     /// Variables with their values.
     pub(super) env: &'a BTreeMap<String, String>,
     /// Names of our own variables that are passed on.
@@ -57,7 +59,7 @@ impl Given<'_> {
         Ok(self.over(&parts.environment, file, &parts.run_id))
     }
 
-    /// Later sources win: ours, the file, the passed names, the configured values.
+    /// Later sources win: ours, what agents of its kind want, the file, the passed names, the configured values.
     fn over(
         &self,
         ours: &BTreeMap<String, String>,
@@ -70,6 +72,7 @@ impl Given<'_> {
             .filter(|(name, _)| inherited(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
+        env.extend(self.peculiar.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         env.extend(file);
         let passed = self.env_pass.iter().filter_map(|name| ours.get(name).map(|value| (name.clone(), value.clone())));
         env.extend(passed);
@@ -124,7 +127,8 @@ mod tests {
         let ours =
             map(&[("PATH", "/bin"), ("LC_ALL", "C"), ("SLACK_BOT_TOKEN", "secret"), ("KEY", "ours"), ("A", "1")]);
         let env_pass = ["KEY".to_owned(), "ABSENT".to_owned()];
-        let given = Given { env: &map(&[("B", "set")]), env_pass: &env_pass, env_file: None };
+        let peculiar = [("D", "peculiar"), ("B", "peculiar")];
+        let given = Given { peculiar: &peculiar, env: &map(&[("B", "set")]), env_pass: &env_pass, env_file: None };
         let env = given.over(&ours, map(&[("B", "file"), ("KEY", "file"), ("C", "file")]), "run");
         let expected = map(&[
             ("PATH", "/bin"),
@@ -132,6 +136,7 @@ mod tests {
             ("KEY", "ours"),
             ("B", "set"),
             ("C", "file"),
+            ("D", "peculiar"),
             ("HITCHLINE_RUN_ID", "run"),
         ]);
         assert_eq!(env, expected);

@@ -39,6 +39,18 @@ pub enum BackendError {
         /// The last lines of its stderr, redacted.
         stderr: String,
     },
+    /// Its agents crashed again and again, so for a while none is started.
+    #[error("the agent crashed {crashes} times within 10 min ({exit}), and is started again in {}", crate::duration::spoken(*again_in))]
+    CrashLoop {
+        /// How often.
+        crashes: usize,
+        /// When it is tried again, from now.
+        again_in: Duration,
+        /// How the last one ended.
+        exit: String,
+        /// The last lines of its stderr, redacted.
+        stderr: String,
+    },
     /// The agent speaks another version, or no protocol at all.
     #[error("the agent does not speak our protocol: {0}")]
     Protocol(String),

@@ -10,8 +10,11 @@ pub mod config;
 pub mod echo;
 mod environment;
 pub mod error;
+mod handle;
 mod http;
 pub mod opencode;
+mod orphans;
+mod proc;
 mod stray;
 pub mod tmux;
 
@@ -235,10 +238,21 @@ pub struct BackendParts {
     pub state_dir: PathBuf,
 }
 
+/// Makes this process the parent of all that its agents' processes leave behind when they end. To be called once, before the first
+/// agent is started; [`reap_orphans`] then has to run.
+pub fn adopt_orphans() {
+    orphans::adopt();
+}
+
+/// Sees, for as long as it runs, to processes that agents left behind and that died by themselves.
+pub async fn reap_orphans(clock: Clock) {
+    orphans::reap(clock).await;
+}
+
 /// Kills every process that a run of the daemon started or left behind, except those of the sessions that are [`outliving`]. Blocks for
 /// a few milliseconds, a second at the most.
 pub fn kill_leftovers(run_id: &str, outliving: &BTreeSet<String>) -> Swept {
-    let swept = stray::kill_except(environment::RUN_ID, run_id, outliving);
+    let swept = stray::sweep(run_id, outliving);
     if swept.killed > 0 {
         tracing::warn!(run.id = run_id, processes = swept.killed, "A run left agents behind; they are killed");
     }

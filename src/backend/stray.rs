@@ -1,9 +1,13 @@
 //! Processes that an agent left behind outside its group, found by the mark in their environment: never by a name, an age, or a number
 //! from before, which by now may be somebody else's.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
+
+use super::environment::RUN_ID;
+use super::handle::Handle;
+use super::proc::{self, Stat};
 
 /// The variable that marks every process of one agent.
 pub(super) const MARK: &str = "HITCHLINE_AGENT_ID";
@@ -14,10 +18,10 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// How many looks in a row must find nobody: a process that is just starting its program shows no environment for a moment.
 const EMPTY: usize = 3;
 
-/// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns how
-/// many it killed. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
-pub(super) fn kill(name: &str, value: &str) -> usize {
-    kill_except(name, value, &BTreeSet::new()).killed
+/// Kills every process that has `name` with this value in its environment, except this one, and waits until they are dead. Returns those
+/// that it killed. Blocks, mostly for a few milliseconds; without `/proc` it finds nobody.
+pub(super) fn kill(name: &str, value: &str) -> Vec<Handle> {
+    kill_except(name, value, &BTreeSet::new()).0
 }
 
 /// What a search for strays came to.
@@ -29,10 +33,16 @@ pub struct Swept {
     pub spared: bool,
 }
 
-/// The same, except for the agents with these marks.
-pub(super) fn kill_except(name: &str, value: &str, spared: &BTreeSet<String>) -> Swept {
+/// Kills what an earlier run of the daemon left behind, wherever it is, except for the agents with these marks.
+pub(super) fn sweep(run_id: &str, spared: &BTreeSet<String>) -> Swept {
+    let (killed, spared) = kill_except(RUN_ID, run_id, spared);
+    Swept { killed: killed.len(), spared }
+}
+
+/// The same as [`kill`], except for the agents with these marks; also says whether there are such.
+fn kill_except(name: &str, value: &str, spared: &BTreeSet<String>) -> (Vec<Handle>, bool) {
     let variable = format!("{name}={value}");
-    let mut killed = HashSet::new();
+    let mut killed = HashMap::new();
     let mut empty = 0;
     let mut is_any_spared = false;
     for _ in 0..LOOKS {
@@ -42,15 +52,45 @@ pub(super) fn kill_except(name: &str, value: &str, spared: &BTreeSet<String>) ->
         if empty == EMPTY {
             break;
         }
-        killed.extend(strays.into_iter().filter(|id| kill_one(*id, &variable)));
+        killed.extend(strays.into_iter().filter_map(|id| Some((id, kill_one(id, &variable)?))));
         std::thread::sleep(PAUSE);
     }
-    Swept { killed: killed.len(), spared: is_any_spared }
+    (killed.into_values().collect(), is_any_spared)
 }
 
 /// The processes, except this one, that have [`MARK`] with this value in their environment.
 pub(super) fn marked(mark: &str) -> Vec<i32> {
     find(&format!("{MARK}={mark}"))
+}
+
+/// Waits until nothing is left of processes that were killed: those that had become our children are reaped. Blocks, a second at the most.
+pub(super) fn bury(mut killed: Vec<Handle>) {
+    for _ in 0..LOOKS {
+        killed.retain(|process| !process.is_gone());
+        if killed.is_empty() {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    tracing::debug!(processes = killed.len(), "Processes that were killed are not gone yet");
+}
+
+/// What descends from a process now, also outside its group, and without its mark.
+pub(super) fn descendants(root: i32) -> Vec<Handle> {
+    let mut children: HashMap<i32, Vec<(i32, u64)>> = HashMap::new();
+    for (id, stat) in proc::all() {
+        children.entry(stat.parent).or_default().push((id, stat.started));
+    }
+    let (mut open, mut found) = (vec![root], Vec::new());
+    while let Some(parent) = open.pop() {
+        for (id, started) in children.remove(&parent).unwrap_or_default() {
+            open.push(id);
+            // The number may have changed hands since it was listed; from here on the handle stays with one process.
+            let same = || Stat::of(id).is_some_and(|stat| stat.started == started);
+            found.extend(Handle::open(id).filter(|_| same()));
+        }
+    }
+    found
 }
 
 fn find(variable: &str) -> Vec<i32> {
@@ -77,20 +117,12 @@ fn environment(id: i32) -> Vec<u8> {
     std::fs::read(Path::new("/proc").join(id.to_string()).join("environ")).unwrap_or_default()
 }
 
-/// Kills a process if it has the variable; says whether it did.
-#[cfg(target_os = "linux")]
-fn kill_one(id: i32, variable: &str) -> bool {
-    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    let handle = |id| pidfd_open(id, PidfdFlags::empty()).ok();
-    let Some(process) = Pid::from_raw(id).and_then(handle) else { return false };
+/// Kills a process if it has the variable; returns it if it did.
+fn kill_one(id: i32, variable: &str) -> Option<Handle> {
+    let process = Handle::open(id)?;
     // Looked at only now: since it was found the number may have changed hands, and from here on the handle stays with one process.
     // Should the number change hands once more, that process is dead, and the signal goes to nobody.
-    is_marked(id, variable) && pidfd_send_signal(process, Signal::KILL).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn kill_one(_id: i32, _variable: &str) -> bool {
-    false
+    (is_marked(id, variable) && process.kill()).then_some(process)
 }
 
 #[cfg(test)]
@@ -113,11 +145,11 @@ mod tests {
     #[test]
     fn a_number_that_changed_hands_since_it_was_found_is_let_alone() {
         let (mut heir, id) = marked("of the heir");
-        assert!(!kill_one(id, &format!("{MARK}=of the dead")));
+        assert!(kill_one(id, &format!("{MARK}=of the dead")).is_none());
         assert!(heir.try_wait().unwrap().is_none());
-        assert!(kill_one(id, &format!("{MARK}=of the heir")));
+        assert!(kill_one(id, &format!("{MARK}=of the heir")).is_some());
         assert!(!heir.wait().unwrap().success());
-        assert!(!kill_one(id, &format!("{MARK}=of the heir")), "it is gone");
+        assert!(kill_one(id, &format!("{MARK}=of the heir")).is_none(), "it is gone");
     }
 
     #[test]
@@ -125,7 +157,7 @@ mod tests {
         let run = "a run of this test";
         let start = |mark: &str| {
             let mut command = Command::new("sleep");
-            command.arg("1000").env("HITCHLINE_RUN_ID", run).env(MARK, mark).stdin(Stdio::null());
+            command.arg("1000").env(RUN_ID, run).env(MARK, mark).stdin(Stdio::null());
             let child = command.spawn().unwrap();
             while !is_marked(i32::try_from(child.id()).unwrap(), &format!("{MARK}={mark}")) {
                 std::thread::yield_now();
@@ -134,17 +166,17 @@ mod tests {
         };
         let (mut kept, mut other) = (start("hl-kept"), start("hl-other"));
         let spared = BTreeSet::from(["hl-kept".to_owned()]);
-        assert_eq!(kill_except("HITCHLINE_RUN_ID", run, &spared), Swept { killed: 1, spared: true });
+        assert_eq!(sweep(run, &spared), Swept { killed: 1, spared: true });
         assert!(!other.wait().unwrap().success());
         assert!(kept.try_wait().unwrap().is_none());
-        assert_eq!(kill_except("HITCHLINE_RUN_ID", run, &BTreeSet::new()), Swept { killed: 1, spared: false });
+        assert_eq!(sweep(run, &BTreeSet::new()), Swept { killed: 1, spared: false });
         assert!(!kept.wait().unwrap().success());
     }
 
     #[test]
     fn only_who_is_marked_is_killed() {
         let ((mut marked, _), (mut other, _)) = (marked("one"), marked("another"));
-        assert_eq!(kill(MARK, "one"), 1);
+        assert_eq!(kill(MARK, "one").len(), 1);
         assert!(!marked.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();

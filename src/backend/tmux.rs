@@ -140,7 +140,7 @@ impl TmuxBackend {
         if command.is_empty() {
             return Err(BackendError::Transient("its `command` is not configured".to_owned()));
         }
-        let given = Given { env, env_pass, env_file: env_file.as_deref() };
+        let given = Given { peculiar: &[], env, env_pass, env_file: env_file.as_deref() };
         let mut env = given.environment(&self.shared.parts).await?;
         env.insert(stray::MARK.to_owned(), name.to_owned());
         Ok(Launch { command: command.clone(), dir, env, columns: *columns, rows: *rows })

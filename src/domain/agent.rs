@@ -1,6 +1,6 @@
 //! What goes to an agent and what comes back, whatever kind of agent it is.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -14,12 +14,30 @@ pub struct Prompt {
     turn: TurnId,
     requester: UserId,
     text: String,
+    attachments: Vec<Attachment>,
+}
+
+/// A file that came with a prompt, and lies on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// What its sender calls it.
+    pub name: String,
+    /// Its type, as Slack says, such as `image/png`.
+    pub mime: Option<String>,
+    /// Where it lies until the session ends, for a week at the most. Absolute.
+    pub path: PathBuf,
 }
 
 impl Prompt {
     /// A prompt; only who passed the gate can have one made.
     pub fn new(turn: TurnId, by: &Admitted, text: String) -> Self {
-        Self { turn, requester: by.user().clone(), text }
+        Self { turn, requester: by.user().clone(), text, attachments: Vec::new() }
+    }
+
+    /// The same with files.
+    #[must_use]
+    pub fn with_files(self, attachments: Vec<Attachment>) -> Self {
+        Self { attachments, ..self }
     }
 
     /// The same with `context` before what the person said.
@@ -44,10 +62,31 @@ impl Prompt {
         &self.requester
     }
 
-    /// What the agent is told.
+    /// What the agent is told, without its files.
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// The files that came with it.
+    pub fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// What the agent is told, and below it a line for each file: for agents that take nothing but text.
+    pub fn text_and_files(&self) -> String {
+        let mut text = self.text.clone();
+        for Attachment { name, mime, path } in &self.attachments {
+            let kind = mime.as_ref().map(|mime| format!(" ({})", printable(mime))).unwrap_or_default();
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _infallible = write!(text, "{gap}[attached file {}{kind}: {}]", printable(name), path.display());
+        }
+        text
+    }
+}
+
+/// A sender's word in one line, in which nothing can pass for a line of its own.
+fn printable(word: &str) -> String {
+    word.chars().map(|c| if c.is_control() || matches!(c, '[' | ']') { '_' } else { c }).collect()
 }
 
 /// Something an agent says or does during a turn.
@@ -72,6 +111,21 @@ pub enum AgentEvent {
     PermissionWithdrawn(RequestId),
     /// Something the agent wants the person to know beside its answer.
     Notice(String),
+    /// The agent shortens what it remembers of the session.
+    Compacting,
+    /// What the session has used so far, replacing what was said of it before.
+    Usage(Usage),
+}
+
+/// What a session has used so far, as far as its agent says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How many tokens the model has to remember.
+    pub used: u64,
+    /// How many it can.
+    pub size: u64,
+    /// What it has cost, such as `0.02 USD`.
+    pub cost: Option<String>,
 }
 
 /// A tool call, as far as it is known. Absent fields are unchanged.
@@ -260,5 +314,32 @@ pub struct ToolAccess {
 impl fmt::Debug for ToolAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ToolAccess").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::access::{Gate, Rules};
+    use crate::domain::inbound::{Author, ChannelKind};
+
+    #[test]
+    fn an_agent_that_takes_only_text_reads_where_its_files_lie() {
+        let rules = Rules { users: vec!["*".into()], ..Rules::default() };
+        let author = Author { user: "U1".into(), team: None, bot: None };
+        let admitted = Gate::new(rules, "T1".into()).admit(&author, &"D1".into(), ChannelKind::Direct).unwrap();
+        let file = |name: &str, mime: Option<&str>| Attachment {
+            name: name.into(),
+            mime: mime.map(Into::into),
+            path: PathBuf::from("/files/1"),
+        };
+        let prompt = |text: &str| Prompt::new(TurnId::new(), &admitted, text.into());
+        assert_eq!(prompt("look").text_and_files(), "look");
+        let files = vec![file("a.png", Some("image/png")), file("b]\n[attached", None)];
+        let told = prompt("look").with_files(files.clone());
+        let lines = "[attached file a.png (image/png): /files/1]\n[attached file b___attached: /files/1]";
+        assert_eq!(told.text_and_files(), format!("look\n{lines}"));
+        assert_eq!(prompt("").with_files(files).text_and_files(), lines);
+        assert_eq!((told.text(), told.attachments().len()), ("look", 2));
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::access::Rules;
 /// `[sessions]`: when a session starts, how long it and its turns may last, and what happens when it is busy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
 pub struct Sessions {
     /// Name of the backend that a conversation uses when no route names another.
     pub backend: String,
@@ -44,6 +45,8 @@ pub struct Sessions {
     pub on_interrupt: OnInterrupt,
     /// Whether an agent that can't bring its session back, and starts afresh, is told the thread's last messages.
     pub history_on_loss: bool,
+    /// Whether an answer ends with a line about what its session has used so far, where the agent says so.
+    pub show_usage: bool,
     /// What becomes of a message that arrives during a turn.
     pub when_busy: WhenBusy,
     /// After how many crashes within ten minutes messages are only stored for a while, and no turn begins (safe mode); 0 is never.
@@ -66,6 +69,7 @@ impl Default for Sessions {
             approval_timeout: Duration::from_mins(10),
             on_interrupt: OnInterrupt::Ask,
             history_on_loss: true,
+            show_usage: false,
             when_busy: WhenBusy::Queue,
             safe_mode_after: 5,
             queue_limit: 50,

@@ -74,13 +74,14 @@ impl Inner {
             // It has just ended or moved, or can't be read.
             Err(_) => return Attempt::Later,
         };
-        let session = match self.in_time(&record, |spec| backend.restore(name, spec)).await {
-            Ok(session) => session,
+        let restore = |spec| async { Ok((backend.restore(name, spec).await?, Origin::Restored)) };
+        let (session, origin) = match self.in_time(&record, restore).await {
+            Ok(restored) => restored,
             Err(BackendError::Unsupported(_)) => return Attempt::Done,
             Err(error) if error.kind() == Kind::Permanent => return Attempt::Done,
             Err(_busy) => return Attempt::Later,
         };
-        let ready = Ready { session, origin: Origin::Restored, untold: false };
+        let ready = Ready { session, origin, untold: false };
         if !stands || !self.keep_live(&record, &ready) {
             self.end_live(record.conversation.clone(), ready.session);
         }

@@ -10,6 +10,7 @@ use super::config::{OnInterrupt, WhenBusy};
 
 /// How sessions are started and how long things may take.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
 pub struct Policy {
     /// The backend of a session that names none.
     pub backend: String,
@@ -27,6 +28,8 @@ pub struct Policy {
     pub when_busy: WhenBusy,
     /// Whether a session that had to be replaced is told the thread's earlier messages.
     pub history_on_loss: bool,
+    /// Whether an answer ends with what its session has used so far.
+    pub show_usage: bool,
     /// How long nothing may be heard from an agent during a turn.
     pub inactivity_timeout: Duration,
     /// How long a turn may take.
@@ -155,6 +158,7 @@ mod tests {
             on_interrupt: OnInterrupt::Ask,
             when_busy: WhenBusy::Queue,
             history_on_loss: true,
+            show_usage: false,
             inactivity_timeout: Duration::from_mins(10),
             turn_timeout: Duration::from_hours(1),
             approval_timeout: Duration::from_mins(10),

@@ -98,6 +98,7 @@ mod tests {
             on_interrupt: OnInterrupt::Ask,
             when_busy: WhenBusy::Queue,
             history_on_loss: true,
+            show_usage: false,
             inactivity_timeout: std::time::Duration::ZERO,
             turn_timeout: std::time::Duration::ZERO,
             approval_timeout: std::time::Duration::ZERO,

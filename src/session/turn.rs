@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
-use crate::domain::agent::{AgentEvent, Prompt};
+use crate::domain::agent::{AgentEvent, Prompt, Usage};
 use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, OwedId, Ts};
@@ -87,6 +87,8 @@ struct Live<'a> {
     last_heard: Instant,
     heard: bool,
     cancelling: Option<(Cancelling, Instant)>,
+    /// What the session has used so far, as the agent said last.
+    usage: Option<Usage>,
 }
 
 /// What the loop woke up for.
@@ -130,11 +132,13 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         last_heard: now,
         heard: false,
         cancelling: None,
+        usage: None,
     };
     if ready.untold {
         live.reply.push(Some("note"), &words::context_lost(told.map_or(0, |history| history.messages)));
     }
     let outcome = live.run(stream, controls).await;
+    live.show_usage(&outcome);
     live.finish(outcome).await
 }
 
@@ -243,6 +247,14 @@ impl Live<'_> {
         }
     }
 
+    /// Adds what the session has used to an answer that is whole, where that is wanted.
+    fn show_usage(&mut self, outcome: &Outcome) {
+        let wanted = self.turn.inner.parts.policy.show_usage && *outcome == Outcome::Completed;
+        if let Some(usage) = self.usage.take().filter(|_| wanted && !self.reply.is_silent()) {
+            self.reply.push(Some("usage"), &words::usage(&usage));
+        }
+    }
+
     async fn on_event(&mut self, event: AgentEvent) {
         self.last_heard = self.now();
         self.heard = true;
@@ -264,6 +276,8 @@ impl Live<'_> {
                     self.settle(settled).await;
                 }
             }
+            AgentEvent::Compacting => self.reply.status(words::COMPACTING),
+            AgentEvent::Usage(usage) => self.usage = Some(usage),
             AgentEvent::Notice(text) => self.reply.push(Some("notice"), &format!("> {}", text.replace('\n', "\n> "))),
         }
     }

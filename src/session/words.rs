@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::backend::error::BackendError;
 use crate::domain::access::Denied;
+use crate::domain::agent::Usage;
 use crate::domain::command::Misuse;
 use crate::domain::ids::{ChannelId, UserId};
 use crate::duration::spoken;
@@ -27,6 +28,8 @@ pub(super) use standing::*;
 
 /// The status line while an agent has not said anything yet.
 pub(super) const THINKING: &str = "is thinking…";
+/// While an agent shortens what it remembers.
+pub(super) const COMPACTING: &str = "is tidying up what it remembers…";
 /// The status line while an agent is being started.
 pub(super) const STARTING: &str = "is starting the agent…";
 /// Below an answer that is still growing.
@@ -171,9 +174,28 @@ pub(super) fn failed(error: &BackendError) -> String {
             "The agent's process ended ({exit}). Your session is kept: send your message again. Its last words were:\n\n{}",
             fenced(stderr.trim())
         ),
+        BackendError::CrashLoop { crashes, again_in, exit, stderr } => {
+            let last = match stderr.trim() {
+                "" => String::new(),
+                words => format!(" Its last words were:\n\n{}", fenced(words)),
+            };
+            // In whole seconds, and never in none.
+            let again = spoken(Duration::from_secs(again_in.as_secs() + 1));
+            format!(
+                "The agent crashed {crashes} times within 10 min ({exit}), so it is left alone for now. Your session is kept: send \
+                 your message again in {again}.{last}"
+            )
+        }
         BackendError::Rejected(why) => format!("The agent did not take this message: {why}. Your session is kept."),
         other => format!("That did not work: {other}. Your session is kept: send your message again."),
     }
+}
+
+/// What a session has used so far.
+pub(super) fn usage(usage: &Usage) -> String {
+    let percent = usage.used.saturating_mul(100).checked_div(usage.size).unwrap_or(0);
+    let cost = usage.cost.as_ref().map(|cost| format!(", {cost} so far")).unwrap_or_default();
+    format!("_{percent} % of the agent's memory used ({} of {} tokens){cost}_", usage.used, usage.size)
 }
 
 /// A block of code, in a fence longer than any in the text.
@@ -204,6 +226,28 @@ pub(super) const NOT_YOURS: &str = "Only the person who asked, or an admin, can 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_that_is_left_alone_says_for_how_long_and_why() {
+        let error = |stderr: &str| BackendError::CrashLoop {
+            crashes: 5,
+            again_in: Duration::from_millis(51_500),
+            exit: "exit code 7".to_owned(),
+            stderr: stderr.to_owned(),
+        };
+        let expected = "The agent crashed 5 times within 10 min (exit code 7), so it is left alone for now. Your session is kept: send your \
+                        message again in 52 s.";
+        assert_eq!(failed(&error("")), expected);
+        assert_eq!(failed(&error("no key\n")), format!("{expected} Its last words were:\n\n```\nno key\n```"));
+    }
+
+    #[test]
+    fn a_usage_is_one_line() {
+        let line = |used, size, cost: Option<&str>| usage(&Usage { used, size, cost: cost.map(str::to_owned) });
+        let expected = "_25 % of the agent's memory used (50 of 200 tokens), 0.02 USD so far_";
+        assert_eq!(line(50, 200, Some("0.02 USD")), expected);
+        assert_eq!(line(5, 0, None), "_0 % of the agent's memory used (5 of 0 tokens)_");
+    }
 
     #[test]
     fn an_agents_last_words_stay_in_their_block() {

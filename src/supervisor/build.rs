@@ -115,6 +115,7 @@ impl Foundation {
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners, clock: &clock };
         housekeeping.store(&store, settings.store.min_free);
         housekeeping.counters(counters);
+        housekeeping.orphans();
         Ok(Self {
             settings,
             environment: Arc::new(environment),

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Readiness;
+use crate::backend;
 use crate::clock::Clock;
 use crate::scope::{OnCrash, Scope};
 use crate::store::Store;
@@ -52,6 +53,13 @@ impl Housekeeping<'_> {
     pub(super) fn counters(&self, counters: Counters) {
         let clock = self.clock.clone();
         self.service("counters", move || tidy(counters.clone(), clock.clone()));
+    }
+
+    /// Sees to what agents leave behind when they end.
+    pub(super) fn orphans(&self) {
+        backend::adopt_orphans();
+        let clock = self.clock.clone();
+        self.service("orphans", move || backend::reap_orphans(clock.clone()));
     }
 
     /// Tells the probes while Slack refuses the bot's token.

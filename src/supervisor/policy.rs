@@ -32,6 +32,7 @@ pub(super) fn from(settings: &Settings, environment: &BTreeMap<String, String>) 
         on_interrupt: sessions.on_interrupt,
         when_busy: sessions.when_busy,
         history_on_loss: sessions.history_on_loss,
+        show_usage: sessions.show_usage,
         inactivity_timeout: sessions.inactivity_timeout,
         turn_timeout: sessions.turn_timeout,
         approval_timeout: sessions.approval_timeout,

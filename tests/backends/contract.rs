@@ -35,6 +35,8 @@
 //! | 24 | another version                         | `acp::another_version_is_refused`                                                 |
 //! | 25 | any order of all that                   | `interleavings`                                                                   |
 //! |  + | options, commands                       | `an_option_…`, `acp::what_…`, `acp::an_option_…`, unit `acp::offers`              |
+//! |  + | a process that several sessions share   | all of this over the `shared` peer, and `shared::…`                               |
+//! |  + | what agents really said                 | `replays`                                                                         |
 //! |  + | the list                                | `a_list_has_…`, `acp::a_list_is_…`, `acp::an_agent_that_has_no_list…`             |
 //! |  + | 2, 8, 13 to 15 for a terminal           | `tmux::…never_ready…`, `…ignores_its_key…`, `…no_descendant…`, `…dies…`, `…left_running…` |
 
@@ -84,6 +86,7 @@ contract! {
     echo: Some(Peer::echo());
     fake: Peer::fake();
     silent: Peer::fake().map(|peer| Peer { wait: "silent", ..peer });
+    shared: Peer::fake_as(&[], |config| config.process = hitchline::backend::config::Process::Shared);
     npm: super::super::npm::peer();
     amplifierd: Some(super::super::amplifierd::peer().await);
     opencode: super::super::opencode::peer();

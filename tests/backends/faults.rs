@@ -1,5 +1,6 @@
 //! Agents that crash, hang, flood, or write nonsense.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -88,6 +89,46 @@ async fn f_49_an_agent_that_a_signal_kills_before_in_or_after_a_turn_is_a_crash_
 }
 
 #[tokio::test]
+async fn an_agent_that_crashes_again_and_again_is_left_alone_for_a_minute_and_others_are_not() {
+    let (clock, hand) = Clock::manual(0);
+    let Some(peer) = Peer::fake_at(clock.clone(), &["--exit", "7"]) else { return };
+    for _ in 0..5 {
+        let error = peer.try_start().await.unwrap_err();
+        assert!(matches!(error, BackendError::Crashed { .. }), "{error:?}");
+        hand.advance(Duration::from_secs(8));
+    }
+    let refused = BackendError::CrashLoop {
+        crashes: 5,
+        again_in: Duration::from_secs(52),
+        exit: "exit code 7".to_owned(),
+        stderr: "it would not start".to_owned(),
+    };
+    assert_eq!(peer.try_start().await.unwrap_err(), refused);
+    let other = Peer::fake_at(clock, &[]).unwrap();
+    let session = other.start().await;
+    other.finish(&session).await;
+    hand.advance(Duration::from_secs(52));
+    let error = peer.try_start().await.unwrap_err();
+    assert!(matches!(error, BackendError::Crashed { .. }), "{error:?}");
+    soon(peer.scope.wait()).await;
+}
+
+#[tokio::test]
+async fn after_a_crash_the_next_start_waits_for_a_moment() {
+    let (clock, hand) = Clock::manual(0);
+    let Some(peer) = Peer::fake_at(clock, &[]) else { return };
+    let session = peer.start().await;
+    assert_ne!(turn(&session, "crash", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+    let earlier = session.backend_ref();
+    let mut again = Box::pin(peer.backend.restore(&earlier, peer.spec()));
+    assert!(futures_util::poll!(again.as_mut()).is_pending());
+    assert_eq!(peer.processes(), Vec::<String>::new());
+    hand.advance(Duration::from_secs(1));
+    let again = soon(again).await.unwrap();
+    peer.finish(&again).await;
+}
+
+#[tokio::test]
 async fn an_end_keeps_its_deadline_whatever_the_turn_does() {
     let Some(peer) = Peer::fake_with(&["--stubborn", "--children"]) else { return };
     let session = peer.start().await;
@@ -162,6 +203,27 @@ async fn f_51_a_stubborn_agent_is_killed_with_its_children_by_the_deadline() {
 }
 
 #[tokio::test]
+async fn f_52_daemons_of_an_agent_are_killed_and_reaped() {
+    hitchline::backend::adopt_orphans();
+    for is_dropped in [false, true] {
+        let Some(peer) = Peer::fake_with(&["--stubborn"]) else { return };
+        let session = peer.start().await;
+        let daemons = turn(&session, "daemons", OptionKind::AllowOnce).await.text;
+        let daemons: Vec<&str> = daemons.split(' ').collect();
+        assert!(daemons.len() == 2 && daemons.iter().all(|daemon| runs(daemon)), "{daemons:?}");
+        if is_dropped {
+            drop(session);
+        } else {
+            soon(session.end(peer.deadline())).await.unwrap();
+        }
+        soon(peer.scope.wait()).await;
+        // Not even a corpse is left.
+        let left = || daemons.iter().any(|daemon| Path::new("/proc").join(daemon).exists());
+        until("the daemons are gone", || !left()).await;
+    }
+}
+
+#[tokio::test]
 async fn children_die_with_an_agent_that_exits_by_itself() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
@@ -210,6 +272,19 @@ async fn a_long_line_passes_and_one_that_is_too_long_ends_the_agent() {
     let heard = turn(&session, "long 20000000", OptionKind::AllowOnce).await;
     assert!(matches!(&heard.outcome, Outcome::Failed(BackendError::Protocol(_))), "{:?}", heard.outcome);
     assert!(!session.is_alive());
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_line_of_a_hundred_mebibytes_ends_the_agent_and_is_not_held() {
+    let _alone = MEMORY.lock().await;
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let before = resident_mib();
+    let heard = turn(&session, &format!("long {}", 100 << 20), OptionKind::AllowOnce).await;
+    let after = resident_mib();
+    assert!(matches!(&heard.outcome, Outcome::Failed(BackendError::Protocol(_))), "{:?}", heard.outcome);
+    assert!(after < before + 64, "{before} MiB became {after} MiB");
     peer.finish(&session).await;
 }
 

@@ -32,6 +32,10 @@ mod peer;
 #[path = "../tools/program.rs"]
 mod program;
 #[cfg(test)]
+mod replays;
+#[cfg(test)]
+mod shared;
+#[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;
 #[cfg(test)]

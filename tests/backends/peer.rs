@@ -98,9 +98,14 @@ impl Peer {
     }
 
     pub(super) fn fake_as(arguments: &[&str], adjust: impl FnOnce(&mut Acp)) -> Option<Self> {
+        Self::fake_for(Clock::system(), arguments, adjust)
+    }
+
+    /// Our own agent, adjusted, on a clock that the test may turn.
+    pub(super) fn fake_for(clock: Clock, arguments: &[&str], adjust: impl FnOnce(&mut Acp)) -> Option<Self> {
         let mut config = Self::fake_config(arguments)?;
         adjust(&mut config);
-        Some(Self::of(&Config::Acp(config)))
+        Some(Self::at(clock, &Config::Acp(config)))
     }
 
     /// Our own agent, on a clock that the test turns.

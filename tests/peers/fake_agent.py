@@ -133,6 +133,13 @@ def open_session(id, session, **answer):
         announce(session, "web")
 
 
+def make_session(id, session):
+    """Answers a request for a new session, as soon as nobody holds it up."""
+    while os.path.exists("hold"):
+        time.sleep(0.01)
+    open_session(id, session, sessionId=session)
+
+
 def page(cursor):
     """One page of the sessions of this directory, with the newest on the first; on each, the oldest comes first."""
     known = open(LEDGER, encoding="utf-8").read().split() if os.path.exists(LEDGER) else []
@@ -185,6 +192,17 @@ def call_tool(server, name, tool_arguments):
         return f"refused: {answer['error']['message']}"
     said = answer["result"]["content"][0]["text"]
     return f"failed: {said}" if answer["result"].get("isError") else said
+
+
+def daemons():
+    """Starts a process that forks itself away, and one that forgets our variables; returns their ids."""
+    ignore = "import os,signal,sys,time; [signal.signal(s, signal.SIG_IGN) for s in (signal.SIGHUP, signal.SIGTERM)]\n"
+    away = "if os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\nopen('daemon.new', 'w').write(str(os.getpid()))\n"
+    subprocess.run([sys.executable, "-c", ignore + away + "os.replace('daemon.new', 'daemon'); time.sleep(1000)"], check=True)
+    forgetful = subprocess.Popen([sys.executable, "-c", ignore + "time.sleep(1000)"], env={}, start_new_session=True)
+    while not os.path.exists("daemon"):
+        time.sleep(0.01)
+    return f"{open('daemon', encoding='utf-8').read()} {forgetful.pid}"
 
 
 def turn(session, text, cancelled):
@@ -285,6 +303,8 @@ def turn(session, text, cancelled):
         say(session, "done")
     elif word == "children":
         say(session, children())
+    elif word == "daemons":
+        say(session, daemons())
     elif word == "stubborn":
         # Signals are the main thread's, so it takes SIGTERM from the beginning and only now passes over it.
         args.stubborn = True
@@ -369,7 +389,7 @@ def handle(message, turns):
         tool_servers[session] = params["mcpServers"]
         with open(LEDGER, "a", encoding="utf-8") as ledger:
             ledger.write(session + "\n")
-        open_session(id, session, sessionId=session)
+        threading.Thread(target=make_session, args=(id, session), daemon=True).start()
     elif method in ("session/load", "session/resume"):
         session = params["sessionId"]
         if session.startswith("lost"):

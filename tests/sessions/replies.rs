@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitchline::backend::Outcome;
+use hitchline::domain::agent::{AgentEvent, Usage};
 use hitchline::domain::conversation::Markup;
 use hitchline::domain::ids::Ts;
 use hitchline::domain::inbound::Button;
@@ -92,6 +93,26 @@ async fn a_quick_answer_is_one_message_and_no_more() {
     world.until_thread_is(&thread, &["quick"]).await;
     let cosmetic = STEPS.map(|step| world.slack.count(step));
     assert_eq!((world.slack.count(Step::Post), cosmetic), (1, [0; 5]));
+}
+
+#[tokio::test]
+async fn what_a_session_has_used_stands_below_an_answer_that_is_whole() {
+    let world = World::new().await;
+    for (text, outcome, expected) in [
+        ("one", Outcome::Completed, "here\n\n_25 % of the agent's memory used (50 of 200 tokens)_"),
+        ("two", Outcome::Truncated, "here"),
+    ] {
+        let thread = world.mention("U1", text).await;
+        let session = world.prompted(text).await;
+        session.says("here").await;
+        for used in [10, 50] {
+            session.sends(AgentEvent::Usage(Usage { used, size: 200, cost: None })).await;
+        }
+        session.ends(outcome);
+        let shown = delivered(&world, &thread).await;
+        assert!(shown.starts_with(expected), "{shown}");
+        assert_eq!(shown.matches("memory used").count(), expected.matches("memory used").count(), "{shown}");
+    }
 }
 
 #[tokio::test]

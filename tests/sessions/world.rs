@@ -384,6 +384,7 @@ fn policy() -> Policy {
         on_interrupt: OnInterrupt::Ask,
         when_busy: WhenBusy::Queue,
         history_on_loss: true,
+        show_usage: true,
         inactivity_timeout: INACTIVITY,
         turn_timeout: TURN,
         approval_timeout: APPROVAL,

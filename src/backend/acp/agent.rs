@@ -8,10 +8,12 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Shared;
+use super::breaker::Death;
 use super::connection::{self, Connection, Inbox};
 use super::gate::Books;
 use super::process::{self, Process, Tail};
 use crate::backend::error::BackendError;
+use crate::backend::handle::Handle;
 use crate::backend::stray;
 use crate::clock::Clock;
 use crate::scope::OnCrash;
@@ -38,8 +40,7 @@ pub(super) struct RunningAgent {
 /// How an agent came to its end.
 #[derive(Debug, Clone)]
 pub(super) struct Gone {
-    exit: String,
-    stderr: String,
+    death: Death,
     violation: Option<String>,
 }
 
@@ -61,7 +62,7 @@ impl RunningAgent {
         (process, pipes): (Process, process::Pipes),
         mark: String,
         inbox: Arc<dyn Inbox>,
-        shared: &Shared,
+        shared: &Arc<Shared>,
     ) -> Result<Self, BackendError> {
         let parts = &shared.parts;
         let (kill, books, tail) = (shared.stop.child_token(), Books::new(), Tail::default());
@@ -74,18 +75,24 @@ impl RunningAgent {
         let follow = parts.scope.spawn("acp stderr", OnCrash::Log, async move { follower.follow(stderr).await });
         let serve = connection::serve(pipes.stdin, pipes.stdout, inbox, books.clone(), connected);
         let owner = Owner { process, leaving, kill: kill.clone(), clock: parts.clock.clone() };
+        let agents = &shared.agents;
+        let shared = shared.clone();
         let run = async move {
             let clock = owner.clock.clone();
-            let status = owner.run(Box::pin(serve)).await;
-            // What escaped from its group is found by its mark. A scan that fails leaves it to the next one.
-            let _ = tokio::task::spawn_blocking(move || stray::kill(stray::MARK, &mark)).await;
+            let Ended { status, by_itself, family } = owner.run(Box::pin(serve)).await;
+            // A scan that fails leaves it to the next one.
+            let _ = tokio::task::spawn_blocking(move || end_family(family, &mark)).await;
             let aborted = follow.abort_handle();
             let _late = clock.timeout(DRAIN, follow).await;
             aborted.abort();
             let violation = books.violation().map(ToOwned::to_owned);
-            report.send_replace(Some(Gone { exit: process::describe(status), stderr: tail.text(), violation }));
+            let death = Death { exit: process::describe(status), stderr: tail.text() };
+            if by_itself {
+                shared.crashed(death.clone());
+            }
+            report.send_replace(Some(Gone { death, violation }));
         };
-        parts.scope.spawn("acp agent", OnCrash::Log, shared.agents.track_future(run));
+        parts.scope.spawn("acp agent", OnCrash::Log, agents.track_future(run));
         let Ok(connection) = connection.await else {
             drop(killed_on_drop);
             drop(parts.clock.timeout(REAP_GRACE, gone.wait_for(Option::is_some)).await);
@@ -118,6 +125,11 @@ impl RunningAgent {
         self.leave.send_replace(Some(deadline));
     }
 
+    /// Has its group killed, without waiting for it.
+    pub(super) fn kill_soon(&self) {
+        self.kill.cancel();
+    }
+
     /// Kills its group and waits until nothing of it runs any more, for a moment at the longest.
     pub(super) async fn kill(&self, clock: &Clock) {
         self.kill.cancel();
@@ -131,9 +143,25 @@ impl Gone {
     fn error(self) -> BackendError {
         match self.violation {
             Some(violation) => BackendError::Protocol(violation),
-            None => BackendError::Crashed { exit: self.exit, stderr: self.stderr },
+            None => BackendError::Crashed { exit: self.death.exit, stderr: self.death.stderr },
         }
     }
+}
+
+/// How an agent's process ended.
+struct Ended {
+    status: Option<ExitStatus>,
+    /// Whether nobody asked it to.
+    by_itself: bool,
+    /// What descended from it when it was asked to.
+    family: Vec<Handle>,
+}
+
+/// Ends what escaped from an agent's group: what was seen to descend from it, and what has its mark. Blocks for a few milliseconds.
+fn end_family(family: Vec<Handle>, mark: &str) {
+    let mut killed: Vec<Handle> = family.into_iter().filter(Handle::kill).collect();
+    killed.extend(stray::kill(stray::MARK, mark));
+    stray::bury(killed);
 }
 
 /// What owns a process: nothing but this ends it.
@@ -145,9 +173,13 @@ struct Owner {
 }
 
 impl Owner {
-    /// Runs the agent to its end; returns how its process ended. Afterwards nothing of its group is left.
-    async fn run<S: Future<Output = ()> + Unpin>(mut self, mut serve: S) -> Option<ExitStatus> {
-        match self.cause(&mut serve).await {
+    /// Runs the agent to its end. Afterwards nothing of its group is left.
+    async fn run<S: Future<Output = ()> + Unpin>(mut self, mut serve: S) -> Ended {
+        let cause = self.cause(&mut serve).await;
+        let by_itself = matches!(cause, Cause::Exited | Cause::Closed);
+        // Once it has ended nobody knows any more who descends from it.
+        let family = self.family().await;
+        match cause {
             Cause::Kill => {}
             Cause::Leave(deadline) => {
                 // With the connection its input is closed.
@@ -158,13 +190,18 @@ impl Owner {
                 // What is left of the group would hold the output open; what was written before is still read.
                 let status = self.process.kill().await;
                 let _late = self.clock.timeout(DRAIN, serve).await;
-                return status;
+                return Ended { status, by_itself, family };
             }
             Cause::Closed => {
                 let _late = self.clock.timeout(DRAIN, self.process.wait()).await;
             }
         }
-        self.process.kill().await
+        Ended { status: self.process.kill().await, by_itself, family }
+    }
+
+    async fn family(&self) -> Vec<Handle> {
+        let Some(id) = self.process.id() else { return Vec::new() };
+        tokio::task::spawn_blocking(move || stray::descendants(id)).await.unwrap_or_default()
     }
 
     async fn cause<S: Future<Output = ()> + Unpin>(&mut self, serve: &mut S) -> Cause {

@@ -165,7 +165,12 @@ fn text(error: &RpcError) -> String {
         Some(details) if !error.message.contains(details) => format!("{}: {details}", error.message),
         _ => error.message.clone(),
     };
-    let mut said = redact(&said);
+    shown(&said)
+}
+
+/// What an agent says of an error, without secrets and not too long.
+pub(super) fn shown(said: &str) -> String {
+    let mut said = redact(said);
     if let Some((at, _)) = said.char_indices().nth(LONGEST) {
         said.truncate(at);
         said.push('…');

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::backend::Outcome;
 use crate::domain::agent::{
-    AgentEvent, Decision, OptionKind, PermissionOption, PermissionRequest, PlanEntry, Progress, ToolCall,
+    AgentEvent, Decision, OptionKind, PermissionOption, PermissionRequest, PlanEntry, Progress, ToolCall, Usage,
 };
 use crate::domain::ids::RequestId;
 
@@ -41,6 +41,8 @@ impl Tools {
             }
             "plan" => Some(AgentEvent::Plan(plan(update))),
             "notice" => notice(update).map(AgentEvent::Notice),
+            "usage_update" => usage(update).map(AgentEvent::Usage),
+            "compaction_update" if text_of(update, "status") == Some("in_progress") => Some(AgentEvent::Compacting),
             _ => None,
         }
     }
@@ -148,6 +150,16 @@ fn notice(update: &Value) -> Option<String> {
         Some(description) => format!("{title}: {description}"),
         None => title.to_owned(),
     })
+}
+
+fn usage(update: &Value) -> Option<Usage> {
+    let number = |key: &str| update.get(key).and_then(Value::as_u64);
+    let cost = |cost: &Value| {
+        let amount = cost.get("amount")?.as_f64().filter(|amount| *amount > 0.0)?;
+        let currency = text_of(cost, "currency").filter(|currency| currency.chars().all(char::is_alphanumeric))?;
+        Some(if amount < 0.01 { format!("less than 0.01 {currency}") } else { format!("{amount:.2} {currency}") })
+    };
+    Some(Usage { used: number("used")?, size: number("size")?, cost: update.get("cost").and_then(cost) })
 }
 
 fn option(option: &Value) -> Option<PermissionOption> {

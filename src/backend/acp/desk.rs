@@ -1,11 +1,11 @@
-//! Where an agent's messages go.
+//! Where messages for a session go.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::connection::{Inbox, Reply};
+use super::connection::{Listener, Reply};
 use super::convert;
 use super::gate::{self, Credit};
 use super::offers::Menu;
@@ -22,13 +22,11 @@ pub(super) enum Incoming {
     Permission(Value, Reply),
 }
 
-/// Where an agent's messages go: to the running turn, or into the menu of what it offers. Without a turn all else means nothing, such as
+/// Where messages for a session go: to the running turn, or into the menu of what it offers. Without a turn all else means nothing, such as
 /// a history that is replayed.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     turn: Mutex<Option<mpsc::Sender<Incoming>>>,
-    /// The session's id. Before it is known, everything is of the session that is being made.
-    session: OnceLock<String>,
     /// What the agent offers: it tells so at any time, during turns and between them.
     menu: Mutex<Menu>,
 }
@@ -44,17 +42,9 @@ impl Desk {
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// From now on only what is said of this session counts.
-    pub(super) fn serve_only(&self, session: &str) {
-        // A session has one name for as long as its agent runs.
-        let _ = self.session.set(session.to_owned());
-    }
-
     /// Takes what an update says about what is offered; says whether it did.
     fn take_offer(&self, params: &Value) -> bool {
-        let session = params.get("sessionId").and_then(Value::as_str);
-        let of_ours = self.session.get().is_none_or(|ours| Some(ours.as_str()) == session);
-        of_ours && params.get("update").is_some_and(|update| self.menu().updated(update))
+        params.get("update").is_some_and(|update| self.menu().updated(update))
     }
 
     pub(super) fn menu(&self) -> MutexGuard<'_, Menu> {
@@ -70,8 +60,8 @@ impl Desk {
     }
 }
 
-impl Inbox for Desk {
-    fn update(&self, params: Value, credit: Credit) {
+impl Desk {
+    pub(super) fn update(&self, params: Value, credit: Credit) {
         if self.take_offer(&params) {
             return;
         }
@@ -79,12 +69,14 @@ impl Inbox for Desk {
         drop(self.hand_on(Incoming::Update(params, credit)));
     }
 
-    fn permission(&self, params: Value, reply: Reply) {
+    pub(super) fn permission(&self, params: Value, reply: Reply) {
         if let Some(Incoming::Permission(_, reply)) = self.hand_on(Incoming::Permission(params, reply)) {
             reply.send(convert::decision(&Decision::Cancelled));
         }
     }
+}
 
+impl Listener for Desk {
     fn answered(&self, answer: &Value) {
         self.menu().answered(answer);
     }

@@ -73,6 +73,11 @@ impl Process {
         }
     }
 
+    /// Its number, as long as it runs.
+    pub(super) fn id(&self) -> Option<i32> {
+        self.child.id().and_then(|id| i32::try_from(id).ok())
+    }
+
     /// Waits until the process itself has ended. Cancel safe.
     pub(super) async fn wait(&mut self) -> Option<ExitStatus> {
         self.child.wait().await.ok()

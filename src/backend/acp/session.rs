@@ -14,8 +14,8 @@ use super::agent::{REAP_GRACE, RunningAgent};
 use super::classify::{Asked, classify};
 use super::connection::{Failure, Reply};
 use super::convert;
-use super::desk::Desk;
 use super::greeting::Handshake;
+use super::host::Seat;
 use super::turn::Turn;
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Answered, Session, TurnStream};
@@ -37,11 +37,8 @@ pub(super) struct AcpSession(Arc<Core>);
 /// A session, shared with its running turn.
 #[derive(Debug)]
 pub(super) struct Core {
-    pub(super) id: String,
-    pub(super) agent: RunningAgent,
+    seat: Seat,
     pub(super) shared: Arc<Shared>,
-    pub(super) handshake: Handshake,
-    desk: Arc<Desk>,
     state: watch::Sender<State>,
     waiting: Mutex<Waiting>,
 }
@@ -64,39 +61,31 @@ struct Waiting {
 }
 
 impl AcpSession {
-    pub(super) fn new(
-        id: String,
-        agent: RunningAgent,
-        handshake: Handshake,
-        desk: Arc<Desk>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(seat: Seat, shared: Arc<Shared>) -> Self {
         let (state, _) = watch::channel(State::Idle);
-        desk.serve_only(&id);
-        Self(Arc::new(Core { id, agent, shared, handshake, desk, state, waiting: Mutex::default() }))
+        Self(Arc::new(Core { seat, shared, state, waiting: Mutex::default() }))
     }
 }
 
 #[async_trait]
 impl Session for AcpSession {
     fn backend_ref(&self) -> BackendRef {
-        BackendRef(self.0.id.clone())
+        BackendRef(self.0.id().to_owned())
     }
 
     fn is_alive(&self) -> bool {
-        !matches!(*self.0.state.borrow(), State::Released) && self.0.agent.is_alive()
+        !matches!(*self.0.state.borrow(), State::Released) && self.0.agent().is_alive()
     }
 
     async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
         let cancel = self.0.begin()?;
-        if !self.0.agent.is_alive() {
+        if !self.0.agent().is_alive() {
             self.0.settle();
-            return Err(self.0.agent.gone().await);
+            return Err(self.0.agent().gone().await);
         }
         let (events, stream) = TurnStream::channel();
-        let turn = Turn::new(self.0.clone(), events, self.0.desk.open(), cancel);
-        let text = prompt.text().to_owned();
-        self.0.shared.parts.scope.spawn("acp turn", OnCrash::Log, turn.run(text));
+        let turn = Turn::new(self.0.clone(), events, self.0.seat.desk.open(), cancel);
+        self.0.shared.parts.scope.spawn("acp turn", OnCrash::Log, turn.run(prompt));
         Ok(stream)
     }
 
@@ -110,7 +99,7 @@ impl Session for AcpSession {
     }
 
     fn offers(&self) -> Offers {
-        self.0.desk.menu().offers()
+        self.0.seat.desk.menu().offers()
     }
 
     async fn set_option(&self, option: &str, value: &str) -> Result<(), BackendError> {
@@ -118,7 +107,7 @@ impl Session for AcpSession {
     }
 
     async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
-        self.0.shared.mark_ended(&self.0.id);
+        self.0.shared.mark_ended(self.0.id());
         self.release(deadline).await
     }
 
@@ -128,11 +117,15 @@ impl Session for AcpSession {
         core.turn_over(deadline).await;
         core.state.send_replace(State::Released);
         core.close(deadline).await;
-        core.agent.leave(deadline);
+        core.seat.desk.close();
+        if core.seat.leave() {
+            core.agent().leave(deadline);
+        } else if core.seat.host.is_shared() {
+            return Ok(());
+        }
         let clock = &core.shared.parts.clock;
         let started = clock.now();
-        let gone = clock.timeout_at(deadline.max(started) + REAP_GRACE, core.agent.gone()).await;
-        core.desk.close();
+        let gone = clock.timeout_at(deadline.max(started) + REAP_GRACE, core.agent().gone()).await;
         let late =
             |_| BackendError::Timeout { phase: Phase::End, after: clock.now().saturating_duration_since(started) };
         gone.map(drop).map_err(late)
@@ -140,9 +133,35 @@ impl Session for AcpSession {
 }
 
 impl Core {
+    /// The agent's id of it.
+    pub(super) fn id(&self) -> &str {
+        &self.seat.id
+    }
+
+    pub(super) fn agent(&self) -> &RunningAgent {
+        &self.seat.host.agent
+    }
+
+    pub(super) fn handshake(&self) -> &Handshake {
+        &self.seat.host.handshake
+    }
+
+    /// Ends what runs for it by force: its agent, unless that serves others too and closes the session when it is asked to.
+    pub(super) async fn stop(&self) {
+        let clock = &self.shared.parts.clock;
+        if !self.seat.host.is_alone() {
+            self.state.send_replace(State::Released);
+            if self.close(clock.now() + CLOSE_GRACE).await {
+                return;
+            }
+        }
+        tracing::warn!("An agent did not stop its turn in time; it is killed");
+        self.agent().kill(clock).await;
+    }
+
     /// Takes the session for a turn.
     fn begin(&self) -> Result<CancellationToken, BackendError> {
-        if self.shared.is_ended(&self.id) {
+        if self.shared.is_ended(self.id()) {
             return Err(BackendError::Ended);
         }
         let cancel = CancellationToken::new();
@@ -162,33 +181,34 @@ impl Core {
     }
 
     async fn set_option(&self, option: &str, value: &str) -> Result<(), BackendError> {
-        if self.shared.is_ended(&self.id) {
+        if self.shared.is_ended(self.id()) {
             return Err(BackendError::Ended);
         }
         if matches!(*self.state.borrow(), State::Released) {
             return Err(released());
         }
-        let setting = self.desk.menu().setting(&self.id, option, value)?;
-        let asked = self.agent.connection().request(setting.method, setting.params);
+        let desk = &self.seat.desk;
+        let setting = desk.menu().setting(self.id(), option, value)?;
+        let asked = self.agent().connection().request_heard(setting.method, setting.params, desk.clone());
         let late = |_| BackendError::Timeout { phase: Phase::Option, after: OPTION_PATIENCE };
         match self.shared.parts.clock.timeout(OPTION_PATIENCE, asked).await.map_err(late)? {
             Ok(answer) => {
                 // An answer that tells how all options are now has been taken already.
                 if answer.get("configOptions").is_none() {
-                    self.desk.menu().set(option, value);
+                    desk.menu().set(option, value);
                 }
                 Ok(())
             }
             Err(Failure::Answered(error)) => {
-                Err(classify(Asked::Option(&self.id), &error, &self.handshake.auth_methods))
+                Err(classify(Asked::Option(self.id()), &error, &self.handshake().auth_methods))
             }
-            Err(Failure::Closed) => Err(self.agent.gone().await),
+            Err(Failure::Closed) => Err(self.agent().gone().await),
         }
     }
 
     /// A turn is over: the next may begin. Whatever still waits for a decision is answered.
     pub(super) fn settle(&self) {
-        self.desk.close();
+        self.seat.desk.close();
         self.withdraw_all();
         self.state.send_if_modified(|state| {
             let running = matches!(state, State::Running(_));
@@ -215,17 +235,19 @@ impl Core {
         let _late = clock.timeout_at(until, over).await.map(drop);
     }
 
-    /// Tells the agent that the session is over, where it wants to know.
-    async fn close(&self, deadline: Instant) {
-        if !self.handshake.can_close || !self.agent.is_alive() {
-            return;
+    /// Tells the agent that the session is over, where it wants to know; says whether it has closed it.
+    async fn close(&self, deadline: Instant) -> bool {
+        if !self.handshake().can_close || !self.agent().is_alive() {
+            return false;
         }
         let clock = &self.shared.parts.clock;
         let until = (clock.now() + CLOSE_GRACE).min(deadline);
-        let closed = self.agent.connection().request("session/close", json!({"sessionId": self.id}));
-        if !matches!(clock.timeout_at(until, closed).await, Ok(Ok(_))) {
-            tracing::debug!("An agent did not close its session; it is ended with its process");
+        let closed = self.agent().connection().request("session/close", json!({"sessionId": self.id()}));
+        let closed = matches!(clock.timeout_at(until, closed).await, Ok(Ok(_)));
+        if !closed {
+            tracing::debug!("An agent did not close a session; it ends with its process");
         }
+        closed
     }
 
     /// Keeps a request until it is decided; returns its id.

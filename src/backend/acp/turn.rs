@@ -10,15 +10,17 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::blocks;
 use super::classify::{Asked, classify};
 use super::connection::{Failure, Reply};
 use super::convert::{self, Tools};
 use super::desk::Incoming;
 use super::gate::Credit;
+use super::quirks::Reading;
 use super::session::{CANCEL_GRACE, Core};
 use crate::backend::error::BackendError;
 use crate::backend::{Answered, Outcome, TURN_CAPACITY, TurnEvent};
-use crate::domain::agent::{AgentEvent, Decision};
+use crate::domain::agent::{AgentEvent, Decision, Prompt};
 use crate::domain::ids::RequestId;
 
 /// An event of more bytes waits until the reader has taken all before it, so that only one such is held.
@@ -31,6 +33,7 @@ pub(super) struct Turn {
     inbox: mpsc::Receiver<Incoming>,
     cancel: CancellationToken,
     tools: Tools,
+    reading: Reading,
     /// What the reader has not taken yet, with the credits that it costs. More is taken in only when it is empty.
     ready: VecDeque<(AgentEvent, Option<Credit>)>,
     /// The requests that the agent may take back.
@@ -56,23 +59,25 @@ impl Turn {
         inbox: mpsc::Receiver<Incoming>,
         cancel: CancellationToken,
     ) -> Self {
-        let (tools, ready, withdrawals) = (Tools::default(), VecDeque::new(), FuturesUnordered::new());
-        Self { core, events, inbox, cancel, tools, ready, withdrawals }
+        let (tools, reading) = (Tools::default(), Reading::new(core.handshake().quirks));
+        let (ready, withdrawals) = (VecDeque::new(), FuturesUnordered::new());
+        Self { core, events, inbox, cancel, tools, reading, ready, withdrawals }
     }
 
     /// Runs the turn to its end. The session takes the next prompt before the reader hears of the end.
-    pub(super) async fn run(mut self, text: String) {
-        let outcome = self.converse(text).await;
+    pub(super) async fn run(mut self, prompt: Prompt) {
+        let outcome = self.converse(&prompt).await;
         self.core.settle();
         // A reader that went away needs no end.
         let _ = self.events.send(TurnEvent::End(outcome)).await;
     }
 
-    async fn converse(&mut self, text: String) -> Outcome {
+    async fn converse(&mut self, prompt: &Prompt) -> Outcome {
         let core = self.core.clone();
-        let params = json!({"sessionId": core.id, "prompt": [{"type": "text", "text": text}]});
-        let mut answer = Box::pin(core.agent.connection().request("session/prompt", params));
-        let mut gone = Box::pin(core.agent.gone());
+        let blocks = blocks::blocks(prompt, core.handshake().accepts).await;
+        let params = json!({"sessionId": core.id(), "prompt": blocks});
+        let mut answer = Box::pin(core.agent().connection().request("session/prompt", params));
+        let mut gone = Box::pin(core.agent().gone());
         let mut grace_over: Option<Instant> = None;
         loop {
             let woke = {
@@ -104,13 +109,12 @@ impl Turn {
                 Woke::Incoming(incoming) => self.take(incoming),
                 Woke::Withdrawn(id) => self.withdrawn(id),
                 Woke::Cancelled => {
-                    core.agent.connection().notify("session/cancel", json!({"sessionId": core.id}));
+                    core.agent().connection().notify("session/cancel", json!({"sessionId": core.id()}));
                     core.withdraw_all();
                     grace_over = Some(core.shared.parts.clock.now() + CANCEL_GRACE);
                 }
                 Woke::GraceOver => {
-                    tracing::warn!("An agent did not stop its turn in time; it is killed");
-                    core.agent.kill(&core.shared.parts.clock).await;
+                    core.stop().await;
                     return Outcome::Cancelled;
                 }
             }
@@ -120,9 +124,10 @@ impl Turn {
     fn take(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Update(params, credit) => {
-                let of_ours = params.get("sessionId").and_then(Value::as_str) == Some(self.core.id.as_str());
-                let update = params.get("update").filter(|_| of_ours);
-                if let Some(event) = update.and_then(|update| self.tools.event(update)) {
+                let of_ours = params.get("sessionId").and_then(Value::as_str) == Some(self.core.id());
+                let Some(update) = params.get("update").filter(|_| of_ours) else { return };
+                let event = self.tools.event(update);
+                if let Some(event) = self.reading.read(update, event) {
                     self.ready.push_back((event, Some(credit)));
                 }
             }
@@ -168,16 +173,17 @@ impl Turn {
     async fn answered(&mut self, answer: Result<Value, Failure>) -> Outcome {
         match answer {
             Err(Failure::Closed) => {
-                let error = self.core.agent.gone().await;
+                let error = self.core.agent().gone().await;
                 self.lost(error).await
             }
             Ok(answer) => {
                 self.drain().await;
-                self.unless_cancelled(convert::outcome(&answer))
+                self.core.shared.worked();
+                self.unless_cancelled(self.reading.outcome(convert::outcome(&answer)))
             }
             Err(Failure::Answered(error)) => {
                 self.drain().await;
-                let error = classify(Asked::Prompt(&self.core.id), &error, &self.core.handshake.auth_methods);
+                let error = classify(Asked::Prompt(self.core.id()), &error, &self.core.handshake().auth_methods);
                 self.unless_cancelled(Outcome::Failed(error))
             }
         }
@@ -229,6 +235,6 @@ fn size(event: &AgentEvent) -> usize {
         AgentEvent::Plan(entries) => entries.iter().map(|entry| entry.text.len()).sum(),
         AgentEvent::Tool(call) => call.title.as_ref().map_or(0, String::len),
         AgentEvent::Permission(request) => request.detail.as_ref().map_or(0, String::len),
-        AgentEvent::PermissionWithdrawn(_) => 0,
+        AgentEvent::PermissionWithdrawn(_) | AgentEvent::Compacting | AgentEvent::Usage(_) => 0,
     }
 }

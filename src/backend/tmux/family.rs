@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::process::Signal;
 
+use crate::backend::proc::{self, Stat};
 use crate::backend::stray;
 
 /// A process, told from a later one with the same number by the moment of its start.
@@ -15,15 +16,6 @@ pub(super) struct Process {
     pub(super) id: i32,
     /// When it started, in clock ticks since the machine did (`proc_pid_stat(5)`, field 22).
     pub(super) started: u64,
-}
-
-/// What `/proc/ID/stat` says of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    parent: i32,
-    session: i32,
-    started: u64,
-    is_dead: bool,
 }
 
 impl Process {
@@ -56,30 +48,10 @@ impl Process {
     pub(super) fn signal(self, _signal: Signal) {}
 }
 
-impl Stat {
-    fn of(id: i32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
-    }
-
-    /// The name of the program, in brackets, may hold anything; what counts begins after it.
-    fn parse(text: &str) -> Option<Self> {
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let number = |field: usize| fields.get(field - 3)?.parse().ok();
-        Some(Self {
-            parent: number(4)?,
-            session: number(6)?,
-            started: fields.get(22 - 3)?.parse().ok()?,
-            is_dead: matches!(fields.first(), Some(&("Z" | "X"))),
-        })
-    }
-}
-
 /// All that live of the program `root` and of its descendants: its children and theirs, everybody in a session that one of them leads,
 /// and whoever bears `mark`; `except` is not among them. Reads all of `/proc`.
 pub(super) fn members(root: Option<Process>, mark: &str, except: i32) -> Vec<Process> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let all: BTreeMap<i32, Stat> = ids.filter_map(|id| Some((id, Stat::of(id)?))).collect();
+    let all: BTreeMap<i32, Stat> = proc::all().collect();
     let root = root.filter(|root| all.get(&root.id).is_some_and(|stat| stat.started == root.started));
     let first = root.map(|root| root.id).into_iter().chain(stray::marked(mark)).filter(|id| *id != except);
     let living = |id: i32| all.get(&id).filter(|stat| !stat.is_dead).map(|stat| Process { id, started: stat.started });
@@ -108,20 +80,6 @@ mod tests {
 
     fn stat(parent: i32, session: i32) -> Stat {
         Stat { parent, session, started: 0, is_dead: false }
-    }
-
-    #[test]
-    fn a_stat_is_read_whatever_the_program_is_called() {
-        let rest = "S 10 20 30 34816 20 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
-        let expected = Stat { parent: 10, session: 30, started: 4_242, is_dead: false };
-        for name in ["sh", "a b", ") S 1 2 (", ""] {
-            assert_eq!(Stat::parse(&format!("7 ({name}) {rest}")), Some(expected), "{name}");
-        }
-        let dead = Stat::parse(&format!("7 (sh) {}", rest.replacen('S', "Z", 1)));
-        assert!(dead.is_some_and(|stat| stat.is_dead));
-        for wrong in ["", "7 (sh)", "7 (sh) S x 20 30"] {
-            assert_eq!(Stat::parse(wrong), None, "{wrong}");
-        }
     }
 
     #[test]

@@ -8,6 +8,10 @@ fn call(id: &str, title: Option<&str>, status: Option<Progress>) -> AgentEvent {
     AgentEvent::Tool(ToolCall { id: id.to_owned(), title: title.map(ToOwned::to_owned), status })
 }
 
+fn usage(cost: Option<&str>) -> AgentEvent {
+    AgentEvent::Usage(Usage { used: 1, size: 2, cost: cost.map(ToOwned::to_owned) })
+}
+
 #[test]
 fn updates_become_events() {
     let chunk = |kind: &str, content: Value| json!({"sessionUpdate": kind, "content": content});
@@ -46,6 +50,17 @@ fn updates_become_events() {
             Some(AgentEvent::Notice("T: d".to_owned())),
         ),
         (json!({"sessionUpdate": "usage_update", "used": 1}), None),
+        (json!({"sessionUpdate": "usage_update", "used": 1, "size": 2}), Some(usage(None))),
+        (
+            json!({"sessionUpdate": "usage_update", "used": 1, "size": 2, "cost": {"amount": 0.126, "currency": "USD"}}),
+            Some(usage(Some("0.13 USD"))),
+        ),
+        (
+            json!({"sessionUpdate": "usage_update", "used": 1, "size": 2, "cost": {"amount": 1, "currency": "<!here>"}}),
+            Some(usage(None)),
+        ),
+        (json!({"sessionUpdate": "compaction_update", "status": "in_progress"}), Some(AgentEvent::Compacting)),
+        (json!({"sessionUpdate": "compaction_update", "status": "completed"}), None),
         (json!({"sessionUpdate": "of tomorrow"}), None),
         (json!({"sessionUpdate": 7}), None),
         (json!("nonsense"), None),
