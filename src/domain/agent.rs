@@ -1,5 +1,8 @@
 //! What goes to an agent and what comes back, whatever kind of agent it is.
 
+use std::fmt::Write;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::Admitted;
@@ -11,12 +14,30 @@ pub struct Prompt {
     turn: TurnId,
     requester: UserId,
     text: String,
+    attachments: Vec<Attachment>,
+}
+
+/// A file that came with a prompt, and lies on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// What its sender calls it.
+    pub name: String,
+    /// Its type, as Slack says, such as `image/png`.
+    pub mime: Option<String>,
+    /// Where it lies until the session ends, for a week at the most. Absolute.
+    pub path: PathBuf,
 }
 
 impl Prompt {
     /// A prompt; only who passed the gate can have one made.
     pub fn new(turn: TurnId, by: &Admitted, text: String) -> Self {
-        Self { turn, requester: by.user().clone(), text }
+        Self { turn, requester: by.user().clone(), text, attachments: Vec::new() }
+    }
+
+    /// The same with files.
+    #[must_use]
+    pub fn with_files(self, attachments: Vec<Attachment>) -> Self {
+        Self { attachments, ..self }
     }
 
     /// The same with `context` before what the person said.
@@ -41,10 +62,31 @@ impl Prompt {
         &self.requester
     }
 
-    /// What the agent is told.
+    /// What the agent is told, without its files.
     pub fn text(&self) -> &str {
         &self.text
     }
+
+    /// The files that came with it.
+    pub fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// What the agent is told, and below it a line for each file: for agents that take nothing but text.
+    pub fn text_and_files(&self) -> String {
+        let mut text = self.text.clone();
+        for Attachment { name, mime, path } in &self.attachments {
+            let kind = mime.as_ref().map(|mime| format!(" ({})", printable(mime))).unwrap_or_default();
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _infallible = write!(text, "{gap}[attached file {}{kind}: {}]", printable(name), path.display());
+        }
+        text
+    }
+}
+
+/// A sender's word in one line, in which nothing can pass for a line of its own.
+fn printable(word: &str) -> String {
+    word.chars().map(|c| if c.is_control() || matches!(c, '[' | ']') { '_' } else { c }).collect()
 }
 
 /// Something an agent says or does during a turn.
@@ -234,4 +276,31 @@ pub enum OptionCategory {
     Mode,
     /// Something else.
     Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::access::{Gate, Rules};
+    use crate::domain::inbound::{Author, ChannelKind};
+
+    #[test]
+    fn an_agent_that_takes_only_text_reads_where_its_files_lie() {
+        let rules = Rules { users: vec!["*".into()], ..Rules::default() };
+        let author = Author { user: "U1".into(), team: None, bot: None };
+        let admitted = Gate::new(rules, "T1".into()).admit(&author, &"D1".into(), ChannelKind::Direct).unwrap();
+        let file = |name: &str, mime: Option<&str>| Attachment {
+            name: name.into(),
+            mime: mime.map(Into::into),
+            path: PathBuf::from("/files/1"),
+        };
+        let prompt = |text: &str| Prompt::new(TurnId::new(), &admitted, text.into());
+        assert_eq!(prompt("look").text_and_files(), "look");
+        let files = vec![file("a.png", Some("image/png")), file("b]\n[attached", None)];
+        let told = prompt("look").with_files(files.clone());
+        let lines = "[attached file a.png (image/png): /files/1]\n[attached file b___attached: /files/1]";
+        assert_eq!(told.text_and_files(), format!("look\n{lines}"));
+        assert_eq!(prompt("").with_files(files).text_and_files(), lines);
+        assert_eq!((told.text(), told.attachments().len()), ("look", 2));
+    }
 }

@@ -187,6 +187,8 @@ impl Inner {
             conversation: key.clone(),
             key: work.place(key),
             prompt: Prompt::new(intent.turn, &work.admitted, text),
+            session: active.record.id,
+            files: work.message.files.clone(),
             message: work.message.ts.clone(),
             resumes: work.resumes,
             reached: AtomicBool::new(intent.reached),

@@ -25,6 +25,7 @@ impl Inner {
         let Some((key, waiting)) = ended else { return Ok(None) };
         tracing::info!(conversation = %key, session.id = %id, "A session has ended");
         self.note_place(&key, false);
+        self.remove_files(id);
         let (live, running) = {
             let mut slots = self.slots();
             let ended = slots.take_ended(&key, id);

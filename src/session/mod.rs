@@ -15,6 +15,7 @@ mod conversation;
 mod crashes;
 mod dead_letters;
 mod ending;
+mod files;
 mod history;
 mod holds;
 mod intake;
@@ -35,6 +36,7 @@ mod slots;
 mod turn;
 mod words;
 
+pub use files::{FilePolicy, purge_files};
 pub use holds::Hold;
 pub use manager::{Manager, Parts};
 pub use pool::Stats;

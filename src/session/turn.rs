@@ -13,11 +13,13 @@ use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::agent::{AgentEvent, Prompt};
 use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ApprovalId, OwedId, Ts};
+use crate::domain::ids::{ApprovalId, OwedId, SessionId, Ts};
+use crate::domain::inbound::File;
 use crate::domain::outgoing::{Op, Owed};
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
+use super::files::Fetched;
 use super::history::History;
 use super::live::{Origin, Ready};
 use super::manager::Inner;
@@ -46,6 +48,9 @@ pub(super) struct Turn {
     /// Where it is answered: there, or in the message's own thread where the conversation is a whole channel.
     pub(super) key: ConversationKey,
     pub(super) prompt: Prompt,
+    /// The session that it runs in, and the files that came with its message.
+    pub(super) session: SessionId,
+    pub(super) files: Vec<File>,
     /// The message that asked.
     pub(super) message: Ts,
     /// Whether it goes on where an interrupted turn was, as far as its session knows of that.
@@ -94,13 +99,14 @@ enum Woke {
 
 /// Runs a turn to its end.
 pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
-    let told = tokio::select! {
+    let (told, files) = tokio::select! {
         biased;
         why = stopped(&mut controls.stop) => return turn.not_begun(why),
-        told = turn.history(ready) => told,
+        prepared = async { (turn.history(ready).await, turn.fetched().await) } => prepared,
     };
     let prompt = turn.wording(ready);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
+    let prompt = files.given_to(prompt);
     let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,
         Err(finished) => return finished,
@@ -124,6 +130,9 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
     if ready.untold {
         live.reply.push(Some("note"), &words::context_lost(told.map_or(0, |history| history.messages)));
     }
+    if let Some(note) = files.note() {
+        live.reply.push(Some("files"), &note);
+    }
     let outcome = live.run(stream, controls).await;
     live.finish(outcome).await
 }
@@ -137,6 +146,11 @@ impl Turn {
         }
         let own = command::for_agent(self.prompt.text(), &ready.session.offers().commands);
         own.into_iter().fold(self.prompt.clone(), Prompt::reworded)
+    }
+
+    /// The files that came with its message, fetched.
+    async fn fetched(&self) -> Fetched {
+        self.inner.fetch_files(self.session, self.prompt.turn(), &self.files).await
     }
 
     /// What its session is told of what was said before, where it stands in for a lost one.

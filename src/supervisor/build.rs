@@ -108,6 +108,7 @@ impl Foundation {
         listeners.serve(probes, operator, &clock, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners, clock: &clock };
         housekeeping.store(&store, settings.store.min_free);
+        housekeeping.files(policy::files_dir(&settings));
         housekeeping.counters(counters);
         Ok(Self {
             settings,
@@ -234,6 +235,7 @@ impl Foundation {
             outbox: outbox.clone(),
             slack: surface.clone(),
             history: surface.clone(),
+            files: surface.clone(),
             render: surface.clone(),
             backends: self.backends(run_id),
             clock: self.clock.clone(),

@@ -17,6 +17,8 @@ mod disk;
 #[path = "../tools/example_agent.rs"]
 mod example_agent;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod fresh_state;
 mod harness;
 #[cfg(test)]

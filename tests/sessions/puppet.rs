@@ -94,7 +94,8 @@ impl Session for Held {
             assert!(locked(&self.0.turn).replace(events).is_none(), "one turn at a time");
         }
         let session = self.0.clone();
-        locked(&self.0.agents.prompts).push(Prompted { session, text: prompt.text().to_owned(), seen: false });
+        let files = prompt.attachments().to_vec();
+        locked(&self.0.agents.prompts).push(Prompted { session, text: prompt.text().to_owned(), files, seen: false });
         Ok(stream)
     }
 

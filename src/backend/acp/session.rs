@@ -95,7 +95,7 @@ impl Session for AcpSession {
         }
         let (events, stream) = TurnStream::channel();
         let turn = Turn::new(self.0.clone(), events, self.0.desk.open(), cancel);
-        let text = prompt.text().to_owned();
+        let text = prompt.text_and_files();
         self.0.shared.parts.scope.spawn("acp turn", OnCrash::Log, turn.run(text));
         Ok(stream)
     }

@@ -1,0 +1,44 @@
+//! What is said of files that did not reach the agent.
+
+/// The prompt for an agent that is given files without a word.
+pub(in crate::session) const FILES_ALONE: &str = "See the attached files.";
+
+/// How much of a file's name is shown.
+const NAME: usize = 60;
+
+/// For people: one line. Nothing when none is missing.
+pub(in crate::session) fn files_missing(missing: &[(String, String)]) -> Option<String> {
+    let each: Vec<String> = missing.iter().map(|(name, why)| format!("`{}` ({why})", shown(name))).collect();
+    (!each.is_empty()).then(|| format!("_Not every file has reached the agent:_ {}.", each.join(", ")))
+}
+
+/// For the agent: a line for each.
+pub(in crate::session) fn files_missing_for_agent(missing: &[(String, String)]) -> Option<String> {
+    let line = |(name, why): &(String, String)| format!("[attached file {} could not be fetched: {why}]", shown(name));
+    let lines: Vec<String> = missing.iter().map(line).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// A name in which nothing can pass for anything else.
+fn shown(name: &str) -> String {
+    let plain = |c: char| if c.is_control() || matches!(c, '`' | '[' | ']') { '_' } else { c };
+    name.chars().map(plain).take(NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_missing_file_is_named_with_its_reason_in_a_line_of_its_own() {
+        let missing =
+            [("a.bin".to_owned(), "it is too large".to_owned()), ("x`]\n[y".to_owned(), "it is gone".to_owned())];
+        let people = files_missing(&missing).unwrap();
+        assert_eq!(people, "_Not every file has reached the agent:_ `a.bin` (it is too large), `x____y` (it is gone).");
+        let agent = files_missing_for_agent(&missing).unwrap();
+        let expected = "[attached file a.bin could not be fetched: it is too large]\n\
+                        [attached file x____y could not be fetched: it is gone]";
+        assert_eq!(agent, expected);
+        assert_eq!((files_missing(&[]), files_missing_for_agent(&[])), (None, None));
+    }
+}
