@@ -48,9 +48,8 @@ pub(super) struct Turn {
     /// Where it is answered: there, or in the message's own thread where the conversation is a whole channel.
     pub(super) key: ConversationKey,
     pub(super) prompt: Prompt,
-    /// The session that it runs in, and the files that came with its message.
-    pub(super) session: SessionId,
-    pub(super) files: Vec<File>,
+    /// What has become of the files that came with its message.
+    pub(super) files: Fetched,
     /// The message that asked.
     pub(super) message: Ts,
     /// Whether it goes on where an interrupted turn was, as far as its session knows of that.
@@ -99,14 +98,14 @@ enum Woke {
 
 /// Runs a turn to its end.
 pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> Finished {
-    let (told, files) = tokio::select! {
+    let told = tokio::select! {
         biased;
         why = stopped(&mut controls.stop) => return turn.not_begun(why),
-        prepared = async { (turn.history(ready).await, turn.fetched().await) } => prepared,
+        told = turn.history(ready) => told,
     };
     let prompt = turn.wording(ready);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
-    let prompt = files.given_to(prompt);
+    let prompt = turn.files.given_to(prompt);
     let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,
         Err(finished) => return finished,
@@ -130,7 +129,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
     if ready.untold {
         live.reply.push(Some("note"), &words::context_lost(told.map_or(0, |history| history.messages)));
     }
-    if let Some(note) = files.note() {
+    if let Some(note) = turn.files.note() {
         live.reply.push(Some("files"), &note);
     }
     let outcome = live.run(stream, controls).await;
@@ -148,9 +147,20 @@ impl Turn {
         own.into_iter().fold(self.prompt.clone(), Prompt::reworded)
     }
 
-    /// The files that came with its message, fetched.
-    async fn fetched(&self) -> Fetched {
-        self.inner.fetch_files(self.session, self.prompt.turn(), &self.files).await
+    /// Fetches the files of its message, unless it is stopped first. Its agent has not been reached by then.
+    pub(super) async fn fetch(
+        &mut self,
+        session: SessionId,
+        files: &[File],
+        controls: &mut Controls,
+    ) -> Result<(), Finished> {
+        let fetched = tokio::select! {
+            biased;
+            why = stopped(&mut controls.stop) => return Err(self.not_begun(why)),
+            fetched = self.inner.fetch_files(session, self.prompt.turn(), files) => fetched,
+        };
+        self.files = fetched;
+        Ok(())
     }
 
     /// What its session is told of what was said before, where it stands in for a lost one.
