@@ -10,7 +10,7 @@ use crate::domain::access::OPERATOR;
 use crate::domain::conversation::{ConversationKey, Markup, is_web};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::{File, ReplyUrl};
-use crate::domain::outgoing::{Body, Label, Place};
+use crate::domain::outgoing::{ApprovalCard, Body, Label, Place};
 use crate::domain::ports::{
     Files, Mark, NotFetched, Render, Said, SlackRead, SlackWrite, Trace, Upload, WriteError, WriteErrorKind,
 };
@@ -52,6 +52,13 @@ impl<S: Render> Render for Surfaces<S> {
             Markup::Markdown => {
                 Some(markdown.trim()).filter(|text| !text.is_empty()).map(Into::into).into_iter().collect()
             }
+        }
+    }
+
+    fn shows_whole(&self, markup: Markup, card: &ApprovalCard) -> bool {
+        match markup {
+            Markup::Slack => self.slack.shows_whole(markup, card),
+            Markup::Markdown => true,
         }
     }
 }

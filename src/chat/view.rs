@@ -263,8 +263,15 @@ mod tests {
         let id = ApprovalId::new();
         let options = vec![("Yes".to_owned(), OptionKind::AllowOnce), ("No".to_owned(), OptionKind::RejectOnce)];
         let open = ApprovalState::Open { expires_after_s: 600 };
-        let card =
-            ApprovalCard { id, requester: "web".into(), title: "Run".into(), detail: None, options, state: open };
+        let card = ApprovalCard {
+            id,
+            requester: "web".into(),
+            title: "Run".into(),
+            detail: None,
+            options,
+            attached: false,
+            state: open,
+        };
         let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card.clone())));
         let press = json!({"approval": {"id": id, "option": 1}});
         assert_eq!(shown["buttons"][1], json!({"label": "No", "danger": true, "press": press}));

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::conversation::{ConversationKey, Markup};
 use super::ids::{ChannelId, OfferId, OwedId, SessionId, TeamId, Ts, TurnId, UserId};
 use super::inbound::{ChannelKind, File, Inbound, ReplyUrl};
-use super::outgoing::{Body, Label, Owed, Place};
+use super::outgoing::{ApprovalCard, Body, Label, Owed, Place};
 use super::session::SessionRecord;
 
 /// Takes what a socket received; `inbox` implements it, `slack` calls it.
@@ -188,6 +188,9 @@ pub trait Render: Send + Sync {
     /// The parts in which `markdown` is posted, in order, each written in `markup` and short enough for one message. Empty for empty
     /// text.
     fn parts(&self, markup: Markup, markdown: &str) -> Vec<String>;
+
+    /// Whether a card of a conversation in `markup` shows all of its command.
+    fn shows_whole(&self, markup: Markup, card: &ApprovalCard) -> bool;
 }
 
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.

@@ -5,9 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::byte_size;
 use crate::domain::agent::{Attachment, Prompt};
-use crate::domain::ids::{SessionId, TurnId};
+use crate::domain::ids::{OwedId, SessionId, TurnId};
 use crate::domain::inbound::File;
-use crate::domain::ports::NotFetched;
+use crate::domain::outgoing::{Label, Place};
+use crate::domain::ports::{NotFetched, Upload, WriteError, WriteErrorKind};
 use crate::scope::OnCrash;
 
 use super::manager::Inner;
@@ -112,6 +113,19 @@ impl Inner {
         }
     }
 
+    /// Uploads a file, which is to be there soon or not at all. What may have arrived is not sent again.
+    pub(super) async fn show_file(&self, to: &Place, file: Upload) -> Result<(), WriteError> {
+        let mut attempt = 1;
+        loop {
+            match self.parts.files.upload(to, file.clone(), &Label::from(OwedId::new())).await {
+                Err(error) if attempt < ATTEMPTS && may_come_yet(error.kind) => {}
+                done => return done,
+            }
+            self.parts.clock.sleep(PAUSE * attempt).await;
+            attempt += 1;
+        }
+    }
+
     /// Removes the files of a session that has ended.
     pub(super) fn remove_files(&self, session: SessionId) {
         let dir = session_dir(&self.parts.policy.files.dir, session);
@@ -124,6 +138,10 @@ impl Inner {
             }
         });
     }
+}
+
+fn may_come_yet(kind: WriteErrorKind) -> bool {
+    matches!(kind, WriteErrorKind::Rate { .. } | WriteErrorKind::Transient { uncertain: false })
 }
 
 fn reason(error: &NotFetched) -> String {

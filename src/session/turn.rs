@@ -16,6 +16,7 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, OwedId, SessionId, Ts};
 use crate::domain::inbound::File;
 use crate::domain::outgoing::{Op, Owed};
+use crate::domain::ports::WriteError;
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
@@ -78,6 +79,8 @@ struct Live<'a> {
     approvals: Approvals,
     /// Questions on their way to Slack.
     cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
+    /// Commands that are too long for their cards, on their way as files.
+    attaching: FuturesUnordered<BoxFuture<'static, Result<(), WriteError>>>,
     /// What was to be shown, and the store did not take.
     unwritten: Vec<Owed>,
     started: Instant,
@@ -93,6 +96,7 @@ enum Woke {
     Event(Option<TurnEvent>),
     Reply(Worked),
     Card(ApprovalId, Fate),
+    Attached(Result<(), WriteError>),
     Time,
 }
 
@@ -120,6 +124,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         reply,
         approvals: Approvals::default(),
         cards: FuturesUnordered::new(),
+        attaching: FuturesUnordered::new(),
         unwritten: Vec::new(),
         started: now,
         last_heard: now,
@@ -234,6 +239,7 @@ impl Live<'_> {
                 Some(press) = controls.presses.recv() => Woke::Pressed(press),
                 event = stream.next() => Woke::Event(event),
                 Some((id, fate)) = self.cards.next() => Woke::Card(id, fate),
+                Some(attached) = self.attaching.next() => Woke::Attached(attached),
                 worked = self.reply.work() => Woke::Reply(worked),
                 () = clock.sleep_until(timer) => Woke::Time,
             };
@@ -245,6 +251,7 @@ impl Live<'_> {
                 Woke::Event(None) => return Outcome::Completed,
                 Woke::Reply(Worked::Done) => {}
                 Woke::Card(id, fate) => self.on_card(id, fate).await,
+                Woke::Attached(attached) => self.on_attached(attached),
                 Woke::Reply(Worked::StoppedByPerson) => self.cancel(Cancelling::Stopped).await,
                 Woke::Time => {
                     if let Some(outcome) = self.on_time().await {

@@ -4,6 +4,7 @@
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
 
 mod approvals;
+mod audit;
 mod boots;
 pub mod config;
 mod cursors;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use approvals::OpenApproval;
+pub use audit::AuditEntry;
 pub use boots::Boot;
 pub use cut_off::{Aftermath, CutOff, CutOffEnd, Interrupted, Settlement};
 pub use dead_letters::{DeadId, DeadLetter, Retried};

@@ -218,7 +218,7 @@ pub(super) fn insert(connection: &Connection, owed: &[Owed], seq: Option<i64>, n
             row.answers.as_ref().map(Ts::as_str),
             seq,
         ])?;
-        turns::follow(connection, row)?;
+        turns::follow(connection, row, now_ms)?;
     }
     Ok(())
 }

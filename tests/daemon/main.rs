@@ -4,6 +4,8 @@
 mod agent;
 mod api;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod catch_up;
 #[cfg(test)]
 mod commands;

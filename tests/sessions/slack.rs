@@ -91,6 +91,10 @@ impl Render for Plain {
         let chars: Vec<char> = markdown.chars().collect();
         chars.chunks(PART).map(|part| part.iter().collect()).collect()
     }
+
+    fn shows_whole(&self, _markup: Markup, card: &ApprovalCard) -> bool {
+        card.command().len() <= PART
+    }
 }
 
 impl FakeSlack {

@@ -1,4 +1,6 @@
-//! What is said of files that did not reach the agent.
+//! What is said of files that did not reach the agent, or did not come from it.
+
+use crate::domain::ports::WriteError;
 
 /// The prompt for an agent that is given files without a word.
 pub(in crate::session) const FILES_ALONE: &str = "See the attached files.";
@@ -17,6 +19,12 @@ pub(in crate::session) fn files_missing_for_agent(missing: &[(String, String)]) 
     let line = |(name, why): &(String, String)| format!("[attached file {} could not be fetched: {why}]", shown(name));
     let lines: Vec<String> = missing.iter().map(line).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// A command that is too long for its card, and that Slack did not take as a file.
+pub(in crate::session) fn not_attached(error: &WriteError) -> String {
+    let scope = if error.code == "missing_scope" { " (the bot token lacks the scope `files:write`)" } else { "" };
+    format!("_The whole command could not be attached{scope}. Allow only what you can see above._")
 }
 
 /// A name in which nothing can pass for anything else.
