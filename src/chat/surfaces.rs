@@ -12,7 +12,7 @@ use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::{File, ReplyUrl};
 use crate::domain::outgoing::{ApprovalCard, Body, Label, Place};
 use crate::domain::ports::{
-    Files, Mark, NotFetched, Render, Said, SlackRead, SlackWrite, Trace, Upload, WriteError, WriteErrorKind,
+    Answered, Files, Mark, NotFetched, Render, Said, SlackRead, SlackWrite, Trace, Upload, WriteError, WriteErrorKind,
 };
 use crate::store::{ChatAuthor, StoreError};
 
@@ -213,12 +213,16 @@ impl<S: SlackRead> SlackRead for Surfaces<S> {
         self.transcript.said_before(&conversation.thread, before, limit).await.map_err(|error| failed(&error))
     }
 
-    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError> {
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<Answered, WriteError> {
         if !conversation.is_web() {
             return self.slack.answered(conversation, ts).await;
         }
         // The page has no other memory than the store.
-        Ok(false)
+        Ok(Answered::No)
+    }
+
+    async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {
+        if is_web(channel) { Ok(false) } else { self.slack.is_closed(channel).await }
     }
 }
 

@@ -97,6 +97,11 @@ impl Gate {
         Ok(Admitted { user: author.user.clone(), admin })
     }
 
+    /// Our own workspace.
+    pub fn home(&self) -> &TeamId {
+        &self.home
+    }
+
     /// Whether people may prompt in every channel, also in one that is made now.
     pub fn is_open_everywhere(&self) -> bool {
         self.rules.channels.iter().any(|listed| listed == "*")

@@ -36,9 +36,26 @@ pub struct Owed {
     /// The turn that it belongs to, if any.
     pub turn: Option<TurnId>,
     /// The message that it answers, if it answers one.
-    pub answers: Option<Ts>,
+    pub answers: Option<Answers>,
     /// What is to be done.
     pub op: Op,
+}
+
+/// A person's message that one of ours answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answers {
+    /// Nothing more is to come.
+    Finally(Ts),
+    /// Only for now: its turn was interrupted, and the answer is still to come, or waits for a decision.
+    Interim(Ts),
+}
+
+impl Answers {
+    /// That message.
+    pub fn message(&self) -> &Ts {
+        let (Self::Finally(message) | Self::Interim(message)) = self;
+        message
+    }
 }
 
 /// By what a message of ours is recognised when it is read back; travels in its metadata.
@@ -47,7 +64,7 @@ pub struct Label {
     /// The delivery's key.
     pub key: OwedId,
     /// The message that it answers, if it answers one.
-    pub answers: Option<Ts>,
+    pub answers: Option<Answers>,
 }
 
 impl From<OwedId> for Label {

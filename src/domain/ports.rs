@@ -241,7 +241,7 @@ pub enum Mark {
     Waiting,
 }
 
-/// Reads what was said in Slack; `slack` implements it.
+/// Reads what was said in Slack, and where one may still speak; `slack` implements it.
 #[async_trait]
 pub trait SlackRead: Send + Sync {
     /// The last `limit` messages of a conversation that stand before the message `before`, oldest first. Of a whole channel, those that
@@ -251,12 +251,29 @@ pub trait SlackRead: Send + Sync {
     /// As a write's: [`WriteErrorKind::PlaceClosed`] when the conversation is gone or closed to us.
     async fn thread(&self, conversation: &ConversationKey, before: &Ts, limit: usize) -> Result<Vec<Said>, WriteError>;
 
-    /// Whether a message of ours answers the message `ts`, by its own [`Label`]. `conversation` is where the answer would stand: of a
+    /// Whether messages of ours answer the message `ts`, by their own [`Label`]s. `conversation` is where the answer would stand: of a
     /// whole channel, the thread of the message.
     ///
     /// # Errors
     /// As [`SlackRead::thread`]; also [`WriteErrorKind::Permanent`] when there is too much to look through.
-    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError>;
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<Answered, WriteError>;
+
+    /// Whether a channel or DM of our own workspace is gone, archived, or one that we are not in. One attempt.
+    ///
+    /// # Errors
+    /// As a write's, when that can't be told; never [`WriteErrorKind::PlaceClosed`].
+    async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError>;
+}
+
+/// How far a message has been answered, as Slack shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Not at all.
+    No,
+    /// Only for now: it is told that its turn was interrupted.
+    Interim,
+    /// Nothing more is to come.
+    Finally,
 }
 
 /// Carries files between Slack and this machine; `slack` implements it.

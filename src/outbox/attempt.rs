@@ -3,7 +3,7 @@
 use super::courier::{Courier, Doubt};
 use super::verdict::{Verdict, verdict};
 use crate::domain::ids::{OwedId, Ts};
-use crate::domain::outgoing::{Body, Label, Op, Owed, Place};
+use crate::domain::outgoing::{Answers, Body, Label, Op, Owed, Place};
 use crate::domain::ports::{Trace, WriteError, WriteErrorKind};
 
 /// What one attempt led to.
@@ -104,7 +104,7 @@ impl Courier<'_> {
 
     /// Looks for a message by its key. It stands below the one that it answers, in Slack's own time, whatever our clock says.
     async fn find(&self, owed: &Owed, key: OwedId) -> Result<Option<Ts>, WriteError> {
-        let since = owed.answers.as_ref().unwrap_or(&self.conversation.thread);
+        let since = owed.answers.as_ref().map_or(&self.conversation.thread, Answers::message);
         self.inner.slack.look_back(self.conversation, since, Trace::Key(key)).await
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::Hand;
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{Body, Label, Op, Place};
+use crate::domain::outgoing::{Answers, Body, Label, Op, Place};
 use crate::domain::ports::{Mark, Trace, WriteError, WriteErrorKind};
 
 use script::Script;

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
 use crate::domain::inbound::What;
+use crate::domain::outgoing::Answers;
 use crate::domain::ports::Line;
 use crate::store::{CutOff, Queued, StoreError};
 
@@ -101,7 +102,7 @@ impl Inner {
         tracing::error!(conversation = %at, seq, reason, "A message is given up; `hitchline dlq list` shows it");
         let mut owed = self.say(at, None, told);
         for row in &mut owed {
-            row.answers.clone_from(&answers);
+            row.answers = answers.clone().map(Answers::Finally);
         }
         let buried = self.parts.store.bury(seq, reason, owed.clone(), self.parts.clock.wall_ms()).await;
         let buried = buried.map_err(|error| Later::because(at, &error))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use crate::domain::conversation::ConversationKey;
-use crate::domain::outgoing::{Owed, Place};
+use crate::domain::outgoing::{Answers, Owed, Place};
 use crate::domain::ports::Intent;
 use crate::outbox::Fate;
 use crate::store::{StoreError, TurnEnd};
@@ -30,7 +30,7 @@ impl Inner {
         mut finished: Finished,
     ) -> Delivered {
         for row in &mut finished.owed {
-            row.answers.get_or_insert_with(|| work.message.ts.clone());
+            row.answers.get_or_insert_with(|| Answers::Finally(work.message.ts.clone()));
         }
         let session_ended = finished.session_ended().then(|| key.clone());
         metrics::counter!("hitchline_turns_total", "outcome" => finished.outcome).increment(1);
@@ -68,7 +68,7 @@ impl Inner {
     }
 
     /// Says that messages which waited for a session ended with it.
-    pub(super) async fn tell_dropped(&self, key: &ConversationKey, dropped: usize) {
+    async fn tell_dropped(&self, key: &ConversationKey, dropped: usize) {
         self.slots().unmark_all(key);
         let told = self.say(key, None, words::not_passed_on(dropped).trim_start());
         match self.owe(told).await {

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use crate::backend::Session;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ChannelId, SessionId, TeamId};
+use crate::domain::ids::SessionId;
 use crate::scope::OnCrash;
-use crate::store::{SessionFilter, StoreError};
+use crate::store::StoreError;
 
-use super::lines::RETRY;
 use super::manager::Inner;
 use super::pool::CLEAN_UP;
 use super::turn::StopReason;
@@ -23,14 +22,20 @@ impl Inner {
     ) -> Result<Option<(ConversationKey, usize)>, StoreError> {
         let ended = self.parts.store.end_session(id, before, self.parts.clock.wall_ms()).await?;
         let Some((key, waiting)) = ended else { return Ok(None) };
+        self.after_end(&key, id);
+        Ok(Some((key, waiting)))
+    }
+
+    /// Stops what runs for a mapping that has ended, and forgets it.
+    pub(super) fn after_end(self: &Arc<Self>, key: &ConversationKey, id: SessionId) {
         tracing::info!(conversation = %key, session.id = %id, "A session has ended");
-        self.note_place(&key, false);
+        self.note_place(key, false);
         self.remove_files(id);
         let (live, running) = {
             let mut slots = self.slots();
-            let ended = slots.take_ended(&key, id);
-            slots.unmark_all(&key);
-            slots.forget_if_empty(&key);
+            let ended = slots.take_ended(key, id);
+            slots.unmark_all(key);
+            slots.forget_if_empty(key);
             ended
         };
         if let Some(running) = running {
@@ -39,41 +44,6 @@ impl Inner {
         if let Some(live) = live {
             self.end_live(key.clone(), live.session);
         }
-        Ok(Some((key, waiting)))
-    }
-
-    /// Begins to end the sessions whose channels are closed to us: nobody can talk to them there.
-    pub(super) fn watch_closures(self: &Arc<Self>) {
-        let (inner, scope) = (self.clone(), &self.parts.scope);
-        scope.keep("closed channels", &self.parts.clock, scope.stop(), move || inner.clone().end_what_is_closed());
-    }
-
-    /// An end that has begun is not broken off.
-    async fn end_what_is_closed(self: Arc<Self>) {
-        let finish = self.parts.scope.finish();
-        while let Some((team, channel)) = finish.run_until_cancelled(self.parts.outbox.closed()).await {
-            while let Err(error) = self.end_all_in(&team, &channel).await {
-                tracing::error!(channel.id = %channel, %error, "The sessions of a channel that is closed to us are not ended yet; trying again");
-                self.pause(RETRY).await;
-                if finish.is_cancelled() {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// What waits for them ends with them; that is told where it was said, and so becomes a dead letter.
-    async fn end_all_in(self: &Arc<Self>, team: &TeamId, channel: &ChannelId) -> Result<(), StoreError> {
-        let (team, channel) = (Some(team.clone()), Some(channel.clone()));
-        let filter = SessionFilter { team, channel, limit: usize::MAX, ..SessionFilter::default() };
-        for record in self.parts.store.sessions(filter).await? {
-            tracing::warn!(conversation = %record.conversation, session.id = %record.id, "A session ends: its channel is closed to us");
-            let ended = self.end_for_good(record.id, i64::MAX).await?;
-            if let Some((key, waiting)) = ended.filter(|(_, waiting)| *waiting > 0) {
-                self.tell_dropped(&key, waiting).await;
-            }
-        }
-        Ok(())
     }
 
     /// Ends what ran for a mapping that has ended; nobody waits for it.

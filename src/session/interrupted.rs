@@ -14,7 +14,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, TurnId};
 use crate::domain::inbound::{Button, Choice, Inbound};
-use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, List, ListButton, ListRow, Op, Owed};
+use crate::domain::outgoing::{Answers, ApprovalCard, ApprovalState, Body, List, ListButton, ListRow, Op, Owed};
 use crate::domain::ports::{Line, Trace, WriteError};
 use crate::scope::OnCrash;
 use crate::store::{Aftermath, CutOff, CutOffEnd, StoreError};
@@ -84,12 +84,13 @@ impl Inner {
             .map_or_else(|_unreadable| turn.conversation.clone(), |inbound| inbound.answered_at(&turn.conversation));
         let shown = if turn.shown.is_empty() { self.look_for_shown(&at, &turn).await } else { turn.shown.clone() };
         let plan = plan(self.parts.policy.on_interrupt, &turn);
-        let asked = turn.inbound.as_ref().ok().and_then(Inbound::message);
+        let asked = turn.inbound.as_ref().ok().and_then(Inbound::message).cloned();
+        let answers = asked.map(if plan.is_interim() { Answers::Interim } else { Answers::Finally });
         let row = |op| Owed {
             id: OwedId::new(),
             conversation: at.clone(),
             turn: Some(turn.turn),
-            answers: asked.cloned(),
+            answers: answers.clone(),
             op,
         };
         let owed: Vec<Owed> = finals(self.told(&at, turn.turn, &plan), shown).into_iter().map(row).collect();
@@ -98,6 +99,7 @@ impl Inner {
             Plan::Resume => Aftermath::Waits { resumes: true },
             Plan::Retry => Aftermath::Waits { resumes: false },
             Plan::Lost | Plan::Ended => Aftermath::Over,
+            Plan::Stopped => Aftermath::Stopped,
             Plan::GiveUp(reason) => Aftermath::Dead(reason),
         };
         let now_ms = self.parts.clock.wall_ms();
@@ -107,7 +109,7 @@ impl Inner {
                 return None;
             }
         }
-        metrics::counter!("hitchline_turns_total", "outcome" => "interrupted").increment(1);
+        metrics::counter!("hitchline_turns_total", "outcome" => end.aftermath.outcome()).increment(1);
         if matches!(end.aftermath, Aftermath::Waits { .. }) {
             self.stored_in(&turn.conversation, Line::Turn, turn.seq);
         }
@@ -121,6 +123,7 @@ impl Inner {
             Plan::Resume => words::RESUMED,
             Plan::Retry => words::RETRIED,
             Plan::Lost => words::INTERRUPTED,
+            Plan::Stopped => words::STOPPED,
             Plan::Ended => words::INTERRUPTED_AND_ENDED,
             Plan::GiveUp(_) => words::GIVEN_UP,
         };

@@ -143,11 +143,12 @@ impl Manager {
         for key in self.0.parts.store.channel_wide().await? {
             self.0.note_place(&key, true);
         }
+        // First: what a person stopped must not wait again.
+        self.0.finish_acts().await?;
         let requeued = self.0.parts.store.requeue_unreached().await?;
         if requeued > 0 {
             tracing::info!(turns = requeued, "Turns that had not reached their agents are begun again");
         }
-        self.0.finish_acts().await?;
         self.0.take_up_cut_off().await?;
         self.0.left_until.store(self.0.parts.store.newest_queued(Line::Turn).await?, Ordering::Relaxed);
         self.0.take_up_line(Line::Turn).await?;

@@ -9,6 +9,7 @@ mod attempts;
 mod belated;
 mod channels;
 mod closing;
+mod closures;
 mod commands;
 pub mod config;
 mod conversation;

@@ -49,7 +49,7 @@ pub(super) struct Reply {
     call: Option<Call>,
     /// By what the message that was started last would be found.
     started: Trace,
-    /// How many messages were started that grow by edits.
+    /// How many messages grow by edits, or did: only one that is there uses up its key, so that a crash leaves none under an unexpected one.
     drafts: u32,
     store: Store,
 }
@@ -147,8 +147,10 @@ impl Reply {
 
     fn came_back(&mut self, result: Result<Option<Ts>, WriteError>) -> Worked {
         let Some(Call { step, .. }) = self.call.take() else { return Worked::Done };
-        if let Err(error) = &result {
-            tracing::debug!(conversation = %self.key, %error, "A cosmetic call failed");
+        match &result {
+            Ok(_) if matches!((&step, self.started), (Step::Start { .. }, Trace::Key(_))) => self.drafts += 1,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(conversation = %self.key, %error, "A cosmetic call failed"),
         }
         self.draft.came_back(step, result, self.clock.now())
     }
@@ -189,7 +191,6 @@ impl Reply {
         };
         if self.draft.mode == Mode::Edit {
             let (body, id) = (self.preview(upto), OwedId::of_draft(turn, self.drafts));
-            self.drafts += 1;
             self.started = Trace::Key(id);
             return async move {
                 settled(&key).await;

@@ -15,7 +15,7 @@ use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{ApprovalId, OwedId, SessionId, Ts};
 use crate::domain::inbound::File;
-use crate::domain::outgoing::{Op, Owed};
+use crate::domain::outgoing::{Answers, Op, Owed};
 use crate::domain::ports::WriteError;
 use crate::outbox::Fate;
 
@@ -371,7 +371,7 @@ impl Live<'_> {
     }
 
     fn row(&self, id: OwedId, op: Op) -> Owed {
-        let answers = Some(self.turn.message.clone());
+        let answers = Some(Answers::Finally(self.turn.message.clone()));
         Owed { id, conversation: self.turn.key.clone(), turn: Some(self.turn.prompt.turn()), answers, op }
     }
 

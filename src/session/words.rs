@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::backend::error::BackendError;
 use crate::domain::access::Denied;
 use crate::domain::command::Misuse;
-use crate::domain::ids::UserId;
+use crate::domain::ids::{ChannelId, UserId};
 use crate::duration::spoken;
 
 use super::policy::StartRefused;
@@ -117,6 +117,17 @@ pub(super) fn ended(waiting: usize) -> String {
 
 /// To the author of a message that nobody was left to take.
 pub(super) const NOT_PASSED_ON: &str = "I did not pass your message on: the session that answered here has ended, or goes on elsewhere. Mention me to start a new one.";
+
+/// Why a message is given up whose channel is closed to us, for an operator.
+pub(super) const PLACE_CLOSED: &str = "its channel is closed to us";
+
+/// To the author of such a message, in a direct message and in Slack's markup.
+pub(super) fn place_closed(channel: &ChannelId) -> String {
+    format!(
+        "I did not pass on what you wrote last in <#{channel}>: I can't write there any more, so its sessions have ended. Whoever runs me \
+         finds your message with `hitchline dlq list`, and can have it taken up with `hitchline dlq retry` once I can write there again."
+    )
+}
 
 /// What became of messages that waited for a session that has ended.
 pub(super) fn not_passed_on(waiting: usize) -> String {

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::api::{Call, Encoding, Urgency};
-use super::error::ApiError;
+use super::error::{ApiError, ApiErrorKind};
 use super::events::{MESSAGES, is_own};
-use super::surface::{ANSWERS, KEY, METADATA, Surface};
+use super::surface::{ABOUT, ANSWERS, KEY, METADATA, Surface};
 use super::text::plain;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::Ts;
-use crate::domain::ports::{Said, SlackRead, Trace, WriteError};
+use crate::domain::ids::{ChannelId, Ts};
+use crate::domain::ports::{Answered, Said, SlackRead, Trace, WriteError};
 
 /// How many messages are asked for at a time when one is looked for, and when many are read (999 is the most that Slack gives).
 const LOOKED_THROUGH: usize = 200;
@@ -56,10 +56,27 @@ impl SlackRead for Surface {
         }
     }
 
-    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<bool, WriteError> {
-        // Unlike a key, a time stamp is no secret: others could say that they have answered it.
-        let answers = |message: &Value| self.is_ours(message) && label(message)[ANSWERS] == ts.as_str();
-        Ok(self.first(conversation, ts, answers).await?.is_some())
+    async fn answered(&self, conversation: &ConversationKey, ts: &Ts) -> Result<Answered, WriteError> {
+        let mut answered = Answered::No;
+        let answers = |message: &Value| {
+            // Unlike a key, a time stamp is no secret: others could say that they have answered it.
+            let says = |name: &str| self.is_ours(message) && label(message)[name] == ts.as_str();
+            if says(ABOUT) {
+                answered = Answered::Interim;
+            }
+            says(ANSWERS)
+        };
+        let found = self.first(conversation, ts, answers).await?;
+        Ok(if found.is_some() { Answered::Finally } else { answered })
+    }
+
+    async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {
+        let (method, place, args) = ("conversations.info", channel.as_str(), json!({"channel": channel}));
+        match self.api.call(Call { method, encoding: Encoding::Form, place, urgency: Urgency::Wait, args }).await {
+            Ok(answer) => Ok(is_closed(&answer["channel"])),
+            Err(error) if error.kind == ApiErrorKind::PlaceClosed => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -79,7 +96,7 @@ impl Surface {
         &self,
         conversation: &ConversationKey,
         since: &Ts,
-        is_it: impl Fn(&Value) -> bool + Send,
+        mut is_it: impl FnMut(&Value) -> bool + Send,
     ) -> Result<Option<Ts>, WriteError> {
         let mut args = json!({"include_all_metadata": true, "limit": LOOKED_THROUGH});
         if !since.as_str().is_empty() {
@@ -146,6 +163,11 @@ impl Surface {
     }
 }
 
+/// Whether nothing can be said in a channel, as `conversations.info` describes it. Of a DM nobody is a member.
+fn is_closed(channel: &Value) -> bool {
+    channel["is_archived"] == true || (channel["is_member"] == false && channel["is_im"] != true)
+}
+
 /// How a conversation is read.
 fn method(conversation: &ConversationKey) -> &'static str {
     if conversation.is_channel_wide() { "conversations.history" } else { "conversations.replies" }
@@ -155,4 +177,25 @@ fn method(conversation: &ConversationKey) -> &'static str {
 fn label(message: &Value) -> &Value {
     let metadata = &message["metadata"];
     if metadata["event_type"] == METADATA { &metadata["event_payload"] } else { &Value::Null }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_closed_when_it_is_archived_or_we_are_not_in_it() {
+        let cases = [
+            (json!({"is_archived": false, "is_member": true}), false),
+            (json!({"is_archived": true, "is_member": true}), true),
+            (json!({"is_archived": false, "is_member": false}), true),
+            (json!({"is_im": true, "is_archived": false, "is_member": false}), false),
+            (json!({"is_im": true}), false),
+            (json!({}), false),
+            (json!(null), false),
+        ];
+        for (channel, closed) in cases {
+            assert_eq!(is_closed(&channel), closed, "{channel}");
+        }
+    }
 }

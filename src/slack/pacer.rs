@@ -26,6 +26,7 @@ const RATES: &[(&str, u32, Duration)] = &[
     ("chat.stopStream", 10, Duration::from_secs(3)),
     ("conversations.create", 5, Duration::from_secs(3)),
     ("conversations.history", 10, Duration::from_millis(1_200)),
+    ("conversations.info", 10, Duration::from_millis(1_200)),
     ("conversations.invite", 10, Duration::from_millis(1_200)),
     ("conversations.replies", 10, Duration::from_millis(1_200)),
     ("reactions.add", 10, Duration::from_millis(1_200)),

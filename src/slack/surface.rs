@@ -13,7 +13,7 @@ use super::{blocks, markdown};
 use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{ApprovalCard, Body, Label, Place};
+use crate::domain::outgoing::{Answers, ApprovalCard, Body, Label, Place};
 use crate::domain::ports::{Mark, Render, SlackWrite, Trace, WriteError};
 
 /// The event type of our messages' metadata; its payload holds the label: the delivery's key, and the message that it answers.
@@ -21,6 +21,8 @@ pub(super) const METADATA: &str = "hitchline";
 /// What the label's fields are called there.
 pub(super) const KEY: &str = "key";
 pub(super) const ANSWERS: &str = "answers";
+/// The same where it answers only for now.
+pub(super) const ABOUT: &str = "about";
 
 const POST: &str = "chat.postMessage";
 const UPDATE: &str = "chat.update";
@@ -249,8 +251,10 @@ fn edit(channel: &ChannelId, ts: &Ts, body: &Body) -> Value {
 
 fn metadata(label: &Label) -> Value {
     let mut payload = json!({KEY: label.key.to_string()});
-    if let Some(ts) = &label.answers {
-        payload[ANSWERS] = json!(ts);
+    match &label.answers {
+        Some(Answers::Finally(ts)) => payload[ANSWERS] = json!(ts),
+        Some(Answers::Interim(ts)) => payload[ABOUT] = json!(ts),
+        None => {}
     }
     json!({"event_type": METADATA, "event_payload": payload})
 }

@@ -10,16 +10,19 @@ use crate::domain::ids::{OwedId, Ts, TurnId, UserId};
 use crate::domain::inbound::Inbound;
 use crate::domain::outgoing::Owed;
 
-/// Turns without an outcome of which the agent may have seen the prompt, each with its event.
+/// Turns without an outcome of which the agent may have seen the prompt, or that a person stopped, each with its event.
 const OPEN: &str = "SELECT turn.id, turn.seq, inbox.team, inbox.channel, inbox.thread, session.status = 'active', author, \
-                    attempts, version, body, shown FROM turn \
+                    attempts, version, body, shown, stopped FROM turn \
                     JOIN inbox ON inbox.seq = turn.seq JOIN session ON session.id = turn.session \
-                    WHERE outcome IS NULL AND reached = 1";
+                    WHERE outcome IS NULL AND (reached = 1 OR stopped = 1)";
+
+/// Turns that never started, and that nobody wants stopped.
+const UNREACHED: &str = "outcome IS NULL AND reached = 0 AND stopped = 0";
 
 /// Ends turns that never started, and whose events have another one. They stay: with which message a session began is seen from them.
 const REQUEUE: &str = "UPDATE turn SET outcome = 'requeued', ended_ms = started_ms";
 
-/// A turn that may have run, and has no outcome: nobody works on it any more.
+/// A turn that may have run, or that a person stopped, and has no outcome: nobody works on it any more.
 #[derive(Debug)]
 pub struct CutOff {
     /// The turn.
@@ -34,6 +37,8 @@ pub struct CutOff {
     pub author: UserId,
     /// How often the event's handling has begun.
     pub attempts: u32,
+    /// Whether a person stopped it.
+    pub stopped: bool,
     /// What was asked; or why that can't be read.
     pub inbound: Result<Inbound, Unreadable>,
     /// The messages that were growing when it was cut off, as far as that is known, oldest first.
@@ -52,8 +57,17 @@ pub enum Aftermath {
     },
     /// Nothing: it is over.
     Over,
+    /// The same, because a person stopped the turn.
+    Stopped,
     /// It is given up, for this reason.
     Dead(String),
+}
+
+impl Aftermath {
+    /// How the turn is recorded.
+    pub fn outcome(&self) -> &'static str {
+        if *self == Self::Stopped { "cancelled" } else { "interrupted" }
+    }
 }
 
 /// The end of a turn that was cut off, all of it in one commit.
@@ -109,10 +123,11 @@ impl Store {
     /// Lets the events wait again whose turns provably never started. Attempts stay as they are. For start-up.
     pub async fn requeue_unreached(&self) -> Result<usize, StoreError> {
         self.write(|connection| {
-            let sql = "UPDATE inbox SET state = 'queued' WHERE state = 'running' AND seq IN \
-                       (SELECT seq FROM turn WHERE outcome IS NULL AND reached = 0)";
-            let requeued = connection.execute(sql, [])?;
-            connection.execute(&format!("{REQUEUE} WHERE outcome IS NULL AND reached = 0"), [])?;
+            let sql = format!(
+                "UPDATE inbox SET state = 'queued' WHERE state = 'running' AND seq IN (SELECT seq FROM turn WHERE {UNREACHED})"
+            );
+            let requeued = connection.execute(&sql, [])?;
+            connection.execute(&format!("{REQUEUE} WHERE {UNREACHED}"), [])?;
             Ok(requeued)
         })
         .await
@@ -121,7 +136,7 @@ impl Store {
     /// Lets an event wait again whose handling broke off before the agent was reached, after so many attempts at least.
     pub async fn give_back(&self, seq: i64, attempts: u32) -> Result<(), StoreError> {
         self.write(move |connection| {
-            let sql = format!("{REQUEUE} WHERE seq = ?1 AND outcome IS NULL AND reached = 0");
+            let sql = format!("{REQUEUE} WHERE seq = ?1 AND {UNREACHED}");
             connection.prepare_cached(&sql)?.execute([seq])?;
             let sql = "UPDATE inbox SET state = 'queued', attempts = max(attempts, ?2) \
                        WHERE seq = ?1 AND state IN ('queued', 'running')";
@@ -130,7 +145,25 @@ impl Store {
         .await
     }
 
-    /// The turns that may have run and have no outcome: at start, those that a crash cut off. Oldest first.
+    /// Notes that a person has stopped the turn of a conversation that the end of the process cut off, if it was asked for before the event
+    /// `before`; with a `turn` only that one. Returns whether there was one. For start-up, before what never started waits again.
+    pub async fn stop_cut_off(
+        &self,
+        key: &ConversationKey,
+        before: i64,
+        turn: Option<TurnId>,
+    ) -> Result<bool, StoreError> {
+        let (key, turn) = (key.clone(), turn.map(|turn| turn.to_string()));
+        self.write(move |connection| {
+            let sql = "UPDATE turn SET stopped = 1 WHERE outcome IS NULL AND id = coalesce(?5, id) AND seq IN \
+                       (SELECT seq FROM inbox WHERE team = ?1 AND channel = ?2 AND thread = ?3 AND line = 'turn' AND seq < ?4)";
+            let one = params![key.team.as_str(), key.channel.as_str(), key.thread.as_str(), before, turn];
+            connection.execute(sql, one).map(|stopped| stopped > 0)
+        })
+        .await
+    }
+
+    /// The turns that may have run, or that a person stopped, and have no outcome: at start, those that a crash cut off. Oldest first.
     pub async fn cut_off_turns(&self) -> Result<Vec<CutOff>, StoreError> {
         self.read(|connection| {
             connection.prepare(&format!("{OPEN} ORDER BY turn.id"))?.query_map([], cut_off)?.collect()
@@ -150,7 +183,7 @@ impl Store {
     /// Writes the end of a turn that was cut off, and what is owed for it.
     pub async fn close_cut_off(&self, end: CutOffEnd) -> Result<(), StoreError> {
         self.write(move |connection| {
-            turns::conclude(connection, end.turn, "interrupted", end.now_ms)?;
+            turns::conclude(connection, end.turn, end.aftermath.outcome(), end.now_ms)?;
             let sql = "UPDATE turn SET card = ?2, shown = NULL WHERE id = ?1";
             let card = match &end.aftermath {
                 Aftermath::Asks(card) => Some(card.to_string()),
@@ -199,7 +232,7 @@ pub(super) fn ask_again(connection: &Connection, seq: i64) -> rusqlite::Result<(
 
 fn settle_event(connection: &Connection, seq: i64, aftermath: &Aftermath) -> rusqlite::Result<()> {
     let (state, resumes, reason) = match aftermath {
-        Aftermath::Over => return finish_event(connection, seq),
+        Aftermath::Over | Aftermath::Stopped => return finish_event(connection, seq),
         Aftermath::Asks(_) => ("interrupted", false, None),
         Aftermath::Waits { resumes } => ("queued", *resumes, None),
         Aftermath::Dead(reason) => ("dead", false, Some(reason)),
@@ -241,6 +274,7 @@ fn cut_off(row: &Row<'_>) -> rusqlite::Result<CutOff> {
         session_lives: row.get(5)?,
         author: row.get::<_, String>(6)?.into(),
         attempts: row.get(7)?,
+        stopped: row.get(11)?,
         inbound: waiting::inbound(row.get(8)?, row.get_ref(9)?),
         shown: shown.iter().flat_map(|shown| shown.split(' ')).map(Ts::from).collect(),
     })

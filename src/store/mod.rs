@@ -6,6 +6,7 @@
 mod approvals;
 mod audit;
 mod boots;
+mod closures;
 pub mod config;
 mod cursors;
 mod cut_off;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 pub use approvals::OpenApproval;
 pub use audit::AuditEntry;
 pub use boots::Boot;
+pub use closures::{Closed, Closure};
 pub use cut_off::{Aftermath, CutOff, CutOffEnd, Interrupted, Settlement};
 pub use dead_letters::{DeadId, DeadLetter, Retried};
 pub use disk::Room;

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use super::{Store, StoreError, events, turns};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, Ts, TurnId};
-use crate::domain::outgoing::{Body, Op, Owed};
+use crate::domain::outgoing::{Answers, Body, Op, Owed};
 
 /// What is read of a row that is still owed.
-const PENDING: &str = "SELECT pos, id, team, channel, thread, turn, op, answers, not_before_ms, failing_since_ms, doubtful FROM outbox \
+const PENDING: &str = "SELECT pos, id, team, channel, thread, turn, op, answers, not_before_ms, failing_since_ms, doubtful, interim FROM outbox \
                        WHERE state = 'pending'";
 
 impl Store {
@@ -200,8 +200,8 @@ impl Noted {
 /// Writes rows; `seq` is the event that asked for them. Without one, those of a turn were asked for by that turn's event.
 pub(super) fn insert(connection: &Connection, owed: &[Owed], seq: Option<i64>, now_ms: i64) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO outbox (id, team, channel, thread, turn, op, state, created_ms, answers, seq) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?8, coalesce(?9, (SELECT seq FROM turn WHERE turn.id = ?5)))",
+        "INSERT INTO outbox (id, team, channel, thread, turn, op, state, created_ms, answers, interim, seq) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?8, ?9, coalesce(?10, (SELECT seq FROM turn WHERE turn.id = ?5)))",
     )?;
     for row in owed {
         let key = &row.conversation;
@@ -215,7 +215,8 @@ pub(super) fn insert(connection: &Connection, owed: &[Owed], seq: Option<i64>, n
             row.turn.map(|turn| turn.to_string()),
             op,
             now_ms,
-            row.answers.as_ref().map(Ts::as_str),
+            row.answers.as_ref().map(|answers| answers.message().as_str()),
+            matches!(row.answers, Some(Answers::Interim(_))),
             seq,
         ])?;
         turns::follow(connection, row, now_ms)?;
@@ -244,11 +245,12 @@ fn owed(row: &Row<'_>) -> rusqlite::Result<Owed> {
     // Only where it is wrong: the error's own words may quote what a person wrote.
     let op: Op = serde_json::from_str(&text(6)?)
         .map_err(|error| unreadable(6, format!("{:?} error in column {}", error.classify(), error.column())))?;
+    let answers = if row.get(11)? { Answers::Interim } else { Answers::Finally };
     Ok(Owed {
         id: OwedId::parse(&text(1)?).ok_or_else(|| unreadable(1, "not a delivery id"))?,
         conversation: conversation(row, 2)?,
         turn: row.get::<_, Option<String>>(5)?.as_deref().and_then(TurnId::parse),
-        answers: row.get::<_, Option<String>>(7)?.map(Ts::from),
+        answers: row.get::<_, Option<String>>(7)?.map(|ts| answers(ts.into())),
         op,
     })
 }

@@ -230,16 +230,20 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<(ConversationKey, usize)>, StoreError> {
         self.write(move |connection| {
-            let sql = "SELECT team, channel, thread FROM session WHERE id = ?1 AND status = 'active'";
-            let row = |row: &Row<'_>| outbox::conversation(row, 0);
-            let place = connection.prepare_cached(sql)?.query_row([id.to_string()], row).optional()?;
-            let Some(key) = place else { return Ok(None) };
+            let Some(key) = place(connection, id)? else { return Ok(None) };
             end(connection, id, now_ms)?;
             let waiting = waiting::drop_waiting(connection, &key, before)?;
             Ok(Some((key, waiting)))
         })
         .await
     }
+}
+
+/// Where a session answers, if it is active.
+pub(super) fn place(connection: &Connection, id: SessionId) -> rusqlite::Result<Option<ConversationKey>> {
+    let sql = "SELECT team, channel, thread FROM session WHERE id = ?1 AND status = 'active'";
+    let row = |row: &Row<'_>| outbox::conversation(row, 0);
+    connection.prepare_cached(sql)?.query_row([id.to_string()], row).optional()
 }
 
 /// Whether a session is active and answers in a conversation.

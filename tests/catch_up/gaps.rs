@@ -171,3 +171,24 @@ async fn after_a_restore_what_slack_shows_as_answered_is_not_answered_again() {
     assert_eq!(house.texts(DM, Some(&direct)).await, ["second"]);
     assert_eq!(house.count("SELECT count(*) FROM moment WHERE name = 'restored'"), 0);
 }
+
+#[tokio::test]
+async fn after_a_restore_a_message_whose_turn_was_interrupted_is_offered() {
+    let mut house = House::listening().await;
+    let session = house.thread(GENERAL, "first").await;
+    house.until("a snapshot", async |house| house.has_snapshot()).await;
+    house.say(ALICE, GENERAL, Some(&session), "!sleep 3600").await;
+    let reached = "SELECT count(*) FROM turn WHERE outcome IS NULL AND reached = 1";
+    house.until("a turn", async |house| house.count(reached) == 1).await;
+    house.kill();
+    house.start();
+    let asked = async |house: &House| house.texts(GENERAL, Some(&session)).await.len() == 2;
+    house.until("the question what is to become of it", asked).await;
+    house.kill();
+    house.lose_store();
+    house.start_and_catch_up().await;
+    let offered = "SELECT count(*) FROM inbox WHERE state = 'offered'";
+    assert_eq!((house.count(offered), house.count(reached)), (1, 0), "neither passed over nor begun again");
+    let texts = house.texts(GENERAL, Some(&session)).await;
+    assert!(texts.len() == 3 && texts[2].contains("while I was away"), "{texts:?}");
+}

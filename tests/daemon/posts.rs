@@ -99,22 +99,47 @@ fn a_streamed_answer_that_was_being_finished_as_the_daemon_was_killed_is_one_mes
 }
 
 #[test]
-fn f_24_where_the_bot_can_say_nothing_any_more_the_session_ends_and_who_asked_is_told() {
+fn f_24_where_the_bot_can_say_nothing_any_more_the_session_ends_and_everybody_who_waits_is_told() {
     for (method, code) in [("conversations.archive", "is_archived"), ("conversations.leave", "not_in_channel")] {
         let place = Place::new();
         let daemon = place.slack.daemon(&place.dir);
-        let ts = place.slack.say("U0ALICE", CHANNEL, None, "@hitchline !sleep 1");
+        let ts = place.slack.say("U0ALICE", CHANNEL, None, "@hitchline !sleep 3");
         place.slack.wait_for_turn(CHANNEL, &ts);
-        assert_eq!(place.sessions().len(), 1);
+        place.slack.say("U0BOB", CHANNEL, Some(&ts), "this waits");
+        until("a message that waits", || place.sessions().iter().any(|session| session["waiting"] == 1));
         place.slack.call(method, &json!({"channel": CHANNEL}));
         daemon.wait_for_log("its channel is closed to us");
         until("the session's end", || place.sessions().is_empty());
-        let told = |call: &Value| {
-            let text = call["args"]["text"].as_str().unwrap_or_default();
-            call["args"]["channel"] == "U0ALICE" && text.contains(code)
-        };
-        until("the notice", || place.slack.calls("chat.postMessage").iter().any(told));
-        assert!(place.ask(&["dlq", "list"]).1.contains(code));
+        for (person, part) in [("U0ALICE", code), ("U0BOB", "I did not pass on what you wrote last")] {
+            let told = |call: &Value| {
+                let text = call["args"]["text"].as_str().unwrap_or_default();
+                call["args"]["channel"] == person && text.contains(part)
+            };
+            until("the notice", || place.slack.calls("chat.postMessage").iter().any(told));
+        }
+        let letters = place.json(&["dlq", "list"]);
+        let letters = letters.as_array().unwrap();
+        assert!(letters.iter().any(|letter| letter["reason"].as_str().unwrap().contains(code)), "{letters:?}");
+        let waited = letters.iter().find(|letter| letter["kind"] == "message").unwrap();
+        assert_eq!((&waited["author"], &waited["reason"]), (&json!("U0BOB"), &json!("its channel is closed to us")));
+        if method == "conversations.leave" {
+            place.slack.call("conversations.join", &json!({"channel": CHANNEL}));
+            assert_eq!(place.ask(&["dlq", "retry", waited["id"].as_str().unwrap()]).0, 0);
+            place.slack.wait_for_answer(CHANNEL, &ts, "this waits");
+        }
         assert_eq!(daemon.stop(), 0);
     }
+}
+
+#[test]
+fn f_24_a_refusal_that_slack_does_not_confirm_ends_no_session() {
+    let place = Place::new();
+    let daemon = place.slack.daemon(&place.dir);
+    place.slack.fault(&json!({"fault": "api_error", "error": "not_in_channel", "method": "chat.postMessage"}));
+    let ts = place.slack.say("U0ALICE", CHANNEL, None, "@hitchline hello");
+    daemon.wait_for_log("its sessions stay");
+    assert_eq!(place.sessions().len(), 1);
+    place.slack.say("U0ALICE", CHANNEL, Some(&ts), "again");
+    place.slack.wait_for_answer(CHANNEL, &ts, "again");
+    assert_eq!(daemon.stop(), 0);
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use hitchline::backend::Outcome;
 use hitchline::domain::conversation::ConversationKey;
-use hitchline::domain::ids::{SessionId, Ts};
+use hitchline::domain::ids::{SessionId, Ts, TurnId};
 use hitchline::domain::inbound::{Button, Inbound};
 use hitchline::domain::ports::Line;
+use hitchline::session::config::OnInterrupt;
 
 use super::agent::Act;
 use super::people;
@@ -93,6 +94,71 @@ async fn a_stop_where_nothing_runs_is_answered_through_a_power_cut_and_a_store_t
     let_go_on(&world);
     let answered_again = || world.slack.texts(&thread) == ["Nothing is running here."; 2];
     world.until_after(SOON, answered_again).await;
+}
+
+/// The ways to stop the turn that runs in a thread.
+fn stops(world: &World, thread: &Ts) -> [Inbound; 4] {
+    let say = |text| people::reply("U1", thread, &world.ts(), text);
+    let turn: String = world.database().query_row("SELECT id FROM turn", [], |row| row.get(0)).unwrap();
+    let button = Button::Stop { turn: TurnId::parse(&turn).unwrap() };
+    [say("stop"), say("!stop all"), people::stop("U1", thread, "s"), people::choose("U1", Some(thread), button, "r")]
+}
+
+// holds: P-8
+#[tokio::test]
+async fn a_turn_that_was_stopped_before_its_agent_was_reached_does_not_begin_after_a_power_cut() {
+    for way in 0..4 {
+        let before = World::new().await;
+        before.hold_starts();
+        let thread = before.mention("U1", "first").await;
+        before.until("its start", || before.agents.count("start") == 1).await;
+        let stop = &stops(&before, &thread)[way];
+        store(&before, stop);
+        before.reply("U1", &thread, "second").await;
+        let world = before.after_power_cut().await;
+        world.prompted("second").await.ends(Outcome::Completed);
+        world.until_told(&thread, "_Stopped._").await;
+        world.rest().await;
+        let texts = world.slack.texts(&thread);
+        assert!(world.agents.count("prompt") == 1 && !texts.concat().contains("is running"), "{stop:?}: {texts:?}");
+    }
+}
+
+// holds: P-8
+#[tokio::test]
+async fn a_turn_that_was_stopped_is_neither_resumed_nor_retried_nor_asked_about_after_a_power_cut() {
+    for policy in [OnInterrupt::Ask, OnInterrupt::Resume, OnInterrupt::Retry, OnInterrupt::Drop] {
+        for way in 0..4 {
+            let before = World::with(|rules| rules.on_interrupt = policy).await;
+            let thread = before.mention("U1", "first").await;
+            before.prompted("first").await;
+            let stop = &stops(&before, &thread)[way];
+            store(&before, stop);
+            let world = before.after_power_cut().await;
+            world.until_told(&thread, "_Stopped._").await;
+            world.rest().await;
+            assert_eq!(world.agents.count("prompt"), 0, "{policy:?}, {stop:?}");
+            let told = world.slack.texts(&thread).len();
+            assert_eq!(told, if way == 1 { 2 } else { 1 }, "{policy:?}, {stop:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_who_may_prompt_stops_what_a_power_cut_ended_and_only_that() {
+    let before = World::with(|rules| rules.on_interrupt = OnInterrupt::Retry).await;
+    let (thread, other) = (before.mention("U1", "first").await, before.mention("U1", "other").await);
+    for text in ["first", "other"] {
+        before.prompted(text).await;
+    }
+    store(&before, &people::reply("UNOBODY", &thread, &before.ts(), "stop"));
+    store(&before, &people::choose("U1", Some(&thread), Button::Stop { turn: TurnId::new() }, "r"));
+    store(&before, &people::stop("U1", &other, "s"));
+    let world = before.after_power_cut().await;
+    world.prompted("first").await.ends(Outcome::Completed);
+    world.until_told(&other, "_Stopped._").await;
+    world.rest().await;
+    assert_eq!(world.agents.count("prompt"), 1);
 }
 
 // holds: P-8

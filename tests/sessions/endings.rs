@@ -2,8 +2,13 @@
 
 use hitchline::backend::Outcome;
 use hitchline::backend::error::BackendError;
-use hitchline::domain::outgoing::Body;
+use hitchline::domain::conversation::ConversationKey;
+use hitchline::domain::ids::{OwedId, SessionId};
+use hitchline::domain::outgoing::{Body, Op, Owed};
 use hitchline::domain::ports::{Line, WriteErrorKind};
+use hitchline::domain::session::SessionRecord;
+use hitchline::outbox::Fate;
+use hitchline::store::{DeadId, DeadLetter};
 
 use super::agent::{Act, locked};
 use super::people;
@@ -134,31 +139,126 @@ async fn what_waits_for_a_session_ends_with_it() {
     assert!(world.store.queued(Line::Turn, 0, 1).await.unwrap().is_empty(), "a restart does not bring them back");
 }
 
-// holds: S-6
+// holds: S-6, P-2
 #[tokio::test]
-async fn f_24_a_channel_that_is_closed_to_us_ends_its_sessions_and_what_waits_for_them() {
+async fn f_24_a_channel_that_is_closed_to_us_ends_its_sessions_and_keeps_what_waits_for_them() {
     let world = World::new().await;
     let works = world.mention("U2", "busy").await;
     world.prompted("busy").await;
-    for text in ["one", "two"] {
-        world.reply("U2", &works, text).await;
+    for (user, text) in [("U1", "one"), ("U2", "two")] {
+        world.reply(user, &works, text).await;
     }
-    let answers = world.mention("U1", "hello").await;
+    world.mention("U1", "hello").await;
     let session = world.prompted("hello").await;
-    world.slack.fail(Step::Post, WriteErrorKind::PlaceClosed);
+    close(&world);
     session.ends(Outcome::Completed);
     world.until("both agents' ends", || world.agents.count("end") == 2).await;
-    world.until_told(&works, "The 2 messages that were waiting have not been passed on").await;
     world.rest().await;
     assert_eq!((world.mappings(), world.manager.stats().active), (0, 0));
     assert_eq!(world.agents.count("prompt"), 2, "what waited is given to nobody");
-    assert_eq!(world.store.count_dead_letters().await.unwrap(), 1, "the answer");
-    let told =
-        |shown: &Shown| matches!(&shown.body, Body::Text(text) if text.starts_with("I could not answer you in <#C1>"));
-    assert_eq!(world.slack.everything().iter().filter(|shown| told(shown)).count(), 1);
-    world.deliver(people::mention_in("U1", &answers, &world.ts(), "are you back?")).await;
-    world.prompted("are you back?").await.ends(Outcome::Completed);
-    assert_eq!(world.agents.count("start"), 3, "a session of its own");
+    for user in ["U1", "U2"] {
+        assert_eq!(told(&world, user, "I did not pass on what you wrote last in <#C1>"), 1, "{user}");
+        assert_eq!(told(&world, user, "I could not answer you in <#C1>"), 1, "{user}");
+    }
+    let mut waited = messages_given_up(&world).await;
+    waited.sort_by_key(|letter| letter.id.to_string());
+    let authors: Vec<_> = waited.iter().map(|letter| letter.author.as_ref().unwrap().as_str()).collect();
+    assert_eq!(authors, ["U1", "U2"]);
+    assert!(waited.iter().all(|letter| letter.reason == "its channel is closed to us"), "{waited:?}");
+
+    locked(&world.slack.closed).clear();
+    for (letter, text) in waited.iter().zip(["one", "two"]) {
+        world.manager.retry_dead_letter(letter.id).await.unwrap();
+        world.prompted(text).await.answers_if_it_can(text);
+        world.until_told(&works, text).await;
+    }
+    world.rest().await;
+    assert_eq!((world.agents.count("start"), world.mappings()), (3, 1), "a session of their own");
+    assert!(messages_given_up(&world).await.is_empty());
+}
+
+/// Nothing can be said any more where everybody is.
+fn close(world: &World) {
+    locked(&world.slack.closed).insert(people::CHANNEL.into());
+}
+
+/// How often a person was told something alone.
+fn told(world: &World, user: &str, start: &str) -> usize {
+    let told = |shown: &Shown| matches!(&shown.body, Body::Text(text) if text.starts_with(start));
+    world.slack.everything().iter().filter(|shown| shown.channel.as_str() == user && told(shown)).count()
+}
+
+async fn messages_given_up(world: &World) -> Vec<DeadLetter> {
+    let mut letters = world.manager.dead_letters(9).await.unwrap();
+    letters.retain(|letter| matches!(letter.id, DeadId::Message(_)));
+    letters
+}
+
+/// A session at work, whose answer is refused for its place.
+async fn refused_once(world: &World) {
+    world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    world.slack.fail(Step::Post, WriteErrorKind::PlaceClosed);
+    session.ends(Outcome::Completed);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_open_when_slack_is_asked_keeps_its_sessions() {
+    let world = World::new().await;
+    refused_once(&world).await;
+    world.until("a question", || world.slack.count(Step::Closed) == 1).await;
+    world.rest().await;
+    world.settle().await;
+    assert_eq!((world.mappings(), world.agents.count("end")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_channel_of_which_slack_does_not_say_that_it_is_closed_keeps_its_sessions() {
+    let lost = WriteErrorKind::Transient { uncertain: true };
+    for (trouble, asked) in [(vec![WriteErrorKind::Permanent], 1), (vec![WriteErrorKind::Auth], 1), (vec![lost; 3], 3)]
+    {
+        let world = World::new().await;
+        for kind in &trouble {
+            world.slack.fail(Step::Closed, *kind);
+        }
+        refused_once(&world).await;
+        close(&world);
+        let time = std::time::Duration::from_secs(30);
+        world.until_after(time, || world.slack.count(Step::Closed) == asked).await;
+        world.hand.advance(time);
+        world.settle().await;
+        assert_eq!(world.slack.count(Step::Closed), asked, "{trouble:?}");
+        assert_eq!((world.mappings(), world.agents.count("end")), (1, 0), "{trouble:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_about_a_closed_channel_is_asked_for_again() {
+    let world = World::new().await;
+    world.slack.fail(Step::Closed, WriteErrorKind::Transient { uncertain: false });
+    refused_once(&world).await;
+    close(&world);
+    world.until_after(std::time::Duration::from_secs(30), || world.agents.count("end") == 1).await;
+    assert_eq!((world.slack.count(Step::Closed), world.mappings()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_token_for_another_workspace_ends_no_session_of_the_one_before() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    let before = ConversationKey { team: "T0".into(), ..people::key(&thread) };
+    let record = world.session_in(&thread).await.unwrap();
+    let left = SessionRecord { id: SessionId::new(), conversation: before.clone(), ..record };
+    assert!(world.store.create_session(left, None).await.unwrap());
+    close(&world);
+    let op = Op::Post(Body::Text("an answer of before".into()));
+    let owed = vec![Owed { id: OwedId::new(), conversation: before, turn: None, answers: None, op }];
+    world.store.owe(owed.clone(), None, 1).await.unwrap();
+    assert_eq!(world.within(world.outbox.send(owed)).await, Fate::Dead);
+    session.ends(Outcome::Completed);
+    world.until("the end of the other", || world.agents.count("end") == 1).await;
+    assert_eq!((world.slack.count(Step::Closed), world.mappings()), (1, 1), "nobody asks for it");
 }
 
 #[tokio::test]

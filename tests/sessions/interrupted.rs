@@ -214,7 +214,7 @@ async fn a_stop_of_all_that_was_cut_off_is_done_before_anything_begins_again() {
     let (before, thread) = stopping_all().await;
     let after = before.after_power_cut().await;
     after.until_told(&thread, "The message that was waiting is dropped").await;
-    after.until_told(&thread, CARD).await;
+    after.until_told(&thread, "_Stopped._").await;
     after.rest().await;
     assert_eq!(after.agents.count("prompt"), 0);
 }
@@ -349,6 +349,24 @@ async fn a_growing_message_of_which_nothing_was_noted_is_found() {
         after.rest().await;
         assert_eq!(after.slack.thread(&thread).len(), 1, "by edits: {by_edits}");
     }
+}
+
+#[tokio::test]
+async fn a_growing_message_that_was_refused_at_first_is_found_as_well() {
+    let before = World::new().await;
+    before.slack.fail(Step::Start, WriteErrorKind::StreamUnavailable);
+    before.slack.fail(Step::Post, WriteErrorKind::Rate { after_ms: 1_000 });
+    before.slack.fail(Step::Post, WriteErrorKind::Transient { uncertain: false });
+    let thread = before.mention("U1", "long").await;
+    before.prompted("long").await.says("half of an answer").await;
+    before.until_after(Duration::from_secs(9), || before.slack.thread(&thread).len() == 1).await;
+    assert_eq!(before.slack.count(Step::Post), 3);
+    before.settle().await;
+    before.database().execute("UPDATE turn SET shown = NULL", []).unwrap();
+    let after = before.after_power_cut_in(&before.slack).await;
+    after.until_told(&thread, CARD).await;
+    after.rest().await;
+    assert_eq!(after.slack.thread(&thread).len(), 1, "one message, never two");
 }
 
 // holds: P-8

@@ -11,12 +11,13 @@ use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use hitchline::domain::inbound::{Button, File, ReplyUrl};
 use hitchline::domain::outgoing::{ApprovalCard, Body, Label, List, Place};
 use hitchline::domain::ports::{
-    Files, Mark, NotFetched, Render, Said, SlackRead, SlackWrite, Trace, Upload, WriteError, WriteErrorKind,
+    Answered, Files, Mark, NotFetched, Render, Said, SlackRead, SlackWrite, Trace, Upload, WriteError, WriteErrorKind,
 };
 
 use tokio::sync::watch;
 
 use super::agent::locked;
+use super::people;
 
 /// Time stamps differ even between two of these, for they may stand for the same workspace.
 static MADE: AtomicU32 = AtomicU32::new(1);
@@ -34,12 +35,16 @@ pub(crate) enum Step {
     Stop,
     Status,
     Look,
+    /// Asking whether a channel is closed.
+    Closed,
 }
 
 /// A message of ours, as it stands there now.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shown {
     pub(crate) ts: Ts,
+    /// The channel; of a direct message that begins with us, the person.
+    pub(crate) channel: ChannelId,
     pub(crate) thread: Ts,
     pub(crate) body: Body,
     /// What it was posted with.
@@ -79,6 +84,8 @@ pub(crate) struct FakeSlack {
     pub(crate) uploads: Mutex<Vec<(Place, Upload)>>,
     /// How uploads fail.
     pub(crate) no_upload: Mutex<Option<WriteError>>,
+    /// Channels in which nothing can be said.
+    pub(crate) closed: Mutex<BTreeSet<ChannelId>>,
     /// Whether posts wait on their way.
     pub(crate) slow: watch::Sender<bool>,
 }
@@ -111,7 +118,8 @@ impl FakeSlack {
     /// A message of an earlier turn, above every question, that was left growing.
     pub(crate) fn grown_before(&self, thread: &Ts) {
         let body = Body::Text("older".to_owned());
-        let older = Shown { ts: "0.1".into(), thread: thread.clone(), body, key: None, streams: true };
+        let channel = people::CHANNEL.into();
+        let older = Shown { ts: "0.1".into(), channel, thread: thread.clone(), body, key: None, streams: true };
         locked(&self.shown).push(older);
     }
 
@@ -166,6 +174,11 @@ impl FakeSlack {
         Err(error(kind))
     }
 
+    /// Fails in a channel in which nothing can be said.
+    fn open(&self, channel: &ChannelId) -> Result<(), WriteError> {
+        if locked(&self.closed).contains(channel) { Err(error(WriteErrorKind::PlaceClosed)) } else { Ok(()) }
+    }
+
     /// A step that makes a message: when it is uncertain whether it worked, it has.
     fn make(&self, step: Step, show: impl FnOnce() -> Ts) -> Result<Ts, WriteError> {
         match self.step(step, None) {
@@ -192,11 +205,11 @@ impl FakeSlack {
     }
 
     /// Without a thread it begins one.
-    fn show(&self, thread: Option<Ts>, body: Body, key: Option<OwedId>, streams: bool) -> Ts {
+    fn show(&self, to: &Place, body: Body, key: Option<OwedId>, streams: bool) -> Ts {
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let ts = Ts::from(format!("9000.{made:06}"));
-        let thread = thread.unwrap_or_else(|| ts.clone());
-        locked(&self.shown).push(Shown { ts: ts.clone(), thread, body, key, streams });
+        let thread = to.thread.clone().unwrap_or_else(|| ts.clone());
+        locked(&self.shown).push(Shown { ts: ts.clone(), channel: to.channel.clone(), thread, body, key, streams });
         ts
     }
 
@@ -266,8 +279,13 @@ impl SlackRead for FakeSlack {
         Ok(said.split_off(said.len().saturating_sub(limit)))
     }
 
-    async fn answered(&self, _conversation: &ConversationKey, _ts: &Ts) -> Result<bool, WriteError> {
-        Ok(false)
+    async fn answered(&self, _conversation: &ConversationKey, _ts: &Ts) -> Result<Answered, WriteError> {
+        Ok(Answered::No)
+    }
+
+    async fn is_closed(&self, channel: &ChannelId) -> Result<bool, WriteError> {
+        self.step(Step::Closed, None)?;
+        Ok(self.open(channel).is_err())
     }
 }
 
@@ -276,13 +294,16 @@ impl SlackWrite for FakeSlack {
     async fn post(&self, to: &Place, body: &Body, label: &Label) -> Result<Ts, WriteError> {
         let mut slow = self.slow.subscribe();
         let _through = slow.wait_for(|slow| !slow).await;
-        self.make(Step::Post, || self.show(to.thread.clone(), body.clone(), Some(label.key), false))
+        self.open(&to.channel)?;
+        self.make(Step::Post, || self.show(to, body.clone(), Some(label.key), false))
     }
-    async fn update(&self, _channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+    async fn update(&self, channel: &ChannelId, ts: &Ts, body: &Body) -> Result<(), WriteError> {
+        self.open(channel)?;
         self.step(Step::Update, Some(ts))?;
         self.change(ts, |shown| shown.body = body.clone())
     }
-    async fn finish(&self, _channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError> {
+    async fn finish(&self, channel: &ChannelId, ts: &Ts, body: &Body, label: &Label) -> Result<(), WriteError> {
+        self.open(channel)?;
         self.step(Step::Update, Some(ts))?;
         self.change(ts, |shown| {
             shown.body = body.clone();
@@ -325,7 +346,8 @@ impl SlackWrite for FakeSlack {
         self.step(Step::Status, None)
     }
     async fn start_stream(&self, to: &ConversationKey, _user: &UserId, markdown: &str) -> Result<Ts, WriteError> {
-        self.make(Step::Start, || self.show(Some(to.thread.clone()), Body::Text(markdown.to_owned()), None, true))
+        self.open(&to.channel)?;
+        self.make(Step::Start, || self.show(&Place::from(to), Body::Text(markdown.to_owned()), None, true))
     }
     async fn append_stream(&self, _channel: &ChannelId, ts: &Ts, markdown: &str) -> Result<(), WriteError> {
         self.step(Step::Append, Some(ts))?;

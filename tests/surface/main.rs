@@ -11,8 +11,10 @@ use hitchline::clock::Clock;
 use hitchline::domain::conversation::ConversationKey;
 use hitchline::domain::ids::{ChannelId, OwedId, SessionId, Ts};
 use hitchline::domain::inbound::{Button, ChannelKind, ReplyUrl};
-use hitchline::domain::outgoing::{Body, Label, List, ListButton, ListRow, Place};
-use hitchline::domain::ports::{Joined, Mark, ReadBack, ReadPage, Said, SlackRead, SlackWrite, Trace, WriteErrorKind};
+use hitchline::domain::outgoing::{Answers, Body, Label, List, ListButton, ListRow, Place};
+use hitchline::domain::ports::{
+    Answered, Joined, Mark, ReadBack, ReadPage, Said, SlackRead, SlackWrite, Trace, WriteErrorKind,
+};
 use hitchline::http_client::{self, HttpClient, Owner};
 use hitchline::simulator::{self, BOT_TOKEN, ClientMsgId, Personality, Simulator};
 use hitchline::slack::config::{Config, Pacing};
@@ -240,13 +242,18 @@ async fn slack_itself_knows_what_was_answered_and_by_which_message() {
     let bench = Bench::start().await;
     let root = bench.alice("first", None).await;
     let (second, third) = (bench.alice("second", Some(&root)).await, bench.alice("third", Some(&root)).await);
+    let fourth = bench.alice("fourth", Some(&root)).await;
     let (key, body) = (bench.thread(&root), Body::Text("a".into()));
-    let label = |answers: &Ts| Label { key: OwedId::new(), answers: Some(answers.clone()) };
-    let (posted, finished) = (label(&root), label(&second));
+    let label = |answers: Answers| Label { key: OwedId::new(), answers: Some(answers) };
+    let (posted, finished) = (label(Answers::Finally(root.clone())), label(Answers::Finally(second.clone())));
+    let (asked, interim) = (&third, label(Answers::Interim(third.clone())));
+    bench.surface.post(&Place::from(&key), &body, &interim).await.unwrap();
+    assert_eq!(bench.surface.answered(&key, asked).await.unwrap(), Answered::Interim);
+    bench.surface.post(&Place::from(&key), &body, &label(Answers::Interim(second.clone()))).await.unwrap();
     let ts = bench.surface.post(&Place::from(&key), &body, &posted).await.unwrap();
     let grown = bench.surface.post(&Place::from(&key), &body, &OwedId::new().into()).await.unwrap();
     bench.surface.finish(&bench.general, &grown, &body, &finished).await.unwrap();
-    for (asked, answered) in [(&root, true), (&second, true), (&third, false)] {
+    for (asked, answered) in [(&root, Answered::Finally), (&second, Answered::Finally), (&fourth, Answered::No)] {
         assert_eq!(bench.surface.answered(&key, asked).await.unwrap(), answered, "{asked}");
     }
     for (label, expected) in [(posted, ts), (finished, grown)] {
@@ -265,6 +272,27 @@ async fn in_a_thread_that_the_reads_have_not_caught_up_with_nothing_is_shown() {
     let channel = Joined { team: key.team, channel: bench.general.clone(), kind: ChannelKind::Channel, shared: false };
     let page = bench.surface.said_since(&channel, Some(&root), &"1.000000".into(), None).await.unwrap();
     assert_eq!(page, ReadPage { items: vec![], next: None, cut: false });
+}
+
+#[tokio::test]
+async fn slack_knows_which_channels_are_closed_to_us() {
+    let bench = Bench::start().await;
+    let closed = async |channel: &str| bench.surface.is_closed(&channel.into()).await;
+    let call = async |method: &str| {
+        let url = format!("{}/api/{method}", bench.simulator.base_url());
+        let form = [("channel", "C0GENERAL")];
+        let answer = bench.http.post(url).bearer_auth(BOT_TOKEN).form(&form).send().await.unwrap();
+        assert_eq!(answer.json::<Value>().await.unwrap()["ok"], true, "{method}");
+    };
+    bench.sim("faults", &json!({"fault": "api_error", "error": "missing_scope", "method": "conversations.info"})).await;
+    assert_eq!(closed("C0GENERAL").await.unwrap_err().kind, WriteErrorKind::Permanent);
+    assert_eq!((closed("C0GENERAL").await, closed("C0NOWHERE").await), (Ok(false), Ok(true)));
+    call("conversations.leave").await;
+    assert_eq!(closed("C0GENERAL").await, Ok(true));
+    call("conversations.join").await;
+    assert_eq!(closed("C0GENERAL").await, Ok(false));
+    call("conversations.archive").await;
+    assert_eq!(closed("C0GENERAL").await, Ok(true));
 }
 
 #[tokio::test]

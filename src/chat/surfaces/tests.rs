@@ -95,8 +95,12 @@ impl SlackRead for Noted {
         self.note("thread");
         Ok(Vec::new())
     }
-    async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<bool, WriteError> {
+    async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<Answered, WriteError> {
         self.note("answered");
+        Ok(Answered::Finally)
+    }
+    async fn is_closed(&self, _: &ChannelId) -> Result<bool, WriteError> {
+        self.note("is_closed");
         Ok(true)
     }
 }
@@ -136,6 +140,7 @@ impl World {
         slack.delete(channel, &grows).await?;
         slack.look_back(key, &ts, Trace::Growing).await?;
         slack.thread(key, &ts, 5).await?;
+        slack.is_closed(channel).await?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
-use crate::domain::ports::{Joined, ReadBack, ReadPage, Reading, SlackRead, WriteError, WriteErrorKind};
+use crate::domain::ports::{Answered, Joined, ReadBack, ReadPage, Reading, SlackRead, WriteError, WriteErrorKind};
 
 /// How many pages of one place are read.
 const PAGES: usize = 30;
@@ -162,13 +162,13 @@ impl Pages {
         }
     }
 
-    /// Whether Slack shows that we have answered a message; nothing when it does not say.
+    /// How far Slack shows that we have answered a message; nothing when it does not say.
     pub(super) async fn was_answered(
         &mut self,
         answers: &Arc<dyn SlackRead>,
         conversation: &ConversationKey,
         ts: &Ts,
-    ) -> Option<bool> {
+    ) -> Option<Answered> {
         let name = conversation.to_string();
         self.patiently(&name, || {
             let (answers, conversation, ts) = (answers.clone(), conversation.clone(), ts.clone());

@@ -11,12 +11,13 @@ use super::{Parts, RETRY, count};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::Ts;
 use crate::domain::inbound::{Inbound, What};
-use crate::domain::ports::Receipt;
+use crate::domain::ports::{Answered, Receipt};
 use crate::store::{Late, Lot, SessionFilter};
 
 /// How many messages one commit keeps: acknowledgements wait behind it.
 const BATCH: usize = 100;
-/// How long Slack may take until a message that was said can be read back. Nothing is promised of that; ten seconds are reckoned with.
+/// How long Slack may take until a message that was said can be read back. Nothing is promised of that; ten seconds are reckoned with, and
+/// five more for Slack's own time, of which we know a second too little, and for a machine whose clock runs a little fast.
 const SHOWN_AFTER: Duration = Duration::from_secs(15);
 
 /// A run. Dropped in the middle, it leaves what the next one goes on from.
@@ -126,12 +127,13 @@ impl<'a> Run<'a> {
         }
         let lateness = lateness(said_us, self.began_us, self.answered);
         let checked = self.restored && lateness != Lateness::Stale;
-        let answered = if checked { self.was_answered(&inbound, &message.ts).await } else { Some(false) };
+        let answered = if checked { self.was_answered(&inbound, &message.ts).await } else { Some(Answered::No) };
         match (lateness, answered) {
-            (_, Some(true)) => self.set_aside(&inbound, Lot::Answered).await,
+            (_, Some(Answered::Finally)) => self.set_aside(&inbound, Lot::Answered).await,
             // The next run meets it again.
             (_, None) if self.pages.completeness == Completeness::Unfinished => {}
-            (Lateness::Fresh, Some(false)) => self.answer(inbound).await,
+            (Lateness::Fresh, Some(Answered::No)) => self.answer(inbound).await,
+            // Also where Slack shows what was asked of its people when its turn was interrupted: those buttons do nothing any more.
             (Lateness::Fresh | Lateness::Late, _) => self.set_aside(&inbound, Lot::Offer).await,
             (Lateness::Stale, _) => self.set_aside(&inbound, Lot::Expire).await,
         }
@@ -146,8 +148,8 @@ impl<'a> Run<'a> {
         since.is_some_and(|since| said_us < since)
     }
 
-    /// Whether Slack shows an answer of ours; nothing when it does not say.
-    async fn was_answered(&mut self, inbound: &Inbound, ts: &Ts) -> Option<bool> {
+    /// How far Slack shows an answer of ours; nothing when it does not say.
+    async fn was_answered(&mut self, inbound: &Inbound, ts: &Ts) -> Option<Answered> {
         let conversation = inbound.conversation()?;
         self.pages.was_answered(&self.parts.answers, &conversation, ts).await
     }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{OfferId, Ts};
+use crate::domain::ids::{ChannelId, OfferId, Ts};
 use crate::domain::outgoing::Owed;
-use crate::domain::ports::{Away, Intake, Joined, Keep, ReadPage, Reading, Said, Settled, WriteError};
+use crate::domain::ports::{Answered, Away, Intake, Joined, Keep, ReadPage, Reading, Said, Settled, WriteError};
 
 /// A workspace without channels, in which the first look at them crashes.
 #[derive(Default)]
@@ -50,7 +50,11 @@ impl SlackRead for Nobody {
         unreachable!()
     }
 
-    async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<bool, WriteError> {
+    async fn answered(&self, _: &ConversationKey, _: &Ts) -> Result<Answered, WriteError> {
+        unreachable!()
+    }
+
+    async fn is_closed(&self, _: &ChannelId) -> Result<bool, WriteError> {
         unreachable!()
     }
 }

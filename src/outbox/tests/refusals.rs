@@ -90,9 +90,9 @@ async fn f_32_what_is_too_long_goes_in_shorter_parts_each_once() {
 #[tokio::test]
 async fn a_message_says_which_one_it_answers() {
     let fixture = fixture(&[]);
-    let row = Owed { answers: Some("1.5".into()), ..post("a") };
+    let row = Owed { answers: Some(Answers::Finally("1.5".into())), ..post("a") };
     fixture.leave(vec![row.clone()]).await;
     fixture.next(false).await.settle().await;
-    let label = Label { key: row.id, answers: Some("1.5".into()) };
+    let label = Label { key: row.id, answers: row.answers.clone() };
     assert_eq!(*fixture.slack.labels.lock().unwrap(), [label], "also when it was read back");
 }

@@ -6,7 +6,7 @@ use super::{Asked, Way};
 use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::OwedId;
 use crate::domain::inbound::{ChannelKind, ReplyUrl};
-use crate::domain::outgoing::{Body, List, ListButton, ListRow, Op, Owed, Place};
+use crate::domain::outgoing::{Answers, Body, List, ListButton, ListRow, Op, Owed, Place};
 use crate::domain::ports::WriteError;
 use crate::scope::OnCrash;
 use crate::session::lines::{Delivered, Later};
@@ -105,7 +105,7 @@ impl Inner {
             (Way::Message { kind: ChannelKind::Direct | ChannelKind::Web, .. }, _)
             | (Way::Message { .. }, Audience::Conversation)
             | (_, Audience::Everybody) => {
-                let row = |body| Owed { answers: asked.message.clone(), ..post(&asked.at, body) };
+                let row = |body| Owed { answers: asked.message.clone().map(Answers::Finally), ..post(&asked.at, body) };
                 let owed = bodies.into_iter().map(row).collect();
                 return Ok(self.answer_with(asked.key, asked.seq, owed).await);
             }

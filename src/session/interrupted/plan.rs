@@ -18,14 +18,26 @@ pub(super) enum Plan {
     Lost,
     /// The same; its session has been ended, and nothing of it comes back by itself.
     Ended,
+    /// It was stopped by a person.
+    Stopped,
     /// It was begun too often, or can't be read; this is why it is given up.
     GiveUp(String),
+}
+
+impl Plan {
+    /// Whether an answer may still come: what is told until then is none.
+    pub(super) fn is_interim(&self) -> bool {
+        matches!(self, Self::Ask | Self::Resume | Self::Retry)
+    }
 }
 
 /// What the policy says of a turn.
 pub(super) fn plan(policy: OnInterrupt, turn: &CutOff) -> Plan {
     if let Err(why) = &turn.inbound {
         return Plan::GiveUp(why.to_string());
+    }
+    if turn.stopped {
+        return Plan::Stopped;
     }
     if !turn.session_lives {
         return Plan::Ended;
@@ -56,6 +68,7 @@ mod tests {
             session_lives,
             author: "U1".into(),
             attempts,
+            stopped: false,
             inbound: Ok(Inbound {
                 keys: Vec::new(),
                 team: "T1".into(),
@@ -88,6 +101,10 @@ mod tests {
         ] {
             let found = plan(policy, &cut_off(session_lives, attempts));
             assert_eq!(found, expected, "{policy:?}, session lives: {session_lives}, attempts: {attempts}");
+        }
+        for policy in [Ask, Resume, Retry, Drop] {
+            let stopped = CutOff { stopped: true, ..cut_off(true, 1) };
+            assert_eq!(plan(policy, &stopped), Plan::Stopped, "{policy:?}");
         }
         let unreadable = CutOff { inbound: Err(Unreadable::Version(7)), ..cut_off(true, 1) };
         assert!(matches!(plan(Ask, &unreadable), Plan::GiveUp(why) if why.contains("version 7")));

@@ -2,7 +2,7 @@ use super::*;
 use crate::domain::agent::OptionKind;
 use crate::domain::ids::ApprovalId;
 use crate::domain::inbound::What;
-use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, Op};
+use crate::domain::outgoing::{Answers, ApprovalCard, ApprovalState, Body, Op};
 use crate::domain::ports::{Intent, Keep, Line};
 use crate::domain::session::SessionRecord;
 use crate::store::tests::{TEXT, accept, intent, key, message, open, plain, record};
@@ -111,6 +111,42 @@ async fn a_turn_that_never_started_waits_again_and_one_that_may_have_run_does_no
     assert_eq!(store.requeue_unreached().await.unwrap(), 0, "twice is fine");
     let again = store.begin_turn(Intent::follow(record.id), never_started, TEXT.to_owned(), 3).await.unwrap();
     assert_eq!((again, event(&store, never_started).await), (Begun::Begun, stands("running", 2, true)));
+}
+
+// holds: P-8
+#[tokio::test]
+async fn what_a_person_stopped_does_not_wait_again_and_ends_as_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let stopped = Intent::begin(record());
+    let seq = begun(&store, "1.1", stopped.clone()).await;
+    let other = begun(&store, "1.2", Intent::begin(in_thread("2.0"))).await;
+    let stop = async |before, turn| store.stop_cut_off(&key(), before, turn).await.unwrap();
+    assert!(!stop(seq, None).await, "it was asked for after the stop");
+    assert!(!stop(9, Some(TurnId::new())).await, "it is not the one that was meant");
+    assert!(stop(9, Some(stopped.turn)).await && stop(9, None).await, "twice is fine");
+    assert_eq!(store.requeue_unreached().await.unwrap(), 1);
+    assert_eq!(event(&store, other).await, stands("queued", 1, true));
+    let open: Vec<(i64, bool)> = all(&store).await.iter().map(|turn| (turn.seq, turn.stopped)).collect();
+    assert_eq!(open, [(seq, true)]);
+    store.close_cut_off(end(stopped.turn, seq, Aftermath::Stopped, Vec::new())).await.unwrap();
+    assert_eq!(event(&store, seq).await.0, "done");
+    let outcome = store.write(|connection| {
+        connection.query_row("SELECT outcome FROM turn ORDER BY id", [], |row| row.get::<_, String>(0))
+    });
+    assert_eq!(outcome.await.unwrap(), "cancelled");
+    assert!(!stop(9, None).await, "it is over");
+}
+
+#[tokio::test]
+async fn an_answer_for_now_is_told_from_a_final_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for answers in [None, Some(Answers::Finally("1.1".into())), Some(Answers::Interim("1.1".into()))] {
+        let owed = Owed { answers, ..post(TurnId::new()) };
+        store.owe(vec![owed.clone()], None, 1).await.unwrap();
+        assert_eq!(store.still_owed(owed.id).await.unwrap().unwrap().owed, Ok(owed));
+    }
 }
 
 #[tokio::test]

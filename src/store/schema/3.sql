@@ -38,6 +38,8 @@ CREATE UNIQUE INDEX inbox_turn ON inbox (team, channel, thread) WHERE state = 'r
 
 -- Whether the agent may have seen the prompt. Unknown of those that began before there was this column.
 ALTER TABLE turn ADD COLUMN reached INTEGER NOT NULL DEFAULT 1 CHECK (reached IN (0, 1));
+-- Whether a person stopped it, of one that the end of the process cut off.
+ALTER TABLE turn ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0 CHECK (stopped IN (0, 1));
 -- The messages that grow while the agent speaks, with blanks in between, and the row that asks what is to become of an interrupted turn.
 ALTER TABLE turn ADD COLUMN shown TEXT;
 ALTER TABLE turn ADD COLUMN card TEXT;
@@ -46,8 +48,9 @@ ALTER TABLE turn ADD COLUMN card TEXT;
 ALTER TABLE outbox ADD COLUMN seq INTEGER;
 ALTER TABLE outbox ADD COLUMN not_before_ms INTEGER;
 ALTER TABLE outbox ADD COLUMN failing_since_ms INTEGER;
--- The message that it answers, and whether it may be in Slack although no answer said so.
+-- The message that it answers, whether that is only for now, and whether it may be in Slack although no answer said so.
 ALTER TABLE outbox ADD COLUMN answers TEXT;
+ALTER TABLE outbox ADD COLUMN interim INTEGER NOT NULL DEFAULT 0 CHECK (interim IN (0, 1));
 ALTER TABLE outbox ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0 CHECK (doubtful IN (0, 1));
 CREATE INDEX outbox_dead ON outbox (pos) WHERE state = 'dead';
 
