@@ -295,6 +295,8 @@ async fn where_the_file_can_not_come_it_is_said() {
     *locked(&world.slack.no_upload) = Some(refused);
     let thread = world.asked_about(&long()).await;
     world.card(&thread).await;
+    world.settle().await;
+    world.prompted_now("hello").ends(Outcome::Completed);
     world.until_told(&thread, "could not be attached (the bot token lacks the scope `files:write`)").await;
 }
 
