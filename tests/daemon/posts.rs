@@ -103,10 +103,12 @@ fn f_24_where_the_bot_can_say_nothing_any_more_the_session_ends_and_everybody_wh
     for (method, code) in [("conversations.archive", "is_archived"), ("conversations.leave", "not_in_channel")] {
         let place = Place::new();
         let daemon = place.slack.daemon(&place.dir);
-        let ts = place.slack.say("U0ALICE", CHANNEL, None, "@hitchline !sleep 3");
+        let ts = place.slack.say("U0ALICE", CHANNEL, None, "@hitchline !sleep 60");
         place.slack.wait_for_turn(CHANNEL, &ts);
         place.slack.say("U0BOB", CHANNEL, Some(&ts), "this waits");
         until("a message that waits", || place.sessions().iter().any(|session| session["waiting"] == 1));
+        let answers = place.slack.say("U0ALICE", CHANNEL, None, "@hitchline !sleep 3");
+        place.slack.wait_for_turn(CHANNEL, &answers);
         place.slack.call(method, &json!({"channel": CHANNEL}));
         daemon.wait_for_log("its channel is closed to us");
         until("the session's end", || place.sessions().is_empty());

@@ -156,7 +156,7 @@ async fn what_is_not_on_the_page_goes_to_slack_alone() {
     world.call_all(&key, "U1", &ReplyUrl("https://slack.example/x".into())).await.unwrap();
     world.surfaces.create_channel("name", &["U1".into()]).await.unwrap();
     assert_eq!(world.surfaces.parts(key.markup(), "hi"), ["slack: hi"]);
-    assert_eq!(world.surfaces.slack.0.lock().unwrap().len(), 15, "each call once");
+    assert_eq!(world.surfaces.slack.0.lock().unwrap().len(), 16, "each call once");
     assert!(world.lines().await.is_empty());
 }
 
