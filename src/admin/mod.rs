@@ -3,6 +3,7 @@
 //! `/livez` says only that our own loops turn: it does not ask Slack, the store or an agent, for a restart would mend none of them.
 //! `/readyz` says whether a message would be taken now, and if not, why.
 
+mod audit;
 pub mod config;
 mod dead_letters;
 mod listeners;
@@ -22,6 +23,7 @@ use crate::session::{Hold, Manager};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
+pub use audit::Settled;
 pub use dead_letters::{DeadLetter, Named};
 pub use listeners::{CONTROL_SOCKET, Http, ListenError, Listeners, Operator};
 pub use sessions::{Ended, Pool, Status, View};
@@ -103,6 +105,7 @@ fn router(probes: Probes, access: Access) -> Router {
         .route("/status", get(sessions::status))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show).delete(sessions::end))
+        .route("/audit", get(audit::list))
         .route("/dlq", get(dead_letters::list))
         .route("/dlq/{id}", delete(dead_letters::drop_one))
         .route("/dlq/{id}/retry", post(dead_letters::retry))

@@ -141,7 +141,7 @@ impl Session for EchoSession {
     }
 
     async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
-        self.0.accept(Script::of(prompt.text()))
+        self.0.accept(Script::of(prompt.text()).naming(prompt.attachments()))
     }
 
     async fn cancel(&self) -> Result<(), BackendError> {

@@ -110,7 +110,7 @@ impl Chat {
         let mut changes = transcript.board.watch();
         let before = transcript.board.look(thread).newest;
         let said = text.clone();
-        let message = Message { ts: id.clone(), thread: Some(thread.clone()), text, mention: false, files: 0 };
+        let message = Message { ts: id.clone(), thread: Some(thread.clone()), text, mention: false, files: Vec::new() };
         let key = format!("web/{id}");
         match desk.deliver.deliver(inbound(key, What::Message(message))).await {
             Ok(Receipt::Duplicate) => return Ok(()),

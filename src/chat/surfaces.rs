@@ -1,6 +1,7 @@
 //! Both surfaces behind one set of ports: what belongs to the page goes into its transcript, everything else to Slack.
 
 use std::fmt;
+use std::path::Path;
 
 use async_trait::async_trait;
 
@@ -8,10 +9,11 @@ use super::transcript::{Line, Transcript, message_id, thread_of};
 use crate::domain::access::OPERATOR;
 use crate::domain::conversation::{ConversationKey, Markup, is_web};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
-use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{Body, Label, Place};
+use crate::domain::inbound::{File, ReplyUrl};
+use crate::domain::outgoing::{ApprovalCard, Body, Label, Place};
 use crate::domain::ports::{
-    Answered, Mark, People, Profile, Reactions, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind,
+    Answered, Files, Mark, NotFetched, People, Profile, Reactions, Render, Said, SlackRead, SlackWrite, Trace, Upload,
+    WriteError, WriteErrorKind,
 };
 use crate::store::{ChatAuthor, StoreError};
 
@@ -52,6 +54,29 @@ impl<S: Render> Render for Surfaces<S> {
                 Some(markdown.trim()).filter(|text| !text.is_empty()).map(Into::into).into_iter().collect()
             }
         }
+    }
+
+    fn shows_whole(&self, markup: Markup, card: &ApprovalCard) -> bool {
+        match markup {
+            Markup::Slack => self.slack.shows_whole(markup, card),
+            Markup::Markdown => true,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Files> Files for Surfaces<S> {
+    /// On the page nothing can be attached.
+    async fn fetch(&self, file: &File, into: &Path, limit: u64) -> Result<(), NotFetched> {
+        self.slack.fetch(file, into, limit).await
+    }
+
+    async fn upload(&self, to: &Place, file: Upload, label: &Label) -> Result<(), WriteError> {
+        if !is_web(&to.channel) {
+            return self.slack.upload(to, file, label).await;
+        }
+        let code = "the web page takes no files".to_owned();
+        Err(WriteError { kind: WriteErrorKind::Permanent, call: "upload", code })
     }
 }
 

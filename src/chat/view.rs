@@ -275,8 +275,15 @@ mod tests {
         let id = ApprovalId::new();
         let options = vec![("Yes".to_owned(), OptionKind::AllowOnce), ("No".to_owned(), OptionKind::RejectOnce)];
         let open = ApprovalState::Open { expires_after_s: 600 };
-        let card =
-            ApprovalCard { id, requester: "web".into(), title: "Run".into(), detail: None, options, state: open };
+        let card = ApprovalCard {
+            id,
+            requester: "web".into(),
+            title: "Run".into(),
+            detail: None,
+            options,
+            attached: false,
+            state: open,
+        };
         let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card.clone())));
         let press = json!({"approval": {"id": id, "option": 1}});
         assert_eq!(shown["question"], false);
@@ -294,7 +301,8 @@ mod tests {
         let options = ["Left", "Right"].map(|label| (label.to_owned(), OptionKind::Choice)).into();
         let (requester, title) = ("web".into(), "Which?".to_owned());
         let state = ApprovalState::Open { expires_after_s: 600 };
-        let card = ApprovalCard { id: ApprovalId::new(), requester, title, detail: None, options, state };
+        let card =
+            ApprovalCard { id: ApprovalId::new(), requester, title, detail: None, attached: false, options, state };
         let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card)));
         assert_eq!((&shown["question"], &shown["buttons"][0]["danger"]), (&json!(true), &json!(false)));
     }

@@ -44,6 +44,8 @@ pub(super) enum Command {
     Status(Asking),
     /// List, show or end the running daemon's sessions
     Sessions(Sessions),
+    /// List how agents' questions were settled
+    Audit(Audit),
     /// List, retry or drop what the running daemon has given up
     Dlq(Dlq),
     /// Serve an agent its tools over standard streams, where it does not speak MCP over HTTP
@@ -240,6 +242,20 @@ fn session_id(text: &str) -> Result<String, &'static str> {
     } else {
         Err("write at least 4 characters of an id: digits, and the letters a to f")
     }
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Audit {
+    #[command(subcommand)]
+    pub(super) what: AuditWhat,
+}
+
+/// What may be done with the audit.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum AuditWhat {
+    /// Who decided what in the last 90 days, newest first; of the command only its SHA-256
+    List(Asking),
 }
 
 /// Arguments of `dlq`.

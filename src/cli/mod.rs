@@ -1,6 +1,7 @@
 //! The command line: what may be asked for, and with which exit code it ends.
 
 mod arguments;
+mod audit;
 mod check;
 mod config;
 mod daemon;
@@ -126,6 +127,7 @@ async fn dispatch(command: Command, environment: &Environment) -> Result<Exit, F
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&arguments, environment).await,
         Command::Status(arguments) => sessions::status(&arguments, environment).await,
         Command::Sessions(arguments) => sessions::sessions(&arguments.what, environment).await,
+        Command::Audit(arguments) => audit::audit(&arguments.what, environment).await,
         Command::Dlq(arguments) => dlq::dlq(&arguments.what, environment).await,
         Command::McpStdio => mcp_stdio::mcp_stdio(environment).await,
         Command::Probe(arguments) => probe::probe(&arguments, environment).await,

@@ -73,6 +73,7 @@ mod tests {
             "check",
             "healthcheck",
             "sessions end",
+            "audit list",
             "dlq list",
             "dlq retry",
             "dlq drop",

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::conversation::{ConversationKey, Markup};
 use super::ids::{ApprovalId, BotId, ChannelId, OfferId, SessionId, TeamId, Ts, TurnId, UserId};
@@ -97,9 +97,57 @@ pub struct Message {
     /// Whether it mentions us.
     #[serde(default)]
     pub mention: bool,
-    /// How many files hang on it.
+    /// The files that hang on it.
+    #[serde(default, deserialize_with = "files")]
+    pub files: Vec<File>,
+}
+
+/// A file that hangs on a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Slack's id of it (`F…`).
+    pub id: String,
+    /// What it is called: a stranger's words, no path.
+    pub name: String,
+    /// Its type, as Slack guessed it.
     #[serde(default)]
-    pub files: usize,
+    pub mime: Option<String>,
+    /// How many bytes it has, where that is known.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Where it is to be had.
+    pub at: FileAt,
+}
+
+/// Where a file is to be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileAt {
+    /// There, for whoever bears the token, if it is an address of Slack at all.
+    Address(String),
+    /// Slack has to be asked for the rest (`files.info`), as with files of other workspaces.
+    Ask,
+    /// Nowhere any more: it was deleted, or the workspace's plan hides it.
+    Gone,
+    /// Not in Slack: only a link hangs on the message.
+    Elsewhere,
+    /// Only that there is one was noted, by an earlier version.
+    Unknown,
+}
+
+/// The files of a message. The first releases noted only how many there are.
+fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Noted {
+        All(Vec<File>),
+        Count(usize),
+    }
+    let unknown = || File { id: String::new(), name: "file".into(), mime: None, size: None, at: FileAt::Unknown };
+    Ok(match Noted::deserialize(deserializer)? {
+        Noted::All(files) => files,
+        Noted::Count(count) => std::iter::repeat_with(unknown).take(count).collect(),
+    })
 }
 
 /// A press of one of our buttons.
@@ -342,10 +390,13 @@ mod tests {
         let id = "0b1e2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
         let rest = r#""team":"T1","channel":"C1","channel_kind":"direct","author":{"user":"U1"}"#;
         let message = format!(r#"{{"keys":["k"],{rest},"what":{{"message":{{"ts":"1.0","text":"hi"}}}}}}"#);
+        let counted = message.replace(r#""text":"hi""#, r#""text":"hi","files":2"#);
         let approval = format!(r#"{{"approval":{{"id":"{id}","option":1}}}}"#);
         let press = format!(r#"{{"keys":[],{rest},"what":{{"click":{{"message":"1.0","button":{approval}}}}}}}"#);
         let read = |text: &str| serde_json::from_str::<Inbound>(text).unwrap().what;
         assert!(matches!(read(&message), What::Message(message) if message.text == "hi" && !message.mention));
+        let What::Message(counted) = read(&counted) else { panic!("not a message") };
+        assert_eq!(counted.files.iter().map(|file| &file.at).collect::<Vec<_>>(), [&FileAt::Unknown; 2]);
         let What::Click(click) = read(&press) else { panic!("not a press") };
         assert_eq!(click.button, Button::Approval { id: ApprovalId::parse(id).unwrap(), option: 1 });
         assert!(!click.ephemeral);

@@ -1,6 +1,9 @@
 //! What is owed to Slack, in our words; the `slack` room turns it into blocks and calls.
 
+use std::fmt::Write;
+
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::agent::OptionKind;
 use super::conversation::ConversationKey;
@@ -167,6 +170,9 @@ pub struct ApprovalCard {
     pub detail: Option<String>,
     /// Label and meaning of each option, in the agent's order.
     pub options: Vec<(String, OptionKind)>,
+    /// Whether the command is too long to be shown here, and comes whole in a [file](ApprovalCard::file_name) below.
+    #[serde(default)]
+    pub attached: bool,
     /// How it stands.
     pub state: ApprovalState,
 }
@@ -175,6 +181,25 @@ impl ApprovalCard {
     /// Whether it asks for an answer rather than for permission.
     pub fn is_question(&self) -> bool {
         !self.options.is_empty() && self.options.iter().all(|(_, kind)| *kind == OptionKind::Choice)
+    }
+
+    /// What is decided about, to the byte.
+    pub fn command(&self) -> &str {
+        self.detail.as_ref().unwrap_or(&self.title)
+    }
+
+    /// The command's SHA-256, in hexadecimal digits.
+    pub fn hash(&self) -> String {
+        let mut digits = String::with_capacity(64);
+        for byte in Sha256::digest(self.command()) {
+            let _infallible = write!(digits, "{byte:02x}");
+        }
+        digits
+    }
+
+    /// What the file is called in which the whole command comes.
+    pub fn file_name(&self) -> String {
+        format!("command-{}.txt", &self.hash()[..8])
     }
 }
 

@@ -1,12 +1,14 @@
 //! What a lower room needs from a higher or a sibling one. The supervisor hands the implementations over.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 
 use super::agent::ToolAccess;
 use super::conversation::{ConversationKey, Markup};
 use super::ids::{ChannelId, GrantId, OfferId, OwedId, SessionId, TeamId, Ts, TurnId, UserId};
-use super::inbound::{ChannelKind, Inbound, ReplyUrl};
-use super::outgoing::{Body, Label, Owed, Place};
+use super::inbound::{ChannelKind, File, Inbound, ReplyUrl};
+use super::outgoing::{ApprovalCard, Body, Label, Owed, Place};
 use super::session::SessionRecord;
 
 /// Takes what a socket received; `inbox` implements it, `slack` calls it.
@@ -187,6 +189,9 @@ pub trait Render: Send + Sync {
     /// The parts in which `markdown` is posted, in order, each written in `markup` and short enough for one message. Empty for empty
     /// text.
     fn parts(&self, markup: Markup, markdown: &str) -> Vec<String>;
+
+    /// Whether a card of a conversation in `markup` shows all of its command.
+    fn shows_whole(&self, markup: Markup, card: &ApprovalCard) -> bool;
 }
 
 /// Writes to Slack; `slack` implements it, the outbox and the reply writer call it.
@@ -307,13 +312,19 @@ pub struct Profile {
     pub is_bot: bool,
 }
 
-/// Brings files to Slack; `slack` implements it, the agents' tools call it.
+/// Carries files between Slack and this machine; `slack` implements it, the session room and the agents' tools call it.
+///
+/// Each call is one attempt.
 #[async_trait]
 pub trait Files: Send + Sync {
-    /// Uploads a file and shares it.
+    /// Writes a file's content to `into`, which must not be there yet; at most `limit` bytes. What was begun in vain is removed.
+    async fn fetch(&self, file: &File, into: &Path, limit: u64) -> Result<(), NotFetched>;
+
+    /// Uploads a file and shows it at a place, once: where the answer that says so is lost, it is asked for, and not simply done again.
+    /// The label is not kept by Slack with a file; it stands in the log alone.
     ///
     /// # Errors
-    /// As a write's.
+    /// As a write's. One that is uncertain may have shown the file.
     async fn upload(&self, to: &Place, file: Upload, label: &Label) -> Result<(), WriteError>;
 }
 
@@ -322,8 +333,34 @@ pub trait Files: Send + Sync {
 pub struct Upload {
     /// Its name, as people see it.
     pub name: String,
-    /// What it holds.
+    /// What it holds; at least one byte.
     pub bytes: Vec<u8>,
+}
+
+/// Why a file was not fetched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotFetched {
+    /// It is larger than what is taken.
+    #[error("it is larger than {limit} bytes")]
+    TooLarge {
+        /// How many bytes are taken.
+        limit: u64,
+    },
+    /// We may not: the scope `files:read` is missing, or the file is not shared with us.
+    #[error("Slack does not give it to this app: does its bot token have the scope `files:read`?")]
+    NotAllowed,
+    /// It is not in Slack any more.
+    #[error("it is not in Slack any more")]
+    Gone,
+    /// It is not in Slack, or Slack sends us elsewhere for it: our token goes nowhere else.
+    #[error("it does not lie in Slack itself")]
+    Elsewhere,
+    /// It may work later. The reason holds no address.
+    #[error("{0}")]
+    Failed(String),
+    /// It can't be kept here.
+    #[error("it can't be kept on this machine: {0}")]
+    NotKept(String),
 }
 
 /// Lets the agent of a session reach its own conversation by tools; `mcp` implements it, the session room calls it.

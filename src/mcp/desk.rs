@@ -32,8 +32,8 @@ pub struct Desk {
     pub reactions: Arc<dyn Reactions>,
     /// Who people are.
     pub people: Arc<dyn People>,
-    /// The way for files, where there is one.
-    pub files: Option<Arc<dyn Files>>,
+    /// The way for files.
+    pub files: Arc<dyn Files>,
 }
 
 impl fmt::Debug for Desk {
@@ -87,11 +87,6 @@ impl Desk {
         }
     }
 
-    /// Whether files can be uploaded.
-    pub(super) fn can_upload(&self) -> bool {
-        self.files.is_some()
-    }
-
     fn caller(&self, session: SessionId) -> Result<Caller, Failed> {
         self.manager.caller(session).ok_or_else(|| NotDone::SessionEnded.into())
     }
@@ -115,7 +110,6 @@ impl Desk {
     }
 
     async fn upload(&self, caller: Caller, path: String) -> Result<String, Failed> {
-        let files = self.files.as_ref().ok_or_else(|| Failed("files can't be uploaded here".to_owned()))?;
         let dir = caller.record.working_dir.clone();
         let shown = path.clone();
         let read = tokio::task::spawn_blocking(move || own_file::read(&dir, Path::new(&path), LARGEST_FILE)).await;
@@ -125,7 +119,7 @@ impl Desk {
         let asked = caller.asked.as_ref().map(|asked| asked.message.clone());
         let label = Label { key: OwedId::new(), answers: asked.map(Answers::Interim) };
         let upload = ports::Upload { name: file.name, bytes: file.bytes };
-        files.upload(&Place::from(&place(&caller)), upload, &label).await?;
+        self.files.upload(&Place::from(&place(&caller)), upload, &label).await?;
         Ok(told)
     }
 }

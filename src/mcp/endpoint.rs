@@ -27,7 +27,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use super::grants::Holder;
 use super::sessions::{self, Bound};
 use super::tools::{ALL, Call, Described};
-use super::{Desk, Mcp, PATH, STDIO_PATH};
+use super::{Mcp, PATH, STDIO_PATH};
 
 /// The most bytes of a request.
 const BODY: usize = 1024 * 1024;
@@ -134,12 +134,6 @@ struct Handler {
 }
 
 impl Handler {
-    /// The tools that there are.
-    fn tools(&self) -> Vec<Tool> {
-        let uploads = self.mcp.0.desk.borrow().as_ref().is_some_and(Desk::can_upload);
-        ALL.iter().filter(|tool| uploads || tool.name != "upload").map(listed).collect()
-    }
-
     /// Calls a tool, on behalf of whoever sent the request.
     async fn call(&self, holder: Holder, request: CallToolRequestParams) -> Result<String, String> {
         let parts = &self.mcp.0.parts;
@@ -175,11 +169,11 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.tools()))
+        Ok(ListToolsResult::with_all_items(ALL.iter().map(listed).collect()))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.tools().into_iter().find(|tool| tool.name == name)
+        ALL.iter().find(|tool| tool.name == name).map(listed)
     }
 
     async fn call_tool(

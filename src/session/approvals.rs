@@ -6,6 +6,7 @@ use crate::domain::access::Admitted;
 use crate::domain::agent::{Decision, PermissionRequest};
 use crate::domain::ids::{ApprovalId, OwedId, RequestId, UserId};
 use crate::domain::outgoing::{ApprovalCard, ApprovalState};
+use crate::domain::ports::Upload;
 
 /// The open approvals of a turn.
 #[derive(Debug, Default)]
@@ -42,13 +43,14 @@ pub(super) enum NotPressed {
 }
 
 impl Approvals {
-    /// Opens an approval. Returns the row's id and the card to post.
+    /// Opens an approval. Returns the row's id and the card to post. A command of which `shows_whole` says no comes as a file, too.
     pub(super) fn open(
         &mut self,
         request: PermissionRequest,
         requester: &UserId,
         now: Instant,
         timeout: Duration,
+        shows_whole: impl Fn(&ApprovalCard) -> bool,
     ) -> (OwedId, ApprovalCard) {
         let card = ApprovalCard {
             id: ApprovalId::new(),
@@ -56,11 +58,19 @@ impl Approvals {
             title: request.title.clone(),
             detail: request.detail.clone(),
             options: request.options.iter().map(|option| (option.label.clone(), option.kind)).collect(),
+            attached: false,
             state: ApprovalState::Open { expires_after_s: timeout.as_secs() },
         };
+        let card = ApprovalCard { attached: !shows_whole(&card), ..card };
         let row = OwedId::new();
         self.open.push(Approval { request, card: card.clone(), row, expires: now + timeout });
         (row, card)
+    }
+
+    /// The whole command of an open approval, where it comes as a file.
+    pub(super) fn attachment(&self, id: ApprovalId) -> Option<Upload> {
+        let card = self.open.iter().map(|approval| &approval.card).find(|card| card.id == id && card.attached)?;
+        Some(Upload { name: card.file_name(), bytes: card.command().as_bytes().to_vec() })
     }
 
     /// Whether anything waits for a decision.
@@ -151,7 +161,7 @@ mod tests {
     fn opened(kinds: &[OptionKind]) -> (Approvals, ApprovalCard, Instant) {
         let now = Clock::system().now();
         let mut approvals = Approvals::default();
-        let (_, card) = approvals.open(request(kinds), &"U1".into(), now, Duration::from_secs(10));
+        let (_, card) = approvals.open(request(kinds), &"U1".into(), now, Duration::from_secs(10), |_card| true);
         (approvals, card, now)
     }
 
@@ -167,6 +177,21 @@ mod tests {
         assert_eq!(settled.card.state, ApprovalState::Decided { by: "UADMIN".into(), option: 1 });
         assert_eq!(approvals.press(card.id, 1, &person("U1")), Err(NotPressed::Stale));
         assert!(approvals.is_empty());
+    }
+
+    #[test]
+    fn what_a_card_can_not_show_comes_as_a_file_to_the_byte_while_it_is_asked() {
+        let (now, mut approvals) = (Clock::system().now(), Approvals::default());
+        let exact = PermissionRequest { detail: Some("rm \u{202e}x\n".into()), ..request(&[AllowOnce]) };
+        let (_, card) = approvals.open(exact, &"U1".into(), now, Duration::from_secs(10), |_card| false);
+        let (_, short) =
+            approvals.open(request(&[AllowOnce]), &"U1".into(), now, Duration::from_secs(10), |_card| true);
+        assert!(card.attached && !short.attached);
+        let file = approvals.attachment(card.id).unwrap();
+        assert_eq!((file.name, file.bytes), (card.file_name(), "rm \u{202e}x\n".as_bytes().to_vec()));
+        assert_eq!(approvals.attachment(short.id), None);
+        approvals.withdraw_all();
+        assert_eq!(approvals.attachment(card.id), None, "nobody has to read it any more");
     }
 
     #[test]

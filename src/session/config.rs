@@ -51,6 +51,10 @@ pub struct Sessions {
     pub when_busy: WhenBusy,
     /// After how many crashes within ten minutes messages are only stored for a while, and no turn begins (safe mode); 0 is never.
     pub safe_mode_after: u32,
+    /// How large a file that somebody attaches may be, such as 20MiB; of larger ones the agent is only told.
+    #[serde(with = "crate::byte_size")]
+    #[schemars(with = "String")]
+    pub max_file: u64,
     /// How many messages of one conversation may wait; more are refused and their sender is told.
     pub queue_limit: u32,
 }
@@ -72,6 +76,7 @@ impl Default for Sessions {
             show_usage: false,
             when_busy: WhenBusy::Queue,
             safe_mode_after: 5,
+            max_file: 20 << 20,
             queue_limit: 50,
         }
     }

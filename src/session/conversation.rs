@@ -17,6 +17,7 @@ use crate::domain::session::SessionRecord;
 use crate::store::Begun;
 
 use super::commands::Asked;
+use super::files::Fetched;
 use super::lines::{Delivered, Later};
 use super::live::{IfLost, NotReady, Origin, Ready};
 use super::manager::Inner;
@@ -182,16 +183,20 @@ impl Inner {
             // Its session was ended between its commit and now.
             return self.close_turn(key, &work, &intent, ended_before(self, &work.place(key), &intent)).await;
         };
-        let turn = Turn {
+        let mut turn = Turn {
             inner: self.clone(),
             conversation: key.clone(),
             key: work.place(key),
             prompt: Prompt::new(intent.turn, &work.admitted, text),
+            files: Fetched::default(),
             message: work.message.ts.clone(),
             resumes: work.resumes,
             reached: AtomicBool::new(intent.reached),
         };
-        let mut attempt = self.attempt(&turn, &active.record, IfLost::StartAfresh, &mut controls).await;
+        let mut attempt = match turn.fetch(active.record.id, &work.message.files, &mut controls).await {
+            Ok(()) => self.attempt(&turn, &active.record, IfLost::StartAfresh, &mut controls).await,
+            Err(finished) => Attempt { finished, was_running: false },
+        };
         if attempt.is_lost() {
             self.let_go(&active.record).await;
             attempt = self.attempt(&turn, &active.record, IfLost::GiveUp, &mut controls).await;

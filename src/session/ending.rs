@@ -30,6 +30,7 @@ impl Inner {
     pub(super) fn after_end(self: &Arc<Self>, key: &ConversationKey, id: SessionId) {
         tracing::info!(conversation = %key, session.id = %id, "A session has ended");
         self.note_place(key, false);
+        self.remove_files(id);
         let (live, running) = {
             let mut slots = self.slots();
             let ended = slots.take_ended(key, id);

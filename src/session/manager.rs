@@ -14,7 +14,7 @@ use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{OwedId, SessionId, TurnId, UserId};
 use crate::domain::inbound::Inbound;
 use crate::domain::outgoing::{Body, Op, Owed};
-use crate::domain::ports::{Line, Render, SlackRead, SlackWrite, Toolbox};
+use crate::domain::ports::{Files, Line, Render, SlackRead, SlackWrite, Toolbox};
 use crate::domain::session::{SessionRecord, SessionStatus};
 use crate::outbox::Outbox;
 use crate::scope::Scope;
@@ -51,6 +51,8 @@ pub struct Parts {
     pub slack: Arc<dyn SlackWrite>,
     /// What was said in a thread.
     pub history: Arc<dyn SlackRead>,
+    /// Files that people attach, and that are shown to them.
+    pub files: Arc<dyn Files>,
     /// Markdown to Slack's markup.
     pub render: Arc<dyn Render>,
     /// The agents.

@@ -16,6 +16,7 @@ mod conversation;
 mod crashes;
 mod dead_letters;
 mod ending;
+mod files;
 mod history;
 mod holds;
 mod intake;
@@ -39,6 +40,7 @@ mod turn;
 mod way_in;
 mod words;
 
+pub use files::{FilePolicy, purge_files};
 pub use holds::Hold;
 pub use manager::{Manager, Parts};
 pub use pool::Stats;

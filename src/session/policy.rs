@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::ids::ChannelId;
 
 use super::config::{OnInterrupt, WhenBusy};
+use super::files::FilePolicy;
 
 /// How sessions are started and how long things may take.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct Policy {
     pub turn_timeout: Duration,
     /// How long a decision may take; then it is a rejection.
     pub approval_timeout: Duration,
+    /// What becomes of files.
+    pub files: FilePolicy,
     /// The slash command, for hints.
     pub command: String,
     /// Each backend's own settings, by name.
@@ -162,6 +165,7 @@ mod tests {
             inactivity_timeout: Duration::from_mins(10),
             turn_timeout: Duration::from_hours(1),
             approval_timeout: Duration::from_mins(10),
+            files: FilePolicy { dir: "/".into(), largest: 1 },
             command: "/hitch".into(),
             backends: BTreeMap::from([("echo".into(), backend("/e")), ("claude".into(), backend("/c"))]),
             routes: BTreeMap::from([("C1".into(), Route { backend: Some("claude".into()), working_dir: None })]),

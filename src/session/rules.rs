@@ -5,6 +5,7 @@ use crate::domain::inbound::{ChannelKind, Message};
 use crate::domain::ports::Line;
 
 use super::policy::Policy;
+use super::words;
 
 /// What is done with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +52,8 @@ pub(super) fn decide(message: &Message, kind: ChannelKind, mapped: bool, policy:
     if !mapped && !is_addressed(message, kind, policy) {
         return Decision::Ignore("not_addressed");
     }
-    if message.text.trim().is_empty() && message.files > 0 {
-        return prompt(file_note(message.files), mapped, policy);
+    if message.text.trim().is_empty() && !message.files.is_empty() {
+        return prompt(words::FILES_ALONE.to_owned(), mapped, policy);
     }
     if !message.mention && message.text.trim().is_empty() {
         return Decision::Ignore("empty");
@@ -65,7 +66,7 @@ pub(super) fn decide(message: &Message, kind: ChannelKind, mapped: bool, policy:
     match command::read(&message.text, entry) {
         Reading::Command(command) => Decision::Run(command),
         Reading::Misused(misuse) => Decision::Misused(misuse),
-        Reading::Prompt(text) => prompt(with_files(text, message.files), mapped, policy),
+        Reading::Prompt(text) => prompt(text, mapped, policy),
     }
 }
 
@@ -73,18 +74,11 @@ fn prompt(text: String, mapped: bool, policy: &Policy) -> Decision {
     if mapped || policy.auto_session { Decision::Prompt(text) } else { Decision::Run(Command::Help) }
 }
 
-fn with_files(text: String, files: usize) -> String {
-    if files == 0 { text } else { format!("{text}\n\n{}", file_note(files)) }
-}
-
-/// The agent learns that there was more than the text; it can't be given the files yet.
-fn file_note(files: usize) -> String {
-    format!("[{files} file(s) are attached to this message in Slack; their content is not available here]")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::inbound::{File, FileAt};
+    use crate::session::FilePolicy;
     use crate::session::config::{OnInterrupt, WhenBusy};
     use crate::session::policy::Policy;
 
@@ -102,6 +96,7 @@ mod tests {
             inactivity_timeout: std::time::Duration::ZERO,
             turn_timeout: std::time::Duration::ZERO,
             approval_timeout: std::time::Duration::ZERO,
+            files: FilePolicy { dir: "/".into(), largest: 1 },
             command: "/hitch".into(),
             backends: std::collections::BTreeMap::new(),
             routes: std::collections::BTreeMap::new(),
@@ -111,7 +106,13 @@ mod tests {
     }
 
     fn message(text: &str, mention: bool, thread: bool) -> Message {
-        Message { ts: "2.0".into(), thread: thread.then(|| "1.0".into()), text: text.into(), mention, files: 0 }
+        Message {
+            ts: "2.0".into(),
+            thread: thread.then(|| "1.0".into()),
+            text: text.into(),
+            mention,
+            files: Vec::new(),
+        }
     }
 
     // holds: K-2, K-3
@@ -153,14 +154,22 @@ mod tests {
         );
     }
 
+    // holds: K-2
     #[test]
-    fn files_are_not_passed_over_in_silence() {
-        let with_file = Message { files: 2, ..message("look", true, false) };
-        let Decision::Prompt(text) = decide(&with_file, ChannelKind::Channel, false, &policy(true, true)) else {
-            panic!("not a prompt")
-        };
-        assert!(text.starts_with("look\n\n[2 file(s)"), "{text}");
-        let only_file = Message { files: 1, ..message("", false, true) };
-        assert!(matches!(decide(&only_file, ChannelKind::Channel, true, &policy(true, true)), Decision::Prompt(_)));
+    fn files_alone_are_a_prompt_where_a_word_would_be_one() {
+        let file = File { id: "F1".into(), name: "a".into(), mime: None, size: None, at: FileAt::Ask };
+        let with_file = |text, mention, thread| Message { files: vec![file.clone()], ..message(text, mention, thread) };
+        let alone = Decision::Prompt(words::FILES_ALONE.into());
+        let cases = [
+            (with_file("look", true, false), false, Decision::Prompt("look".into())),
+            (with_file("", true, false), false, alone.clone()),
+            (with_file("", true, true), true, alone.clone()),
+            (with_file(" ", false, true), true, alone),
+            (with_file("", false, false), false, Decision::Ignore("not_addressed")),
+            (with_file("stop", false, true), true, Decision::Run(Command::Stop { waiting_too: false })),
+        ];
+        for (message, mapped, expected) in cases {
+            assert_eq!(decide(&message, ChannelKind::Channel, mapped, &policy(true, true)), expected, "{message:?}");
+        }
     }
 }

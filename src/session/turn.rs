@@ -13,11 +13,14 @@ use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::agent::{AgentEvent, Prompt, Usage};
 use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ApprovalId, OwedId, Ts};
+use crate::domain::ids::{ApprovalId, OwedId, SessionId, Ts};
+use crate::domain::inbound::File;
 use crate::domain::outgoing::{Answers, Op, Owed};
+use crate::domain::ports::WriteError;
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
+use super::files::Fetched;
 use super::history::History;
 use super::live::{Origin, Ready};
 use super::manager::Inner;
@@ -49,6 +52,8 @@ pub(super) struct Turn {
     /// Where it is answered: there, or in the message's own thread where the conversation is a whole channel.
     pub(super) key: ConversationKey,
     pub(super) prompt: Prompt,
+    /// What has become of the files that came with its message.
+    pub(super) files: Fetched,
     /// The message that asked.
     pub(super) message: Ts,
     /// Whether it goes on where an interrupted turn was, as far as its session knows of that.
@@ -81,6 +86,8 @@ struct Live<'a> {
     questions: Questions,
     /// Whether the agent posted something with a tool.
     posted: bool,
+    /// Commands that are too long for their cards, on their way as files.
+    attaching: FuturesUnordered<BoxFuture<'static, Result<(), WriteError>>>,
     /// What was to be shown, and the store did not take.
     unwritten: Vec<Owed>,
     started: Instant,
@@ -99,6 +106,7 @@ enum Woke {
     Reply(Worked),
     Card(ApprovalId, Fate),
     Called(ToolCall),
+    Attached(Result<(), WriteError>),
     Time,
 }
 
@@ -111,6 +119,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
     };
     let prompt = turn.wording(ready);
     let prompt = told.iter().fold(prompt, |prompt, history| prompt.after(&history.context));
+    let prompt = turn.files.given_to(prompt);
     let stream = match turn.begin(&ready.session, prompt, controls).await {
         Ok(stream) => stream,
         Err(finished) => return finished,
@@ -127,6 +136,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         cards: FuturesUnordered::new(),
         questions: Questions::default(),
         posted: false,
+        attaching: FuturesUnordered::new(),
         unwritten: Vec::new(),
         started: now,
         last_heard: now,
@@ -136,6 +146,9 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
     };
     if ready.untold {
         live.reply.push(Some("note"), &words::context_lost(told.map_or(0, |history| history.messages)));
+    }
+    if let Some(note) = turn.files.note() {
+        live.reply.push(Some("files"), &note);
     }
     let outcome = live.run(stream, controls).await;
     live.show_usage(&outcome);
@@ -151,6 +164,22 @@ impl Turn {
         }
         let own = command::for_agent(self.prompt.text(), &ready.session.offers().commands);
         own.into_iter().fold(self.prompt.clone(), Prompt::reworded)
+    }
+
+    /// Fetches the files of its message, unless it is stopped first. Its agent has not been reached by then.
+    pub(super) async fn fetch(
+        &mut self,
+        session: SessionId,
+        files: &[File],
+        controls: &mut Controls,
+    ) -> Result<(), Finished> {
+        let fetched = tokio::select! {
+            biased;
+            why = stopped(&mut controls.stop) => return Err(self.not_begun(why)),
+            fetched = self.inner.fetch_files(session, self.prompt.turn(), files) => fetched,
+        };
+        self.files = fetched;
+        Ok(())
     }
 
     /// What its session is told of what was said before, where it stands in for a lost one.
@@ -225,6 +254,7 @@ impl Live<'_> {
                 event = stream.next() => Woke::Event(event),
                 Some((id, fate)) = self.cards.next() => Woke::Card(id, fate),
                 Some(call) = controls.calls.recv() => Woke::Called(call),
+                Some(attached) = self.attaching.next() => Woke::Attached(attached),
                 worked = self.reply.work() => Woke::Reply(worked),
                 () = clock.sleep_until(timer) => Woke::Time,
             };
@@ -237,6 +267,7 @@ impl Live<'_> {
                 Woke::Reply(Worked::Done) => {}
                 Woke::Card(id, fate) => self.on_card(id, fate).await,
                 Woke::Called(call) => self.on_call(call).await,
+                Woke::Attached(attached) => self.on_attached(attached),
                 Woke::Reply(Worked::StoppedByPerson) => self.cancel(Cancelling::Stopped).await,
                 Woke::Time => {
                     if let Some(outcome) = self.on_time().await {

@@ -1,5 +1,6 @@
 //! What people read from us, as Markdown. One place, so that it sounds like one voice.
 
+mod files;
 mod interrupted;
 mod lists;
 mod moving;
@@ -19,6 +20,7 @@ use crate::duration::spoken;
 
 use super::policy::StartRefused;
 
+pub(super) use files::*;
 pub(super) use interrupted::*;
 pub(super) use lists::*;
 pub(super) use moving::*;

@@ -13,6 +13,7 @@ use super::connections::Order;
 use super::envelopes::{Envelopes, Named, Travel};
 use super::faults::{Fault, Faults, Place};
 use super::feed::Feed;
+use super::files::Files;
 use super::ids::{OTHER_TEAM, TEAM, Ts, slack_id};
 use super::message::{Message, StreamState};
 use super::personality::Holding;
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub(super) calls: Mutex<Calls>,
     pub(super) tickets: Mutex<Tickets>,
     pub(super) response_urls: Mutex<ResponseUrls>,
+    pub(super) files: Mutex<Files>,
     pub(super) clock: Clock,
     pub(super) address: SocketAddr,
     pub(super) timing: Timing,
@@ -88,6 +90,7 @@ impl Core {
             calls: Mutex::default(),
             tickets: Mutex::default(),
             response_urls: Mutex::default(),
+            files: Mutex::default(),
             clock: config.clock.clone(),
             address,
             timing,

@@ -81,6 +81,12 @@ pub(super) enum Fault {
     StoppedByUser,
     /// HTTP 500 instead of the upgrade.
     WsRefused,
+    /// A file's download is sent to another address.
+    FileElsewhere { to: String },
+    /// A file's download is a page on which to log in, although the token is right.
+    FileLogin,
+    /// A file's download has no end.
+    FileEndless,
 }
 
 /// Where a fault strikes.
@@ -127,7 +133,10 @@ impl Fault {
             | Self::ApiError { .. }
             | Self::Slow { .. }
             | Self::StreamUnsupported
-            | Self::StoppedByUser => Place::Call,
+            | Self::StoppedByUser
+            | Self::FileElsewhere { .. }
+            | Self::FileLogin
+            | Self::FileEndless => Place::Call,
             Self::DropEvent | Self::DelayEvent { .. } | Self::DuplicateEvent | Self::EventEverywhere => Place::Event,
             Self::NoHello | Self::CloseBeforeHello | Self::WsRefused => Place::Opening,
             Self::Refresh { .. }
@@ -147,6 +156,7 @@ impl Fault {
         match self {
             Self::StreamUnsupported => method == "chat.startStream",
             Self::StoppedByUser => matches!(method, "chat.appendStream" | "chat.stopStream"),
+            Self::FileElsewhere { .. } | Self::FileLogin | Self::FileEndless => method == "files.download",
             _ => true,
         }
     }

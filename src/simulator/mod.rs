@@ -13,6 +13,7 @@ mod core;
 mod envelopes;
 mod faults;
 mod feed;
+mod files;
 mod ids;
 mod link;
 mod message;

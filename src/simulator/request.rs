@@ -98,6 +98,21 @@ pub(super) fn token<'a>(headers: &'a HeaderMap, args: &'a Args) -> Option<&'a st
     header.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim).or_else(|| args.text("token"))
 }
 
+/// The content of an upload: the body, or the first part of a form with several, which some SDKs send.
+pub(super) fn first_part(headers: &HeaderMap, body: Bytes) -> Option<Bytes> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(parameters) = kind.strip_prefix("multipart/") else { return Some(body) };
+    let boundary = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
+    let end = format!("\r\n--{}", boundary.trim_matches('"'));
+    let start = find(&body, b"\r\n\r\n")? + 4;
+    let length = find(&body[start..], end.as_bytes())?;
+    Some(body.slice(start..start + length))
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
+
 fn add_form(args: &mut Map<String, Value>, form: &[u8]) {
     for (name, text) in url::form_urlencoded::parse(form) {
         let value = form_value(&name, &text);
@@ -183,6 +198,24 @@ mod tests {
         }
         assert_eq!(read(None, json_type, "{"), Err(Unreadable("invalid_json")));
         assert_eq!(read(None, json_type, "[]"), Err(Unreadable("json_not_object")));
+    }
+
+    #[test]
+    fn an_upload_is_its_body_or_the_first_part_of_a_form() {
+        let form = "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\none\r\ntwo\r\n--b--\r\n";
+        let cases = [
+            ("application/octet-stream", "raw", Some("raw")),
+            ("", "", Some("")),
+            ("multipart/form-data; boundary=b", form, Some("one\r\ntwo")),
+            ("multipart/form-data; boundary=\"b\"", form, Some("one\r\ntwo")),
+            ("multipart/form-data; boundary=other", form, None),
+            ("multipart/form-data", form, None),
+        ];
+        for (kind, body, expected) in cases {
+            let headers = headers(&[(header::CONTENT_TYPE, kind)]);
+            let part = first_part(&headers, Bytes::from_static(body.as_bytes()));
+            assert_eq!(part.as_deref(), expected.map(str::as_bytes), "{kind}");
+        }
     }
 
     #[test]

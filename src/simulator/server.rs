@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{Core, lock};
 use super::request::{Door, admitted};
-use super::{control, link, page, respond, web_api};
+use super::{control, files, link, page, respond, web_api};
 
 /// The tasks of one simulator, which end with it.
 #[derive(Debug, Clone)]
@@ -95,6 +95,9 @@ fn router(core: &Arc<Core>, tasks: &Tasks) -> Router {
         .route("/link/", get(link::upgrade))
         .route("/commands/{team}/{number}/{secret}", post(respond::respond))
         .route("/actions/{team}/{number}/{secret}", post(respond::respond))
+        .route("/upload/v1/{secret}", post(files::upload).layer(DefaultBodyLimit::max(files::LARGEST + 4_096)))
+        .route("/files-pri/{key}/{name}", get(files::private))
+        .route("/files-pri/{key}/download/{name}", get(files::private))
         .layer(middleware::from_fn(async |request, next| admit(Door::Slack, request, next).await));
     let control = Router::new()
         .merge(control::routes())

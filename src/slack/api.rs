@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{DATE, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -148,6 +148,27 @@ impl Api {
         result
     }
 
+    /// The address `url`, if files may come from there and go there. Whoever writes a message can influence what stands in it.
+    pub(super) fn file_url(&self, url: &str) -> Option<Url> {
+        Url::parse(url).ok().filter(|url| is_slacks(&self.base, url, "files."))
+    }
+
+    /// Asks for a file; of redirects nothing is followed. `url` is one of [`Api::file_url`]: the token goes there.
+    pub(super) async fn download(&self, url: Url, within: Duration) -> Result<Response, String> {
+        let request = self.http.request(Method::GET, url).bearer_auth(self.token.expose_secret()).timeout(within);
+        request.send().await.map_err(cause)
+    }
+
+    /// Sends a file's content to an address that Slack gave for it. It is its own credential, so the token stays here.
+    pub(super) async fn send_content(&self, url: Url, content: Vec<u8>, within: Duration) -> Result<(), ApiError> {
+        const METHOD: &str = "upload_url";
+        let request =
+            self.http.post(url).timeout(within).header(CONTENT_TYPE, "application/octet-stream").body(content);
+        let sent = request.send().await.map_err(|error| unsent(METHOD, error))?;
+        // What nobody has shown yet does nothing: it is sent anew.
+        if sent.status().is_success() { Ok(()) } else { Err(ApiError::lost(METHOD, false, sent.status().to_string())) }
+    }
+
     async fn turn(&self, urgency: Urgency, method: &'static str, place: &str) -> Result<(), ApiError> {
         match urgency {
             Urgency::Wait => {
@@ -176,14 +197,18 @@ impl Api {
 /// Where Slack is.
 const DOMAINS: [&str; 2] = ["slack.com", "slack-gov.com"];
 
-/// Whether an answer may go to `url`: to where the API is, or to the hooks of Slack's domain; of any of them, when the API is somebody's
-/// proxy.
+/// Whether an answer may go to `url`.
 fn may_respond(base: &Url, url: &Url) -> bool {
+    is_slacks(base, url, "hooks.")
+}
+
+/// Whether `url` is where the API is, or the `host` of Slack's domain; of any of them, when the API is somebody's proxy.
+fn is_slacks(base: &Url, url: &Url, host: &str) -> bool {
     let direct = |domain: &str| base.domain() == Some(domain);
     let behind_proxy = !DOMAINS.into_iter().any(direct);
-    let is_hooks = |domain: &str| url.domain().and_then(|host| host.strip_prefix("hooks.")) == Some(domain);
-    let hooks = DOMAINS.into_iter().any(|domain| is_hooks(domain) && (behind_proxy || direct(domain)));
-    url.origin() == base.origin() || url.scheme() == "https" && url.port().is_none() && hooks
+    let is_host = |domain: &str| url.domain().and_then(|name| name.strip_prefix(host)) == Some(domain);
+    let hosts = DOMAINS.into_iter().any(|domain| is_host(domain) && (behind_proxy || direct(domain)));
+    url.origin() == base.origin() || url.scheme() == "https" && url.port().is_none() && hosts
 }
 
 /// Asks for the address of a new Socket Mode connection, which works once.

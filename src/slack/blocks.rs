@@ -61,10 +61,14 @@ fn approval(card: &ApprovalCard) -> (String, Value) {
     if card.is_question() {
         return question(card);
     }
-    let title = cut(&card.title, TITLE, |title| escape(&visible(title).replace('*', "∗")));
+    let title = cut(&card.title, TITLE, shown_title);
     let mut blocks = vec![section(&format!("{}\n*{title}*", headline(card)))];
     if let Some(detail) = &card.detail {
-        blocks.extend(text_blocks(&detail_block(detail)));
+        blocks.extend(text_blocks(&detail_block(detail, card.attached)));
+    }
+    if card.attached {
+        let file = format!("All of it: `{}`, SHA-256 `{}`", card.file_name(), card.hash());
+        blocks.push(json!({"type": "context", "elements": [mrkdwn(&file)]}));
     }
     blocks.push(json!({"type": "context", "elements": [mrkdwn(&verdict(card))]}));
     if matches!(card.state, ApprovalState::Open { .. }) && !card.options.is_empty() {
@@ -145,14 +149,35 @@ fn verdict(card: &ApprovalCard) -> String {
     }
 }
 
-fn detail_block(detail: &str) -> String {
+/// Whether a card has room for its whole command.
+pub fn shows_whole(card: &ApprovalCard) -> bool {
+    match &card.detail {
+        Some(detail) => fits(&shown_detail(detail), SECTION),
+        None => fits(&shown_title(&card.title), TITLE),
+    }
+}
+
+fn fits(shown: &str, limit: usize) -> bool {
+    shown.chars().count() <= limit
+}
+
+fn shown_detail(detail: &str) -> String {
+    code_block(&visible(detail))
+}
+
+fn shown_title(title: &str) -> String {
+    escape(&visible(title).replace('*', "∗"))
+}
+
+fn detail_block(detail: &str, attached: bool) -> String {
     const REST: &str = "\n_… cut: the rest is too long to be shown. Allow only what you can see._";
-    let shown = |detail: &str| code_block(&visible(detail));
-    let whole = shown(detail);
-    if whole.chars().count() <= SECTION {
+    const BELOW: &str = "\n_… cut: all of it is in the file below. Allow only what you have read._";
+    let whole = shown_detail(detail);
+    if fits(&whole, SECTION) {
         return whole;
     }
-    longest(detail, SECTION - REST.chars().count(), shown) + REST
+    let rest = if attached { BELOW } else { REST };
+    longest(detail, SECTION - rest.chars().count(), shown_detail) + rest
 }
 
 /// `plain` as `render` shows it, in at most `limit` characters; what is left out is mentioned.

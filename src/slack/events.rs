@@ -8,7 +8,7 @@ use super::button;
 use super::text::plain;
 use super::wire::{Envelope, Kind};
 use crate::domain::ids::{BotId, TeamId, Ts, UserId};
-use crate::domain::inbound::{Author, ChannelKind, Click, Inbound, Message, ReplyUrl, Slash, What};
+use crate::domain::inbound::{Author, ChannelKind, Click, File, FileAt, Inbound, Message, ReplyUrl, Slash, What};
 use crate::domain::ports::Joined;
 
 /// Who we are in the workspace, as Slack tells at start.
@@ -102,7 +102,7 @@ fn message(payload: &Value, event: &Value, me: &Identity) -> Decoded {
         return Ignored("incomplete");
     }
     // Slack has been seen to deliver a message again without its text. Were it kept, its whole form would be a duplicate of it.
-    if text(event, "text").is_empty() && files(event) == 0 {
+    if text(event, "text").is_empty() && files(event).is_empty() {
         return Ignored("empty");
     }
     let mut keys = vec![format!("message:{channel}:{ts}")];
@@ -130,8 +130,28 @@ fn said(message: &Value, me: &Identity) -> Message {
     }
 }
 
-fn files(message: &Value) -> usize {
-    message["files"].as_array().map_or(0, Vec::len)
+/// The files that hang on a message: Slack allows ten, and no more than twice that are of interest.
+fn files(message: &Value) -> Vec<File> {
+    message["files"].as_array().into_iter().flatten().take(20).map(file).collect()
+}
+
+/// A file object. One of another workspace has nothing but an id.
+pub(super) fn file(object: &Value) -> File {
+    let known = |name: &str| Some(text(object, name)).filter(|text| !text.is_empty()).map(str::to_owned);
+    let address = known("url_private_download").or_else(|| known("url_private"));
+    let at = match (text(object, "mode"), text(object, "file_access"), address) {
+        ("tombstone" | "hidden_by_limit", _, _) | (_, "file_not_found" | "access_denied", _) => FileAt::Gone,
+        ("external", _, _) => FileAt::Elsewhere,
+        (_, "check_file_info", _) | (_, _, None) => FileAt::Ask,
+        (_, _, Some(address)) => FileAt::Address(address),
+    };
+    File {
+        id: text(object, "id").to_owned(),
+        name: known("name").or_else(|| known("title")).unwrap_or_else(|| "file".to_owned()),
+        mime: known("mimetype"),
+        size: object["size"].as_u64(),
+        at: if object["is_external"] == true { FileAt::Elsewhere } else { at },
+    }
 }
 
 fn stopped(payload: &Value, event: &Value, me: &Identity) -> Decoded {

@@ -15,6 +15,8 @@ pub const SCOPES: &[(&str, &str)] = &[
     ("channels:read", "users.conversations: what is read back after a gap"),
     ("chat:write", "chat.*, streams and assistant.threads.setStatus"),
     ("commands", "the slash command"),
+    ("files:read", "files.info and downloads: what people attach goes to the agent"),
+    ("files:write", "files.getUploadURLExternal and completeUploadExternal"),
     ("groups:history", "message.groups, conversations.replies and conversations.history"),
     ("groups:read", "users.conversations"),
     ("groups:write", "conversations.create, invite and archive: a channel of its own for a session"),

@@ -6,6 +6,7 @@ pub mod button;
 pub mod config;
 pub mod error;
 pub mod events;
+mod files;
 mod history;
 mod link;
 pub mod manifest;

@@ -13,7 +13,7 @@ use super::{blocks, markdown};
 use crate::domain::conversation::{ConversationKey, Markup};
 use crate::domain::ids::{ChannelId, OwedId, Ts, UserId};
 use crate::domain::inbound::ReplyUrl;
-use crate::domain::outgoing::{Answers, Body, Label, Place};
+use crate::domain::outgoing::{Answers, ApprovalCard, Body, Label, Place};
 use crate::domain::ports::{Mark, Reactions, Render, SlackWrite, Trace, WriteError};
 
 /// The event type of our messages' metadata; its payload holds the label: the delivery's key, and the message that it answers.
@@ -87,6 +87,10 @@ impl Render for Surface {
     /// Only what goes to Slack comes here.
     fn parts(&self, _slack: Markup, markdown: &str) -> Vec<String> {
         markdown::render(markdown, markdown::PART_LIMIT)
+    }
+
+    fn shows_whole(&self, _slack: Markup, card: &ApprovalCard) -> bool {
+        blocks::shows_whole(card)
     }
 }
 

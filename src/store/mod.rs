@@ -4,6 +4,7 @@
 //! nothing is delayed on purpose to fill one. No other room knows SQL.
 
 mod approvals;
+mod audit;
 mod boots;
 mod closures;
 pub mod config;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use approvals::OpenApproval;
+pub use audit::AuditEntry;
 pub use boots::Boot;
 pub use closures::{Closed, Closure};
 pub use cut_off::{Aftermath, CutOff, CutOffEnd, Interrupted, Settlement};

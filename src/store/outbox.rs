@@ -219,7 +219,7 @@ pub(super) fn insert(connection: &Connection, owed: &[Owed], seq: Option<i64>, n
             matches!(row.answers, Some(Answers::Interim(_))),
             seq,
         ])?;
-        turns::follow(connection, row)?;
+        turns::follow(connection, row, now_ms)?;
     }
     Ok(())
 }

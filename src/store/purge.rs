@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Store, StoreError};
 
-/// How long the keys of handled events are kept, and everything else that is over.
+/// How long the keys of handled events are kept, and everything else that is over, but for the audit.
 const KEEP: Duration = Duration::from_hours(168);
 
 /// How many rows one commit removes at the most.
@@ -34,6 +34,8 @@ const OLD: &[(&str, &str)] = &[
          (SELECT thread FROM session WHERE status = 'active' OR ended_ms >= ?1) LIMIT ?2",
         "DELETE FROM chat_message WHERE pos = ?1",
     ),
+    // Ninety days: 83 more than everything else.
+    ("SELECT id FROM audit WHERE at_ms < ?1 - 83 * 86400000 LIMIT ?2", "DELETE FROM audit WHERE id = ?1"),
     (
         // Whose session it was, and that it has ended, is kept for good where an agent may still know it.
         "SELECT id FROM session WHERE coalesce(ended_ms, last_active_ms) < ?1 AND status = 'ended' AND backend_ref IS NULL \

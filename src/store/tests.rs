@@ -30,7 +30,7 @@ pub(super) fn message(ts: &str, event: &str) -> Inbound {
             thread: Some("1.0".into()),
             text: TEXT.into(),
             mention: true,
-            files: 0,
+            files: Vec::new(),
         }),
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Store, StoreError, approvals, events, outbox, sessions, waiting};
+use super::{Store, StoreError, approvals, audit, events, outbox, sessions, waiting};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, Ts, TurnId};
 use crate::domain::outgoing::{Body, Op, Owed};
@@ -95,9 +95,10 @@ impl Store {
 }
 
 /// Keeps what is known of a turn in step with what is owed for it: its open questions, and the messages that grow.
-pub(super) fn follow(connection: &Connection, owed: &Owed) -> rusqlite::Result<()> {
+pub(super) fn follow(connection: &Connection, owed: &Owed, now_ms: i64) -> rusqlite::Result<()> {
     match &owed.op {
         Op::Post(Body::Approval(card)) | Op::Revise { body: Body::Approval(card), .. } => {
+            audit::note(connection, owed, card, now_ms)?;
             approvals::follow(connection, owed, card)
         }
         // It gets its final form, with all others of this part of the answer.

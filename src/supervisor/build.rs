@@ -101,19 +101,17 @@ impl Foundation {
         if let Some(address) = listeners.address() {
             announce(&format!("http: http://{address}"));
         }
-        let chat = Chat::new(chat::Parts {
-            token: settings.http.token.clone(),
-            store: store.clone(),
-            clock: clock.clone(),
-            scope: scope.clone(),
-            close: close_listeners.clone(),
-        });
+        let token = settings.http.token.clone();
+        let (chat_scope, close) = (scope.clone(), close_listeners.clone());
+        let chat =
+            Chat::new(chat::Parts { token, store: store.clone(), clock: clock.clone(), scope: chat_scope, close });
         let mcp = tools::endpoint(listeners.address(), &settings, &clock, &close_listeners);
         let routes = mcp.iter().fold(chat.routes(), |routes, mcp| routes.merge(mcp.routes()));
         let operator = Operator { token: settings.http.token.clone(), routes };
         listeners.serve(probes, operator, &clock, &scope, &close_listeners);
         let housekeeping = Housekeeping { scope: &scope, close: &close_listeners, clock: &clock };
         housekeeping.store(&store, settings.store.min_free);
+        housekeeping.files(policy::files_dir(&settings));
         housekeeping.counters(counters);
         housekeeping.orphans();
         Ok(Self {
@@ -244,6 +242,7 @@ impl Foundation {
             outbox: outbox.clone(),
             slack: surface.clone(),
             history: surface.clone(),
+            files: surface.clone(),
             render: surface.clone(),
             backends: self.backends(run_id),
             toolbox: self.mcp.as_ref().map(Mcp::toolbox),

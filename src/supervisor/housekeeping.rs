@@ -1,5 +1,6 @@
 //! What must be done now and then, or watched, until the listeners close.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,6 +11,7 @@ use crate::admin::Readiness;
 use crate::backend;
 use crate::clock::Clock;
 use crate::scope::{OnCrash, Scope};
+use crate::session::purge_files;
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -47,6 +49,12 @@ impl Housekeeping<'_> {
         self.service("purge", move || purge(purged.clone(), clock.clone()));
         let (copied, clock) = (store.clone(), self.clock.clone());
         self.service("snapshots", move || take_snapshots(copied.clone(), min_free, clock.clone()));
+    }
+
+    /// Removes old files of turns from `dir`.
+    pub(super) fn files(&self, dir: PathBuf) {
+        let clock = self.clock.clone();
+        self.service("files", move || forget_files(dir.clone(), clock.clone()));
     }
 
     /// Keeps the counters small, whether or not somebody reads them.
@@ -105,6 +113,15 @@ async fn purge(store: Store, clock: Clock) {
         let now_ms = at_most_now(clock.wall_ms(), newest_ms, clock.now() - started);
         if let Err(error) = store.purge(now_ms).await {
             tracing::warn!(%error, "What is old could not be removed from the store; trying again in an hour");
+        }
+        clock.sleep(PURGE_EVERY).await;
+    }
+}
+
+async fn forget_files(dir: PathBuf, clock: Clock) {
+    loop {
+        if let Err(error) = purge_files(&dir, clock.wall_ms()).await {
+            tracing::warn!(dir = %dir.display(), %error, "Old files could not be removed; trying again in an hour");
         }
         clock.sleep(PURGE_EVERY).await;
     }

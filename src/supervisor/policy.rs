@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::backend;
+use crate::session::FilePolicy;
 use crate::session::config::Route as ConfiguredRoute;
 use crate::session::policy::{BackendPolicy, Policy, Route};
 use crate::settings::Settings;
@@ -36,10 +37,16 @@ pub(super) fn from(settings: &Settings, environment: &BTreeMap<String, String>) 
         inactivity_timeout: sessions.inactivity_timeout,
         turn_timeout: sessions.turn_timeout,
         approval_timeout: sessions.approval_timeout,
+        files: FilePolicy { dir: files_dir(settings), largest: sessions.max_file },
         command: settings.slack.command.clone(),
         backends: settings.backends.iter().map(backend).collect(),
         routes: settings.routes.iter().map(route).collect(),
         roots: settings.access.roots.clone(),
         home,
     }
+}
+
+/// Where files are kept: beside the store, for what lies there is as private.
+pub(super) fn files_dir(settings: &Settings) -> PathBuf {
+    settings.store.dir.join("files")
 }

@@ -48,6 +48,6 @@ pub(super) fn desk(manager: &Manager, surface: &Arc<Surfaces<Surface>>) -> Desk 
         read: surface.clone(),
         reactions: surface.clone(),
         people: surface.clone(),
-        files: None,
+        files: surface.clone(),
     }
 }

@@ -155,7 +155,7 @@ impl Api {
         self.request(&format!("GET {path}?{}", query.join("&")), "")
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         self.request(&format!("POST {path}"), &body.to_string())
     }
 

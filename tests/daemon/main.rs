@@ -8,6 +8,8 @@ mod agent;
 mod amplifierd_server;
 mod api;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod catch_up;
 #[cfg(test)]
 mod commands;
@@ -22,6 +24,8 @@ mod disk;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]
 mod example_agent;
+#[cfg(test)]
+mod files;
 #[cfg(test)]
 mod fresh_state;
 mod harness;

@@ -124,7 +124,7 @@ async fn what_is_not_for_us_is_not_even_stored() {
         thread: None,
         text: "not for you".into(),
         mention: false,
-        files: 0,
+        files: Vec::new(),
     };
     let receipt = world.deliver(people::by("U1", "top level", What::Message(top_level))).await;
     assert_eq!(receipt, Receipt::Ignored);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use hitchline::backend::error::BackendError;
 use hitchline::backend::{Backend, ListQuery, Listed, Session, StartSpec};
-use hitchline::domain::agent::Offers;
+use hitchline::domain::agent::{Attachment, Offers};
 use hitchline::domain::session::BackendRef;
 use tokio::sync::Semaphore;
 
@@ -69,6 +69,7 @@ pub(crate) struct Agents {
 pub(crate) struct Prompted {
     pub(crate) session: Arc<Puppet>,
     pub(crate) text: String,
+    pub(crate) files: Vec<Attachment>,
     /// Whether the test has seen it.
     pub(crate) seen: bool,
 }

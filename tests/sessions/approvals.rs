@@ -4,12 +4,13 @@ use hitchline::backend::Outcome;
 use hitchline::domain::agent::{AgentEvent, Decision, OptionKind};
 use hitchline::domain::ids::{ApprovalId, Ts};
 use hitchline::domain::outgoing::{ApprovalCard, ApprovalState};
-use hitchline::domain::ports::WriteErrorKind;
+use hitchline::domain::ports::{WriteError, WriteErrorKind};
+use hitchline::store::AuditEntry;
 
 use super::agent::{Act, locked};
 use super::people;
 use super::puppet::Puppet;
-use super::slack::Step;
+use super::slack::{PART, Step};
 use super::world::{APPROVAL, World};
 
 const OPTIONS: &[OptionKind] = &[OptionKind::AllowAlways, OptionKind::AllowOnce, OptionKind::RejectOnce];
@@ -246,4 +247,100 @@ async fn a_question_is_not_shown_above_words_that_the_store_did_not_take() {
     world.database().execute_batch("DROP TRIGGER refuse").unwrap();
     session.ends(Outcome::Completed);
     world.until_told(&thread, "before the question").await;
+}
+
+/// A command that no card can show, with a sign that turns what follows around.
+fn long() -> String {
+    format!("echo \u{202e}{}\n", "x".repeat(PART))
+}
+
+impl World {
+    /// U1's turn asks about a command; returns its thread.
+    async fn asked_about(&self, command: &str) -> Ts {
+        let thread = self.mention("U1", "hello").await;
+        self.prompted("hello").await.asks_about("a", Some(command), OPTIONS).await;
+        thread
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_too_long_follows_its_card_whole_with_its_hash() {
+    let world = World::new().await;
+    let thread = world.asked_about(&long()).await;
+    let (_, card) = world.card(&thread).await;
+    assert!(card.attached);
+    world.until("the file", || !locked(&world.slack.uploads).is_empty()).await;
+    let (place, file) = locked(&world.slack.uploads)[0].clone();
+    assert_eq!((place.thread, file.name), (Some(thread), card.file_name()));
+    assert_eq!(file.bytes, long().as_bytes(), "to the byte, as the agent gave it");
+    // Whoever has the file finds its hash in the card.
+    let of_file = ApprovalCard { detail: Some(String::from_utf8(file.bytes).unwrap()), ..card.clone() };
+    assert_eq!(card.hash(), of_file.hash());
+}
+
+#[tokio::test]
+async fn a_command_that_a_card_shows_needs_no_file() {
+    let world = World::new().await;
+    let thread = world.asked_about("ls").await;
+    assert!(!world.card(&thread).await.1.attached);
+    world.settle().await;
+    assert!(locked(&world.slack.uploads).is_empty());
+}
+
+#[tokio::test]
+async fn where_the_file_can_not_come_it_is_said() {
+    let world = World::new().await;
+    let code = "missing_scope".to_owned();
+    let refused = WriteError { kind: WriteErrorKind::Permanent, call: "files.getUploadURLExternal", code };
+    *locked(&world.slack.no_upload) = Some(refused);
+    let thread = world.asked_about(&long()).await;
+    world.card(&thread).await;
+    world.settle().await;
+    world.prompted_now("hello").ends(Outcome::Completed);
+    world.until_told(&thread, "could not be attached (the bot token lacks the scope `files:write`)").await;
+}
+
+impl Asked {
+    async fn audit(&self) -> Vec<AuditEntry> {
+        self.world.store.audit(9).await.unwrap()
+    }
+
+    /// How the one question was settled, by whom, and with which kind of option.
+    async fn settled(&self) -> (String, Option<String>, Option<String>) {
+        let [entry] = <[AuditEntry; 1]>::try_from(self.audit().await).expect("one entry");
+        assert_eq!((entry.requester, entry.command), ("U1".into(), self.card.hash()));
+        assert!(entry.session.is_some() && entry.turn.is_some());
+        (entry.outcome, entry.decider.map(|user| user.to_string()), entry.kind)
+    }
+}
+
+#[tokio::test]
+async fn who_decided_what_stands_in_the_audit_before_the_agent_hears_of_it() {
+    let asked = Asked::new().await;
+    asked.session.set(|manners| manners.answer = Act::Hang);
+    assert!(asked.press("U2", 1, "somebody else").await.is_some());
+    assert_eq!(asked.audit().await, [], "whoever may not decide leaves no entry");
+    asked.press("UADMIN", 1, "an admin").await;
+    let expected = ("decided".to_owned(), Some("UADMIN".to_owned()), Some("allow_once".to_owned()));
+    assert_eq!(asked.settled().await, expected);
+    asked.press("U1", 2, "late").await;
+    assert_eq!(asked.settled().await, expected, "one effect, one entry");
+}
+
+#[tokio::test]
+async fn what_nobody_decided_stands_in_the_audit_too() {
+    let nobody = |outcome: &str| (outcome.to_owned(), None, None);
+    let asked = Asked::new().await;
+    asked.world.hand.advance(APPROVAL);
+    asked.until_state_is(ApprovalState::Expired).await;
+    assert_eq!(asked.settled().await, nobody("expired"));
+    let asked = Asked::new().await;
+    asked.session.ends(Outcome::Completed);
+    asked.until_state_is(ApprovalState::Withdrawn).await;
+    assert_eq!(asked.settled().await, nobody("withdrawn"));
+    let asked = Asked::new().await;
+    let world = asked.world.after_power_cut_in(&asked.world.slack).await;
+    let asked = Asked { world, ..asked };
+    asked.until_state_is(ApprovalState::CutOff).await;
+    assert_eq!(asked.settled().await, nobody("cut_off"));
 }

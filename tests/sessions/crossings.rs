@@ -129,7 +129,7 @@ async fn what_came_while_we_stop_may_be_taken_back() {
     // Another conversation, of which nothing is in memory.
     world.deliver(people::mention("U2", &ts, "a secret")).await;
     world.settle().await;
-    let message = Message { ts: ts.clone(), thread: None, text: "no secret".into(), mention: true, files: 0 };
+    let message = Message { ts: ts.clone(), thread: None, text: "no secret".into(), mention: true, files: Vec::new() };
     let edited = world.deliver(people::by("U2", "edit", What::Edited(message))).await;
     let after = world.after_power_cut().await;
     after.until("a prompt", || after.agents.count("prompt") == 1).await;

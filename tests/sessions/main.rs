@@ -33,6 +33,8 @@ mod endings;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod holds;
 #[cfg(test)]
 mod interrupted;

@@ -25,7 +25,7 @@ pub(crate) fn by(user: &str, name: &str, what: What) -> Inbound {
 }
 
 fn message(user: &str, ts: &Ts, thread: Option<&Ts>, text: &str, mention: bool) -> Inbound {
-    let message = Message { ts: ts.clone(), thread: thread.cloned(), text: text.into(), mention, files: 0 };
+    let message = Message { ts: ts.clone(), thread: thread.cloned(), text: text.into(), mention, files: Vec::new() };
     by(user, &format!("message {ts}"), What::Message(message))
 }
 

@@ -94,7 +94,8 @@ impl Session for Held {
             assert!(locked(&self.0.turn).replace(events).is_none(), "one turn at a time");
         }
         let session = self.0.clone();
-        locked(&self.0.agents.prompts).push(Prompted { session, text: prompt.text().to_owned(), seen: false });
+        let files = prompt.attachments().to_vec();
+        locked(&self.0.agents.prompts).push(Prompted { session, text: prompt.text().to_owned(), files, seen: false });
         Ok(stream)
     }
 
@@ -168,14 +169,19 @@ impl Puppet {
 
     /// Asks for a decision under `id`, with one option for each kind.
     pub(crate) async fn asks(&self, id: &str, kinds: &[OptionKind]) {
+        self.asks_about(id, None, kinds).await;
+    }
+
+    /// Asks for a decision about an exact command.
+    pub(crate) async fn asks_about(&self, id: &str, command: Option<&str>, kinds: &[OptionKind]) {
         locked(&self.waiting).push(id.into());
         let options = kinds.iter().enumerate().map(|(n, kind)| PermissionOption {
             id: format!("o{n}"),
             label: format!("{kind:?}"),
             kind: *kind,
         });
-        let request =
-            PermissionRequest { id: id.into(), title: format!("do {id}"), detail: None, options: options.collect() };
+        let (title, detail) = (format!("do {id}"), command.map(Into::into));
+        let request = PermissionRequest { id: id.into(), title, detail, options: options.collect() };
         self.sends(AgentEvent::Permission(request)).await;
     }
 

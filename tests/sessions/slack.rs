@@ -1,16 +1,17 @@
 //! A Slack that notes what is shown in each thread, and fails as the test says.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use hitchline::domain::conversation::{ConversationKey, Markup};
 use hitchline::domain::ids::{ChannelId, OwedId, Ts, UserId};
-use hitchline::domain::inbound::{Button, ReplyUrl};
+use hitchline::domain::inbound::{Button, File, ReplyUrl};
 use hitchline::domain::outgoing::{ApprovalCard, Body, Label, List, Place};
 use hitchline::domain::ports::{
-    Answered, Mark, Render, Said, SlackRead, SlackWrite, Trace, WriteError, WriteErrorKind,
+    Answered, Files, Mark, NotFetched, Render, Said, SlackRead, SlackWrite, Trace, Upload, WriteError, WriteErrorKind,
 };
 
 use tokio::sync::watch;
@@ -77,6 +78,12 @@ pub(crate) struct FakeSlack {
     /// Which threads were read back.
     pub(crate) reads: Mutex<Vec<ConversationKey>>,
     pub(crate) steps: Mutex<Vec<Step>>,
+    /// How the next files are not fetched; any other holds its own name.
+    pub(crate) not_fetched: Mutex<VecDeque<NotFetched>>,
+    /// What was uploaded, and where to.
+    pub(crate) uploads: Mutex<Vec<(Place, Upload)>>,
+    /// How uploads fail.
+    pub(crate) no_upload: Mutex<Option<WriteError>>,
     /// Channels in which nothing can be said.
     pub(crate) closed: Mutex<BTreeSet<ChannelId>>,
     /// Whether posts wait on their way.
@@ -90,6 +97,10 @@ impl Render for Plain {
     fn parts(&self, _markup: Markup, markdown: &str) -> Vec<String> {
         let chars: Vec<char> = markdown.chars().collect();
         chars.chunks(PART).map(|part| part.iter().collect()).collect()
+    }
+
+    fn shows_whole(&self, _markup: Markup, card: &ApprovalCard) -> bool {
+        card.command().len() <= PART
     }
 }
 
@@ -229,6 +240,28 @@ pub(crate) fn refusal(code: &str) -> WriteError {
 
 fn error(kind: WriteErrorKind) -> WriteError {
     WriteError { kind, call: "test", code: "as_the_test_says".into() }
+}
+
+#[async_trait]
+impl Files for FakeSlack {
+    async fn fetch(&self, file: &File, into: &Path, limit: u64) -> Result<(), NotFetched> {
+        if let Some(error) = locked(&self.not_fetched).pop_front() {
+            return Err(error);
+        }
+        if file.size.is_some_and(|size| size > limit) {
+            return Err(NotFetched::TooLarge { limit });
+        }
+        assert!(!into.exists(), "there is something in the way");
+        std::fs::write(into, &file.name).map_err(|error| NotFetched::NotKept(error.to_string()))
+    }
+
+    async fn upload(&self, to: &Place, file: Upload, _label: &Label) -> Result<(), WriteError> {
+        if let Some(error) = locked(&self.no_upload).clone() {
+            return Err(error);
+        }
+        locked(&self.uploads).push((to.clone(), file));
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +10,11 @@ use async_trait::async_trait;
 use hitchline::backend::Outcome;
 use hitchline::clock::Clock;
 use hitchline::domain::ids::{ChannelId, Ts, UserId};
+use hitchline::domain::inbound::File;
 use hitchline::domain::outgoing::{Label, Place};
-use hitchline::domain::ports::{Files, Grant, People, Profile, Reactions, Upload, WriteError, WriteErrorKind};
+use hitchline::domain::ports::{
+    Files, Grant, NotFetched, People, Profile, Reactions, Upload, WriteError, WriteErrorKind,
+};
 use hitchline::mcp::{Desk, Mcp, Parts};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -31,6 +35,10 @@ fn not_here() -> WriteError {
 
 #[async_trait]
 impl Files for Shelf {
+    async fn fetch(&self, _: &File, _: &Path, _: u64) -> Result<(), NotFetched> {
+        Err(NotFetched::Gone)
+    }
+
     async fn upload(&self, to: &Place, file: Upload, _label: &Label) -> Result<(), WriteError> {
         if file.name == "refused" {
             return Err(not_here());
@@ -74,7 +82,7 @@ impl Endpoint {
             read: world.slack.clone(),
             reactions: shelf.clone(),
             people: shelf.clone(),
-            files: Some(shelf.clone()),
+            files: shelf.clone(),
         });
         let (routes, mut serving) = (mcp.routes(), JoinSet::new());
         serving.spawn(async move { axum::serve(listener, routes).await.unwrap() });

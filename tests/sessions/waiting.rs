@@ -41,7 +41,8 @@ impl Queue {
 
     fn edit(&self, user: &str, ts: &Ts, text: &str) -> hitchline::domain::inbound::Inbound {
         let text = text.to_owned();
-        let message = Message { ts: ts.clone(), thread: Some(self.thread.clone()), text, mention: false, files: 0 };
+        let message =
+            Message { ts: ts.clone(), thread: Some(self.thread.clone()), text, mention: false, files: Vec::new() };
         people::by(user, &format!("edit {ts} {}", message.text), What::Edited(message))
     }
 
@@ -132,7 +133,7 @@ async fn f_21_an_edit_of_what_runs_is_told_to_come_too_late_and_after_the_answer
     let thread = world.mention("U1", "first").await;
     let session = world.prompted("first").await;
     let edit = |user: &str, text: &str| {
-        let message = Message { ts: thread.clone(), thread: None, text: text.into(), mention: true, files: 0 };
+        let message = Message { ts: thread.clone(), thread: None, text: text.into(), mention: true, files: Vec::new() };
         people::by(user, &format!("edit {text}"), What::Edited(message))
     };
     assert_eq!(world.deliver(edit("U1", "better")).await, Receipt::Ignored);

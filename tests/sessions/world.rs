@@ -19,7 +19,7 @@ use hitchline::outbox::Outbox;
 use hitchline::scope::Scope;
 use hitchline::session::config::{OnInterrupt, WhenBusy};
 use hitchline::session::policy::{BackendPolicy, Policy};
-use hitchline::session::{Manager, Parts};
+use hitchline::session::{FilePolicy, Manager, Parts};
 use hitchline::store::Store;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -86,7 +86,8 @@ impl World {
         Self::beside(FakeSlack::default(), Agents::default(), dir, policy, rules).await
     }
 
-    async fn beside(slack: FakeSlack, agents: Agents, dir: TempDir, policy: Policy, rules: Rules) -> Self {
+    async fn beside(slack: FakeSlack, agents: Agents, dir: TempDir, mut policy: Policy, rules: Rules) -> Self {
+        policy.files.dir = dir.path().join("files");
         let (clock, hand) = Clock::manual(1_000_000);
         let store = Store::open(dir.path()).unwrap();
         let (slack, scope) = (Arc::new(slack), Scope::new());
@@ -102,6 +103,7 @@ impl World {
             outbox: outbox.clone(),
             slack: slack.clone(),
             history: slack.clone(),
+            files: slack.clone(),
             render: Arc::new(Plain),
             backends: BTreeMap::from([backend("puppet", &agents), backend("other", &others)]),
             toolbox: Some(tickets.clone()),
@@ -388,6 +390,7 @@ fn policy() -> Policy {
         inactivity_timeout: INACTIVITY,
         turn_timeout: TURN,
         approval_timeout: APPROVAL,
+        files: FilePolicy { dir: "/".into(), largest: 1_000 },
         command: "/hitch".into(),
         backends: BTreeMap::from([("puppet".to_owned(), settings.clone()), ("other".to_owned(), settings)]),
         routes: BTreeMap::new(),

@@ -165,5 +165,11 @@ impl Socket {
     reason = "the one client of these tests; nothing of the crate's own is on this side"
 )]
 fn http() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(SOON).build().unwrap()
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_certs_only([])
+        .timeout(SOON)
+        .build()
+        .unwrap()
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod client;
 mod faults;
+#[cfg(test)]
+mod files;
 mod logs;
 mod people;
 mod personality;

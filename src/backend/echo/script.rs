@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::backend::Outcome;
 use crate::backend::error::BackendError;
-use crate::domain::agent::{AgentEvent, OptionKind, PermissionOption, PlanEntry, Progress, ToolCall};
+use crate::domain::agent::{AgentEvent, Attachment, OptionKind, PermissionOption, PlanEntry, Progress, ToolCall};
 
 /// The pause between two chunks of `!stream`.
 const CHUNK_PAUSE: Duration = Duration::from_millis(50);
@@ -64,6 +64,15 @@ impl Script {
     /// The same after a plan, which is ticked off line by line.
     pub(super) fn planned(mut self) -> Self {
         self.steps.splice(0..0, plan());
+        self
+    }
+
+    /// The same, and at last the names of the files that came along.
+    pub(super) fn naming(mut self, files: &[Attachment]) -> Self {
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        if !names.is_empty() {
+            self.steps.push(say(format!("\n\nFiles: {}", names.join(", "))));
+        }
         self
     }
 

@@ -19,6 +19,10 @@ impl Render for Noted {
     fn parts(&self, _markup: Markup, markdown: &str) -> Vec<String> {
         vec![format!("slack: {markdown}")]
     }
+
+    fn shows_whole(&self, _markup: Markup, _card: &ApprovalCard) -> bool {
+        false
+    }
 }
 
 #[async_trait]

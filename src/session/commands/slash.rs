@@ -84,7 +84,7 @@ impl Inner {
         };
         // With the mark that makes it a command wherever it stands.
         let text = format!("!{}", slash.text.trim_start().trim_start_matches('!'));
-        let message = Message { ts: ts.clone(), thread: Some(ts), text, mention: true, files: 0 };
+        let message = Message { ts: ts.clone(), thread: Some(ts), text, mention: true, files: Vec::new() };
         self.go_on_in_thread(asked.seq, Inbound { what: What::Message(message), ..inbound.clone() }).await
     }
 

@@ -5,7 +5,8 @@ use futures_util::FutureExt;
 use crate::backend::Answered;
 use crate::domain::agent::{Decision, PermissionRequest};
 use crate::domain::ids::{ApprovalId, OwedId, RequestId};
-use crate::domain::outgoing::{Body, Op, Owed};
+use crate::domain::outgoing::{ApprovalCard, Body, Op, Owed, Place};
+use crate::domain::ports::WriteError;
 use crate::outbox::Fate;
 
 use super::{CALL, Live, Press};
@@ -20,7 +21,9 @@ impl Live<'_> {
             return self.decide(&request.id, Decision::Cancelled).await;
         }
         let timeout = self.turn.inner.parts.policy.approval_timeout;
-        let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout);
+        let (render, markup) = (&self.turn.inner.parts.render, self.turn.key.markup());
+        let shows_whole = |card: &ApprovalCard| render.shows_whole(markup, card);
+        let (row, card) = self.approvals.open(request, self.turn.prompt.requester(), self.now(), timeout, shows_whole);
         tracing::info!(conversation = %self.turn.key, approval.id = %card.id, "An agent asks for a decision");
         let (id, said) = (card.id, self.reply.checkpoint().await);
         self.unwritten.extend(self.rows(said));
@@ -40,8 +43,12 @@ impl Live<'_> {
         }
     }
 
-    /// A question has reached Slack, or never will: then nobody can say yes to it.
+    /// A question has reached Slack, or never will: then nobody can say yes to it. What its card can't show follows as a file.
     pub(super) async fn on_card(&mut self, id: ApprovalId, fate: Fate) {
+        if let Some(file) = self.approvals.attachment(id).filter(|_| fate != Fate::Dead) {
+            let (inner, to) = (self.turn.inner.clone(), Place::from(&self.turn.key));
+            self.attaching.push(async move { inner.show_file(&to, file).await }.boxed());
+        }
         let unseen = if fate == Fate::Dead { self.approvals.reject(id) } else { None };
         if let Some(Settled { request, decision, card, .. }) = unseen {
             tracing::warn!(conversation = %self.turn.key, approval.id = %id, "A question that Slack did not take is answered with no");
@@ -49,6 +56,14 @@ impl Live<'_> {
             self.last_heard = self.now();
             let note = if card.is_question() { words::QUESTION_NOT_ASKED } else { words::NOT_ASKED };
             self.reply.push(Some("note"), note);
+        }
+    }
+
+    /// The file with a whole command is there, or is not.
+    pub(super) fn on_attached(&mut self, attached: Result<(), WriteError>) {
+        if let Err(error) = attached {
+            tracing::warn!(conversation = %self.turn.key, %error, "A command that is too long for its card could not be attached");
+            self.reply.push(Some("note"), &words::not_attached(&error));
         }
     }
 
@@ -73,10 +88,11 @@ impl Live<'_> {
     pub(super) async fn settle(&mut self, settled: Settled) {
         let Settled { request, decision, row, card } = settled;
         tracing::info!(conversation = %self.turn.key, approval.id = %card.id, state = ?card.state, "An approval is settled");
+        let revision = Op::Revise { of: row, body: Body::Approval(card) };
+        // First, for the audit's entry is written with it: what an agent was told must not be missing there.
+        self.show(vec![self.row(OwedId::new(), revision)]).await;
         self.decide(&request, decision).await;
         self.last_heard = self.now();
-        let revision = Op::Revise { of: row, body: Body::Approval(card) };
-        self.show(vec![self.row(OwedId::new(), revision)]).await;
     }
 
     /// Somebody pressed an option.

@@ -8,6 +8,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use axum::extract::DefaultBodyLimit;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::core::Core;
+use super::files;
 use super::world::{Channel, User, World};
 
 /// The routes of the control API.
@@ -33,6 +35,8 @@ pub(super) fn routes() -> Router<Arc<Core>> {
         .route("/sim/connections", get(inspect::connections))
         .route("/sim/wait", get(watch::wait))
         .route("/sim/events", get(watch::events))
+        .route("/sim/files", get(files::list).post(people::add_file).layer(DefaultBodyLimit::max(files::LARGEST)))
+        .route("/sim/files/{id}", get(files::shown))
         .route("/sim/edit", post(people::edit))
         .route("/sim/delete", post(people::delete))
         .route("/sim/react", post(people::react))

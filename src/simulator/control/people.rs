@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Body, DONE, Done, Refused, channel, user};
+use super::{Answer, Body, DONE, Done, Query, Refused, channel, user};
 use crate::simulator::changes::{Content, Draft};
-use crate::simulator::core::{Core, Suppress};
+use crate::simulator::core::{Core, Suppress, lock};
 use crate::simulator::ids::{BOT_USER, TEAM, Ts, slack_id, uuid};
 use crate::simulator::shapes;
 use crate::simulator::world::{Channel, Kind, World};
@@ -22,6 +23,7 @@ pub(super) struct Post {
     text: String,
     thread_ts: Option<Ts>,
     client_msg_id: Option<String>,
+    /// Ids of files that were brought, and other file objects, shown as they are.
     files: Option<Value>,
     #[serde(default)]
     suppress: Vec<Twin>,
@@ -87,12 +89,13 @@ pub(super) async fn post(State(core): State<Arc<Core>>, Body(post): Body<Post>) 
     if let Some(root) = post.thread_ts {
         world.message(&post.channel, root).ok_or_else(|| Refused::missing("message", root))?;
     }
+    let files = post.files.map(|files| core.attached(files)).transpose().map_err(|id| Refused::missing("file", id))?;
     let draft = Draft {
         text: typed(&world, &post.text),
         user: post.user,
         channel: post.channel.clone(),
         thread_ts: post.thread_ts,
-        files: post.files,
+        files: files.clone(),
         client_msg_id: Some(post.client_msg_id.unwrap_or_else(uuid)),
         suppress: Suppress {
             message: post.suppress.contains(&Twin::Message),
@@ -101,7 +104,31 @@ pub(super) async fn post(State(core): State<Arc<Core>>, Body(post): Body<Post>) 
         ..Draft::default()
     };
     let ts = core.post(&mut world, draft);
+    if let Some(files) = &files {
+        core.note_shares(files, &post.channel, ts);
+    }
     Ok(Json(json!({"ts": ts, "channel": post.channel})))
+}
+
+/// A file that a person brings, and of what type it says it is.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewFile {
+    user: String,
+    name: String,
+    mimetype: Option<String>,
+}
+
+/// `POST /sim/files`; the body is the content.
+pub(super) async fn add_file(
+    State(core): State<Arc<Core>>,
+    Query(new): Query<NewFile>,
+    content: Bytes,
+) -> Answer<Value> {
+    let mut world = core.world();
+    user(&world, &new.user)?;
+    let at = core.tick(&mut world);
+    let id = lock(&core.files).add(&new.user, &new.name, new.mimetype.as_deref(), content, at);
+    Ok(Json(json!({"id": id})))
 }
 
 /// `POST /sim/edit`

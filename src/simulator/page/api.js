@@ -17,11 +17,24 @@ export async function getMessages(channel, thread) {
   return (await call("GET", `messages?${query}`)).messages;
 }
 
-async function call(method, path, body) {
+/** Brings files along as `user`; their ids, for a message. */
+export function addFiles(user, files) {
+  const add = async (file) => {
+    const query = new URLSearchParams({ user, name: file.name, ...(file.type && { mimetype: file.type }) });
+    return (await request(`files?${query}`, { method: "POST", body: file })).id;
+  };
+  return Promise.all(files.map(add));
+}
+
+function call(method, path, body) {
   const headers = body && { "content-type": "application/json" };
+  return request(path, { method, headers, body: body && JSON.stringify(body) });
+}
+
+async function request(path, init) {
   let response;
   try {
-    response = await fetch(`/sim/${path}`, { method, headers, body: body && JSON.stringify(body) });
+    response = await fetch(`/sim/${path}`, init);
   } catch {
     throw new ApiError("The simulator does not answer. Is it still running?");
   }

@@ -134,11 +134,11 @@ function switchPerson(person) {
 
 // --- What the person does ---
 
-async function sendToChannel(text) {
+async function sendToChannel(text, files) {
   const [name] = /^\/\S+/.exec(text) ?? [];
   if (name) return sendCommand(name, text.slice(name.length).trim());
   const { channel } = state.place;
-  const sent = await tried(() => api.postMessage({ user: state.person, channel, text }));
+  const sent = await tried(() => send({ user: state.person, channel, text }, files));
   // The bot answers in the thread: it stands open before the answer begins.
   if (sent && WIDE.matches && expectsAnswer(text) && channel === state.place.channel) openThread(sent.ts, true);
   return Boolean(sent);
@@ -149,13 +149,18 @@ function expectsAnswer(text) {
   return isDm || text.includes(`@${state.bot.name}`);
 }
 
-async function sendToThread(text) {
+async function send(message, files) {
+  if (files.length === 0) return api.postMessage(message);
+  return api.postMessage({ ...message, files: await api.addFiles(message.user, files) });
+}
+
+async function sendToThread(text, files) {
   if (state.commands.some((name) => text.split(/\s/)[0] === name)) {
     notice("Slash commands work in the channel's box, not in a thread.");
     return false;
   }
   const { channel, thread } = state.place;
-  return Boolean(await tried(() => api.postMessage({ user: state.person, channel, thread_ts: thread, text })));
+  return Boolean(await tried(() => send({ user: state.person, channel, thread_ts: thread, text }, files)));
 }
 
 async function sendCommand(name, text) {

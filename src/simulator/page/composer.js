@@ -8,6 +8,7 @@ export class Composer {
   #input = el("textarea", { rows: "1", "aria-describedby": null });
   #label = el("label", { class: "visually-hidden" });
   #banner = el("p", { class: "editing", hidden: true }, "Editing a message. Escape cancels.");
+  #files = el("input", { type: "file", multiple: true, "aria-label": "Files to send" });
   #send = el("button", { type: "submit", class: "button primary" }, "Send");
   #cancel = el("button", { type: "button", class: "button", hidden: true }, "Cancel");
   #drafts = new Map();
@@ -15,7 +16,7 @@ export class Composer {
   #editing = null;
 
   /**
-   * `handlers` are `send(text)` and `edit(message, text)`, which return a promise of whether it was taken; `lastOwn()`, the message
+   * `handlers` are `send(text, files)` and `edit(message, text)`, which return a promise of whether it was taken; `lastOwn()`, the message
    * that Arrow up in an empty box edits as `{message, text}` or null.
    */
   constructor(form, handlers) {
@@ -25,7 +26,7 @@ export class Composer {
     this.#label.htmlFor = id;
     const hint = el("p", { class: "quiet hint", id: `${id}-hint` }, "Enter sends, Shift + Enter starts a new line");
     this.#input.setAttribute("aria-describedby", hint.id);
-    form.append(this.#banner, this.#label, this.#input, el("div", { class: "composer-foot" }, hint, this.#cancel, this.#send));
+    form.append(this.#banner, this.#label, this.#input, el("div", { class: "composer-foot" }, hint, this.#files, this.#cancel, this.#send));
     form.addEventListener("submit", (event) => this.#submit(event));
     this.#input.addEventListener("input", () => this.#fit());
     addEventListener("resize", () => this.#fit());
@@ -68,6 +69,7 @@ export class Composer {
     const editing = this.#editing !== null;
     this.#banner.hidden = !editing;
     this.#cancel.hidden = !editing;
+    this.#files.hidden = editing;
     this.#send.textContent = editing ? "Save" : "Send";
   }
 
@@ -103,11 +105,13 @@ export class Composer {
   async #submit(event) {
     event.preventDefault();
     const text = this.#input.value.trim();
-    if (text === "") return;
     const [place, editing] = [this.#place, this.#editing];
+    const files = editing ? [] : [...this.#files.files];
+    if (text === "" && files.length === 0) return;
     if (editing) this.#stopEditing();
     else this.#fill("");
-    const taken = await (editing ? this.#handlers.edit(editing, text) : this.#handlers.send(text));
+    const taken = await (editing ? this.#handlers.edit(editing, text) : this.#handlers.send(text, files));
+    if (taken && !editing) this.#files.value = "";
     if (taken) return;
     if (this.#place !== place) this.#drafts.set(place, text);
     else if (editing) this.startEditing(editing, text);

@@ -85,7 +85,13 @@ function blockNodes(message, look, actions) {
 
 function files({ files: list = [], deleted }) {
   if (deleted || list.length === 0) return null;
-  return el("ul", { class: "files", "aria-label": "Files" }, list.map((file) => el("li", {}, file.name ?? file.title ?? file.id ?? "file")));
+  return el("ul", { class: "files", "aria-label": "Files" }, list.map((file) => el("li", {}, fileNode(file))));
+}
+
+// A file that hangs here can be had; of others only the name is known.
+function fileNode({ id, name, title, url_private: url }) {
+  const text = name ?? title ?? id ?? "file";
+  return id && url ? el("a", { href: `/sim/files/${encodeURIComponent(id)}`, download: text }, text) : text;
 }
 
 function reactions({ reactions: list = [], deleted }, { look }) {

@@ -26,7 +26,7 @@ const HONOURED_FOR: Duration = Duration::from_mins(10);
 pub(super) fn post(call: &Call<'_>) -> Reply {
     let content = content(call)?;
     let mut world = call.core.world();
-    let channel = writable(call, &mut world)?;
+    let channel = writable(&mut world, call.required("channel")?)?;
     let thread_ts = thread(call, &world, &channel)?;
     let client_msg_id = call.args.text("client_msg_id");
     if let Some(first) = posted_before(call, world.channel(&channel), client_msg_id)? {
@@ -68,7 +68,7 @@ pub(super) fn post_ephemeral(call: &Call<'_>) -> Reply {
     let content = content(call)?;
     let user = call.required("user")?;
     let mut world = call.core.world();
-    let channel = writable(call, &mut world)?;
+    let channel = writable(&mut world, call.required("channel")?)?;
     if !world.channel(&channel).is_some_and(|channel| channel.has_member(user)) {
         return Err("user_not_in_channel".into());
     }
@@ -134,8 +134,7 @@ pub(super) fn conversation(call: &Call<'_>, world: &World) -> Result<String, Fai
 }
 
 /// The channel a call wants to write to: by id, by a user's id (their direct messages) or by name.
-pub(super) fn writable(call: &Call<'_>, world: &mut World) -> Result<String, Failure> {
-    let name = call.required("channel")?;
+pub(super) fn writable(world: &mut World, name: &str) -> Result<String, Failure> {
     if world.user(name).is_some() {
         return Ok(world.im_with(name));
     }

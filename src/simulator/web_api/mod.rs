@@ -4,6 +4,7 @@ mod assistant;
 mod auth;
 mod chat;
 mod conversations;
+mod files;
 mod reactions;
 mod streams;
 mod users;
@@ -161,6 +162,7 @@ fn dispatch(method: &str, call: &Call<'_>) -> Reply {
         "users.list" => Ok(users::list(call)),
         "users.lookupByEmail" => users::by_email(call),
         "users.conversations" => conversations::list(call, true),
+        _ if method.starts_with("files.") => files::dispatch(method, call),
         _ if method.starts_with("conversations.") => conversations::dispatch(method, call),
         _ if method.starts_with("assistant.") || method.starts_with("agents.") => assistant::dispatch(method, call),
         _ => Err(unknown(method)),

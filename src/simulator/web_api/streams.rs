@@ -27,7 +27,7 @@ enum Piece {
 pub(super) fn start(call: &Call<'_>) -> Reply {
     let pieces = pieces(call.args)?;
     let mut world = call.core.world();
-    let channel = writable(call, &mut world)?;
+    let channel = writable(&mut world, call.required("channel")?)?;
     let thread_ts = thread(call, &world, &channel)?.ok_or("invalid_thread_ts")?;
     if !world.channel(&channel).is_some_and(Channel::is_im) {
         call.args.text("recipient_user_id").ok_or("missing_recipient_user_id")?;

@@ -15,8 +15,31 @@ fn card(state: ApprovalState) -> ApprovalCard {
             ("Always".into(), OptionKind::AllowAlways),
             ("Reject".into(), OptionKind::RejectOnce),
         ],
+        attached: false,
         state,
     }
+}
+
+#[test]
+fn a_command_that_is_too_long_is_cut_visibly_and_its_file_is_named_with_its_hash() {
+    let open = card(ApprovalState::Open { expires_after_s: 600 });
+    assert!(shows_whole(&open));
+    let detail = format!("echo {}\u{202e}", "x".repeat(3_000));
+    let long = ApprovalCard { detail: Some(detail.clone()), ..open };
+    assert!(!shows_whole(&long));
+    assert!(
+        !shows_whole(&ApprovalCard { detail: None, title: detail, ..long.clone() }),
+        "where the title is the command"
+    );
+    let (_, alone) = content(&Body::Approval(long.clone()));
+    assert!(alone[1]["text"]["text"].as_str().unwrap().contains("… cut: the rest is too long"), "{alone}");
+    let (_, blocks) = content(&Body::Approval(ApprovalCard { attached: true, ..long.clone() }));
+    assert!(
+        blocks[1]["text"]["text"].as_str().unwrap().ends_with("in the file below. Allow only what you have read._")
+    );
+    let named = blocks[2]["elements"][0]["text"].as_str().unwrap();
+    assert_eq!(named, format!("All of it: `{}`, SHA-256 `{}`", long.file_name(), long.hash()));
+    assert_eq!((long.hash().len(), long.file_name()), (64, format!("command-{}.txt", &long.hash()[..8])));
 }
 
 #[test]

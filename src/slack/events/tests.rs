@@ -128,11 +128,40 @@ fn bots_and_people_of_other_workspaces_are_known_as_such() {
 }
 
 #[test]
+fn a_file_says_where_it_is_to_be_had() {
+    let hosted = json!({"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 7, "mode": "hosted",
+        "url_private": "https://files.slack.com/1", "url_private_download": "https://files.slack.com/2"});
+    let expected = File {
+        id: "F1".into(),
+        name: "a.png".into(),
+        mime: Some("image/png".into()),
+        size: Some(7),
+        at: FileAt::Address("https://files.slack.com/2".into()),
+    };
+    assert_eq!(file(&hosted), expected);
+    let with = |change: Value| {
+        let mut object = hosted.clone();
+        object.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        file(&object).at
+    };
+    assert_eq!(with(json!({"url_private_download": null})), FileAt::Address("https://files.slack.com/1".into()));
+    assert_eq!(with(json!({"file_access": "check_file_info"})), FileAt::Ask);
+    assert_eq!(with(json!({"mode": "external"})), FileAt::Elsewhere);
+    assert_eq!(with(json!({"is_external": true})), FileAt::Elsewhere);
+    assert_eq!(
+        [with(json!({"mode": "tombstone"})), with(json!({"mode": "hidden_by_limit"}))],
+        [FileAt::Gone, FileAt::Gone]
+    );
+    assert_eq!(file(&json!({"id": "F1", "file_access": "check_file_info"})).at, FileAt::Ask);
+    assert_eq!(file(&json!({"id": "F1", "title": "T"})).name, "T");
+}
+
+#[test]
 fn threads_files_and_broadcasts() {
     let reply = inbound(event(&message(&json!({"thread_ts": "1.0", "subtype": "file_share", "files": [{}, {}]}))));
     assert_eq!(reply.conversation().unwrap().thread, "1.0".into());
     let What::Message(reply) = reply.what else { panic!("not a message") };
-    assert_eq!(reply.files, 2);
+    assert_eq!(reply.files.len(), 2);
     // A root that carries its own ts as thread is still a root.
     let What::Message(root) = inbound(event(&message(&json!({"thread_ts": "2.0"})))).what else {
         panic!("not a message")

@@ -295,7 +295,7 @@ async fn what_was_growing_is_known_until_it_is_owed_its_final_form() {
 fn question(turn: TurnId, state: ApprovalState) -> ApprovalCard {
     let id = ApprovalId::parse(&turn.to_string()).unwrap();
     let options = vec![("Allow".to_owned(), OptionKind::AllowOnce)];
-    ApprovalCard { id, requester: "U1".into(), title: "touch f".into(), detail: None, options, state }
+    ApprovalCard { id, requester: "U1".into(), title: "touch f".into(), detail: None, options, attached: false, state }
 }
 
 // holds: K-5

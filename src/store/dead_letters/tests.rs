@@ -173,6 +173,7 @@ async fn a_question_that_an_operator_dropped_is_not_open_any_more() {
         title: "touch f".into(),
         detail: None,
         options: Vec::new(),
+        attached: false,
         state: ApprovalState::Open { expires_after_s: 9 },
     };
     let row = Owed { turn: Some(turn), op: Op::Post(Body::Approval(card)), ..told() };

@@ -9,8 +9,13 @@ const LIMIT: usize = 3;
 const DAY_MS: i64 = 24 * 3_600_000;
 
 fn said(ts: &str, thread: Option<&str>, lot: Lot) -> Late {
-    let message =
-        Message { ts: ts.into(), thread: thread.map(Ts::from), text: format!("at {ts}"), mention: true, files: 0 };
+    let message = Message {
+        ts: ts.into(),
+        thread: thread.map(Ts::from),
+        text: format!("at {ts}"),
+        mention: true,
+        files: Vec::new(),
+    };
     let inbound = Inbound {
         keys: vec![format!("message:C:{ts}")],
         team: "T".into(),

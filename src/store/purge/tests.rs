@@ -107,3 +107,15 @@ async fn what_is_tried_again_while_it_is_about_to_be_forgotten_stays() {
     let left: String = store.read(move |connection| connection.query_row(rows, [], |row| row.get(0))).await.unwrap();
     assert_eq!(left, "6 3");
 }
+
+#[tokio::test]
+async fn the_audit_is_kept_for_ninety_days() {
+    let (store, _dir) = filled().await;
+    let row = "INSERT INTO audit (approval, at_ms, team, channel, thread, requester, command, outcome) \
+               VALUES ('a', 10, 'T', 'C', '1', 'U', '', 'expired')";
+    store.write(move |connection| connection.execute_batch(row)).await.unwrap();
+    for (days, kept) in [(90, 1), (91, 0)] {
+        store.purge(days * 24 * HOUR).await.unwrap();
+        assert_eq!(store.audit(9).await.unwrap().len(), kept, "after {days} days");
+    }
+}

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test that called it")]
 
+#[cfg(test)]
+mod files;
+
 use std::time::Duration;
 
 use hitchline::clock::Clock;
