@@ -50,7 +50,7 @@ async function streamWithTheMouse(page) {
   await watchGrowth(page);
   await composer(page, "channel").click();
   await page.keyboard.type("@hitchline !stream 60");
-  await page.locator("#channel-composer").getByRole("button", { name: "Send" }).click();
+  await page.locator("#channel-composer").getByRole("button", { name: "Send", exact: true }).click();
   await holds("the message appears in the channel", channelRow(page, "!stream 60").waitFor());
   await holds("the message's thread opens", page.getByRole("complementary", { name: "Thread" }).waitFor());
   await finalAnswer(page, 1, "an answer to `!stream 60` becomes final");
