@@ -8,6 +8,8 @@ mod agent;
 mod amplifierd_server;
 mod api;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod catch_up;
