@@ -1,7 +1,7 @@
-use super::*;
 use std::os::unix::fs::PermissionsExt;
 
 use super::backends::is_found;
+use super::*;
 use crate::backend::config::{Acp, Amplifierd, Config as Backend, Opencode, Tmux};
 
 fn findings(change: impl FnOnce(&mut Settings)) -> Findings {
