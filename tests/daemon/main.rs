@@ -42,6 +42,9 @@ mod migration;
 #[cfg(test)]
 mod mounts;
 #[cfg(test)]
+#[path = "../backends/opencode_server.rs"]
+mod opencode_server;
+#[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;
 #[cfg(test)]
