@@ -146,6 +146,10 @@ impl Handler {
         if call.shows() {
             parts.clock.sleep(HEAD_START).await;
         }
+        let _place = match call {
+            Call::Upload(_) => Some(self.mcp.0.uploads.acquire().await),
+            _ => None,
+        };
         let done = desk.call(holder.session, call).await;
         count(name, done.is_ok());
         done.map_err(|failed| failed.0)

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::grants::Grants;
@@ -33,6 +33,9 @@ pub use desk::Desk;
 pub const PATH: &str = "/mcp";
 /// Where our own program finds it, which serves agents over standard streams: there no client has sessions, whatever is configured.
 pub const STDIO_PATH: &str = "/mcp/stdio";
+
+/// How many files are uploaded at once: each is in memory as a whole. A further one waits.
+const UPLOADS: usize = 4;
 
 /// What the endpoint works with.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ struct Inner {
     grants: Arc<Grants>,
     /// There once there are sessions.
     desk: watch::Sender<Option<Desk>>,
+    /// Places for files that are in memory.
+    uploads: Semaphore,
 }
 
 impl fmt::Debug for Mcp {
@@ -72,7 +77,8 @@ impl fmt::Debug for Mcp {
 impl Mcp {
     /// An endpoint that is not open yet: it says so to whoever calls a tool.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, grants: Arc::default(), desk: watch::Sender::new(None) }))
+        let (desk, uploads) = (watch::Sender::new(None), Semaphore::new(UPLOADS));
+        Self(Arc::new(Inner { parts, grants: Arc::default(), desk, uploads }))
     }
 
     /// Its routes.

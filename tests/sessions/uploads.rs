@@ -2,21 +2,18 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hitchline::backend::Outcome;
 use hitchline::clock::Clock;
 use hitchline::domain::ids::{ChannelId, Ts, UserId};
-use hitchline::domain::inbound::File;
-use hitchline::domain::outgoing::{Label, Place};
-use hitchline::domain::ports::{
-    Files, Grant, NotFetched, People, Profile, Reactions, Upload, WriteError, WriteErrorKind,
-};
+use hitchline::domain::outgoing::Place;
+use hitchline::domain::ports::{Grant, People, Profile, Reactions, Upload, WriteError, WriteErrorKind};
 use hitchline::mcp::{Desk, Mcp, Parts};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -25,38 +22,22 @@ use super::agent::locked;
 use super::people;
 use super::world::World;
 
-/// Notes what is uploaded, and does nothing else.
-#[derive(Default)]
-struct Shelf(Mutex<Vec<(Place, Upload)>>);
+/// What else agents may do is none of these tests' business.
+struct Nothing;
 
 fn not_here() -> WriteError {
     WriteError { kind: WriteErrorKind::Permanent, call: "test", code: "not_here".into() }
 }
 
 #[async_trait]
-impl Files for Shelf {
-    async fn fetch(&self, _: &File, _: &Path, _: u64) -> Result<(), NotFetched> {
-        Err(NotFetched::Gone)
-    }
-
-    async fn upload(&self, to: &Place, file: Upload, _label: &Label) -> Result<(), WriteError> {
-        if file.name == "refused" {
-            return Err(not_here());
-        }
-        locked(&self.0).push((to.clone(), file));
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Reactions for Shelf {
+impl Reactions for Nothing {
     async fn react(&self, _: &ChannelId, _: &Ts, _: &str) -> Result<(), WriteError> {
         Err(not_here())
     }
 }
 
 #[async_trait]
-impl People for Shelf {
+impl People for Nothing {
     async fn profile(&self, _: &UserId) -> Result<Profile, WriteError> {
         Err(not_here())
     }
@@ -66,7 +47,6 @@ impl People for Shelf {
 struct Endpoint {
     mcp: Mcp,
     address: String,
-    shelf: Arc<Shelf>,
     _serving: JoinSet<()>,
 }
 
@@ -76,17 +56,15 @@ impl Endpoint {
         let address = listener.local_addr().unwrap();
         let (clock, close, program) = (Clock::system(), CancellationToken::new(), "/bin/hitchline".into());
         let mcp = Mcp::new(Parts { address, sessions: false, idle: Duration::from_mins(1), program, clock, close });
-        let shelf = Arc::new(Shelf::default());
         mcp.open(Desk {
             manager: world.manager.clone(),
             read: world.slack.clone(),
-            reactions: shelf.clone(),
-            people: shelf.clone(),
-            files: shelf.clone(),
+            reactions: Arc::new(Nothing),
+            people: Arc::new(Nothing),
         });
         let (routes, mut serving) = (mcp.routes(), JoinSet::new());
         serving.spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { mcp, address: address.to_string(), shelf, _serving: serving }
+        Self { mcp, address: address.to_string(), _serving: serving }
     }
 
     /// Uploads a file as the agent that has this way in; whether it worked, and what the agent is told.
@@ -117,36 +95,60 @@ fn post(address: &str, token: &str, body: &str) -> String {
     answer
 }
 
+/// A directory with a file in it. The agents of a world work in the root directory.
+fn with_file(name: &str, content: &str) -> (TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    (dir, path.to_str().unwrap().to_owned())
+}
+
 #[tokio::test]
 async fn a_file_goes_into_the_thread_of_whoever_has_the_token() {
     let world = World::new().await;
     let endpoint = Endpoint::open(&world).await;
     let toolbox = endpoint.mcp.toolbox();
     let (one, first) = world.settled_thread("U1", "one").await;
-    let (_, other) = world.settled_thread("U2", "two").await;
-    // The agents of this world work in the root directory.
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(path("report.txt"), "done").unwrap();
-    std::fs::write(path("refused"), "x").unwrap();
-
+    let (two, other) = world.settled_thread("U2", "two").await;
+    let (_dir, report) = with_file("report.txt", "done");
     let (own, foreign) = (toolbox.grant(first.id), toolbox.grant(other.id));
-    assert_eq!(endpoint.upload(&own, &path("report.txt")).await, (true, "Uploaded report.txt (4 bytes).".to_owned()));
-    let place = Place::from(&people::key(&one));
+    assert_eq!(endpoint.upload(&own, &report).await, (true, "Uploaded report.txt (4 bytes).".to_owned()));
+    endpoint.upload(&foreign, &report).await;
     let file = Upload { name: "report.txt".into(), bytes: b"done".into() };
-    assert_eq!(*locked(&endpoint.shelf.0), [(place.clone(), file)]);
-    let (done, told) = endpoint.upload(&own, &path("missing")).await;
-    assert!(!done && told.contains("can't be read"), "{told}");
-    let (done, told) = endpoint.upload(&own, &path("refused")).await;
-    assert!(!done && told.contains("not_here"), "{told}");
-    endpoint.upload(&foreign, &path("report.txt")).await;
-    let last = locked(&endpoint.shelf.0).pop().unwrap();
-    assert_ne!(last.0, place, "another token is another thread");
+    let expected = [&one, &two].map(|thread| (Place::from(&people::key(thread)), file.clone()));
+    assert_eq!(*locked(&world.slack.uploads), expected, "another token is another thread");
 
+    let (done, told) = endpoint.upload(&own, "/missing").await;
+    assert!(!done && told.contains("can't be read"), "{told}");
+    *locked(&world.slack.no_upload) = Some(not_here());
+    let (done, told) = endpoint.upload(&own, &report).await;
+    assert!(!done && told.contains("not_here"), "{told}");
     world.within(world.manager.end(first.id)).await.unwrap();
-    let (done, told) = endpoint.upload(&own, &path("report.txt")).await;
+    let (done, told) = endpoint.upload(&own, &report).await;
     assert!(!done && told.contains("has ended"), "{told}");
-    world.reply("U2", &other.conversation.thread, "more").await;
-    world.prompted("more").await.ends(Outcome::Completed);
-    world.rest().await;
+}
+
+#[tokio::test]
+async fn a_file_stands_below_what_was_said_and_is_an_answer() {
+    for (before, after, expected) in [(None, None, &[][..]), (Some("before"), Some("after"), &["before", "after"][..])]
+    {
+        let world = World::new().await;
+        let endpoint = Endpoint::open(&world).await;
+        let thread = world.mention("U1", "hello").await;
+        let session = world.prompted("hello").await;
+        let id = world.session_in(&thread).await.expect("it has a session").id;
+        let (_dir, report) = with_file("report.txt", "done");
+        if let Some(text) = before {
+            session.says(text).await;
+            world.settle().await;
+        }
+        let (done, told) = endpoint.upload(&endpoint.mcp.toolbox().grant(id), &report).await;
+        assert!(done, "{told}");
+        if let Some(text) = after {
+            session.says(text).await;
+        }
+        session.ends(Outcome::Completed);
+        world.rest().await;
+        world.until_thread_is(&thread, expected).await;
+    }
 }
