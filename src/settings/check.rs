@@ -193,8 +193,8 @@ fn sessions(sessions: &Sessions, settings: &Settings, findings: &mut Findings) {
     for (key, limit) in limits {
         not_zero(format!("sessions.{key}"), limit, findings);
     }
-    if sessions.max_file == 0 {
-        findings.problem("sessions.max_file", "is 0, so that no file could be taken; write a size such as 20MiB");
+    if sessions.max_file_size == 0 {
+        findings.problem("sessions.max_file_size", "is 0, so that no file could be taken; write a size such as 20MiB");
     }
     if sessions.queue_limit == 0 {
         findings.problem("sessions.queue_limit", "is 0, so that nothing could be taken on; write at least 1");
