@@ -1,4 +1,4 @@
-//! A file of an agent's, from the request to the port: the one tool whose effect leaves this machine with bytes in it.
+//! What agents ask for over HTTP, from the request to the ports: files, whose bytes leave this machine, and questions that are taken back.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use hitchline::backend::Outcome;
 use hitchline::clock::Clock;
 use hitchline::domain::ids::{ChannelId, Ts, UserId};
-use hitchline::domain::outgoing::Place;
+use hitchline::domain::outgoing::{ApprovalState, Place};
 use hitchline::domain::ports::{Grant, People, Profile, Reactions, Upload, WriteError, WriteErrorKind};
 use hitchline::mcp::{Desk, Mcp, Parts};
 use serde_json::{Value, json};
@@ -69,13 +69,24 @@ impl Endpoint {
 
     /// Uploads a file as the agent that has this way in; whether it worked, and what the agent is told.
     async fn upload(&self, grant: &Grant, path: &str) -> (bool, String) {
-        let params = json!({"name": "upload", "arguments": {"path": path}});
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
-        let (address, token) = (self.address.clone(), grant.access.token.clone());
-        let answer = spawn_blocking(move || post(&address, &token, &body)).await.unwrap();
+        self.call(grant, "upload", &json!({"path": path})).await
+    }
+
+    /// Calls a tool under the id 1.
+    async fn call(&self, grant: &Grant, tool: &str, arguments: &Value) -> (bool, String) {
+        let params = json!({"name": tool, "arguments": arguments});
+        let answer = self.send(grant, &json!({"id": 1, "method": "tools/call", "params": params})).await;
         let (_, content) = answer.split_once("\r\n\r\n").unwrap();
         let result = &serde_json::from_str::<Value>(content).unwrap_or_else(|_| panic!("{answer}"))["result"];
         (result["isError"] != true, result["content"][0]["text"].as_str().unwrap().to_owned())
+    }
+
+    /// Sends a message; what is answered, head and body.
+    async fn send(&self, grant: &Grant, message: &Value) -> String {
+        let mut message = message.clone();
+        message["jsonrpc"] = json!("2.0");
+        let (address, token) = (self.address.clone(), grant.access.token.clone());
+        spawn_blocking(move || post(&address, &token, &message.to_string())).await.unwrap()
     }
 }
 
@@ -151,4 +162,33 @@ async fn a_file_stands_below_what_was_said_and_is_an_answer() {
         world.rest().await;
         world.until_thread_is(&thread, expected).await;
     }
+}
+
+#[tokio::test]
+async fn an_older_client_takes_its_own_question_back() {
+    let world = World::new().await;
+    let endpoint = Endpoint::open(&world).await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    let id = world.session_in(&thread).await.expect("it has a session").id;
+    let (own, foreign) = (endpoint.mcp.toolbox().grant(id), endpoint.mcp.toolbox().grant(id));
+    let question = json!({"question": "which?", "choices": ["left", "right"]});
+    let cancelled = json!({"method": "notifications/cancelled", "params": {"requestId": 1}});
+    let taking_back = async {
+        world.card(&thread).await;
+        endpoint.send(&foreign, &cancelled).await;
+        world.settle().await;
+        assert!(!is_withdrawn(&world, &thread), "another client's call has the same id");
+        endpoint.send(&own, &cancelled).await;
+    };
+    let ((done, told), ()) =
+        world.within(async { tokio::join!(endpoint.call(&own, "ask", &question), taking_back) }).await;
+    assert!(!done && told.contains("cancelled"), "{told}");
+    world.until("its buttons to go", || is_withdrawn(&world, &thread)).await;
+    session.ends(Outcome::Completed);
+    world.rest().await;
+}
+
+fn is_withdrawn(world: &World, thread: &Ts) -> bool {
+    world.slack.cards(thread).iter().all(|(_, card)| card.state == ApprovalState::Withdrawn)
 }
