@@ -134,14 +134,15 @@ impl Drop for Asking {
 impl Inner {
     async fn post(&self, session: SessionId, markdown: String) -> Result<(), NotDone> {
         let (record, running) = self.slots().session(session).ok_or(NotDone::SessionEnded)?;
-        if let Some(running) = running
-            && told(&running.calls, |done| ToolCall::Post { markdown: markdown.clone(), done }).await
-        {
-            return Ok(());
+        let mut at = record.conversation;
+        if let Some(running) = running {
+            if told(&running.calls, |done| ToolCall::Post { markdown: markdown.clone(), done }).await {
+                return Ok(());
+            }
+            at = running.at;
         }
-        let owed = self.owe(self.say(&record.conversation, None, &markdown)).await;
-        owed.map(drop).map_err(|error| {
-            tracing::warn!(conversation = %record.conversation, session.id = %session, %error, "What a tool posts was not written down");
+        self.owe(self.say(&at, None, &markdown)).await.map(drop).map_err(|error| {
+            tracing::warn!(conversation = %at, session.id = %session, %error, "What a tool posts was not written down");
             NotDone::NotStored
         })
     }
