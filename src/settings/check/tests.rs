@@ -1,5 +1,8 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::backends::is_found;
 use super::*;
-use crate::backend::config::Amplifierd;
+use crate::backend::config::{Acp, Amplifierd, Config as Backend, Opencode, Tmux};
 
 fn findings(change: impl FnOnce(&mut Settings)) -> Findings {
     let mut settings = Settings::default();
