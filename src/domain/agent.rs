@@ -312,6 +312,13 @@ pub struct ToolAccess {
     pub program: PathBuf,
 }
 
+impl ToolAccess {
+    /// The variable in which [`Self::program`] finds its address.
+    pub const URL: &str = "HITCHLINE_MCP_URL";
+    /// The variable in which it finds the token.
+    pub const TOKEN: &str = "HITCHLINE_MCP_TOKEN";
+}
+
 impl fmt::Debug for ToolAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ToolAccess").field("url", &self.url).finish_non_exhaustive()

@@ -82,8 +82,8 @@ struct Live<'a> {
     cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
     /// Who waits for the answers to what the agent asked with a tool.
     questions: Questions,
-    /// Whether the agent posted something with a tool.
-    posted: bool,
+    /// Whether the agent showed something with a tool.
+    shown: bool,
     /// Commands that are too long for their cards, on their way as files.
     attaching: FuturesUnordered<BoxFuture<'static, Result<(), WriteError>>>,
     /// What was to be shown, and the store did not take.
@@ -133,7 +133,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         approvals: Approvals::default(),
         cards: FuturesUnordered::new(),
         questions: Questions::default(),
-        posted: false,
+        shown: false,
         attaching: FuturesUnordered::new(),
         unwritten: Vec::new(),
         started: now,
@@ -293,7 +293,7 @@ impl Live<'_> {
         let (name, note, error) = conclude(outcome, self.cancelling.take().map(|(why, _)| why));
         if let Some(note) = note {
             self.reply.push(Some("note"), &note);
-        } else if self.reply.is_silent() && !self.posted {
+        } else if self.reply.is_silent() && !self.shown {
             self.reply.push(None, words::NOTHING_SAID);
         }
         tracing::debug!(conversation = %self.turn.key, message.ts = %self.turn.message, outcome = name, "A turn ended");
