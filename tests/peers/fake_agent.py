@@ -211,6 +211,9 @@ def turn(session, text, cancelled):
     if word == "chunks":
         for n in range(int(rest)):
             say(session, f"{n} ")
+    elif word == "count":
+        for n in range(20):
+            say(session, f"{int(rest) + n} ")
     elif word in ("wait", "silent"):
         if word == "wait":
             say(session, "waiting")

@@ -5,6 +5,7 @@ library is used.
 Words in the last message of the user say what it does:
 
   SLOW      forty small pieces, half a second apart
+  SILENT    nothing for a long time
   TOOL      it calls the shell tool that it is offered, to make a file
   MCPCALL   it calls the tool named `post` of the MCP server `slack`
   FULL      it answers that it can hardly remember more, so that its agent shortens the history
@@ -71,6 +72,8 @@ class Request:
         return None
 
     def pieces(self):
+        if "SILENT" in self.said and not self.has_result:
+            time.sleep(1000)
         if "SLOW" in self.said and not self.has_result:
             for n in range(40):
                 time.sleep(0.5)
@@ -187,6 +190,7 @@ class Handler(BaseHTTPRequestHandler):
         send({"role": "assistant", "content": ""})
         call = request.call()
         if call:
+            send({"content": "Let me see. "})
             tool, given = call
             function = {"name": tool, "arguments": json.dumps(given)}
             calls = [{"index": 0, "id": f"call_{time.time_ns()}", "type": "function", "function": function}]

@@ -153,6 +153,9 @@ impl Core {
         if self.is_ended() {
             return Err(BackendError::Ended);
         }
+        if self.shared.stop.is_cancelled() {
+            return Err(BackendError::ShuttingDown);
+        }
         let cancel = CancellationToken::new();
         let mut refused = None;
         self.state.send_if_modified(|state| {
