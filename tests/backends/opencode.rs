@@ -84,7 +84,7 @@ async fn a_model_that_fails_ends_the_turn_and_not_the_session() {
 
 #[tokio::test]
 async fn a_turn_goes_on_after_the_server_has_shortened_its_history() {
-    let Some(peer) = peer() else { return };
+    let Some(peer) = peer().await else { return };
     let session = peer.start().await;
     session.set_option("model", "mock/mock-2").await.unwrap();
     let heard = turn(&session, "FULL", OptionKind::AllowOnce).await;
