@@ -137,9 +137,14 @@ fn the_first_command_works_as_it_stands() {
 #[test]
 fn the_configurations_are_valid() {
     let home = tempfile::tempdir().unwrap();
-    let agent = home.path().join("claude-agent-acp");
-    fs::write(&agent, "#!/bin/sh\n").unwrap();
-    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    for program in ["claude-agent-acp", "python3", "tmux"] {
+        let path = home.path().join(program);
+        fs::write(&path, "#!/bin/sh\necho tmux 3.5\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let password = home.path().join("opencode.password");
+    fs::write(&password, "secret").unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let blocks: Vec<Vec<String>> = DOCUMENTS.iter().flat_map(|document| blocks(document, "toml")).collect();
     assert!(!blocks.is_empty());
     for block in blocks {

@@ -10,7 +10,7 @@ use hitchline::backend::config::{self, Config};
 use hitchline::backend::error::{BackendError, Kind, Phase};
 use hitchline::backend::{Outcome, Session, TurnEvent, TurnStream};
 use hitchline::clock::{Clock, Hand};
-use hitchline::domain::agent::{AgentEvent, OptionKind, Progress};
+use hitchline::domain::agent::{AgentEvent, Attachment, OptionKind, Progress};
 use hitchline::secret::SecretString;
 use serde_json::json;
 
@@ -188,6 +188,38 @@ async fn late_events_of_an_earlier_turn_are_not_part_of_the_next() {
     pair.finish(&session).await;
 }
 
+// holds: K-2
+#[tokio::test]
+async fn what_came_with_a_prompt_is_named_below_it() {
+    let pair = Pair::new().await;
+    let session = pair.start().await;
+    let file = Attachment { name: "notes.txt".to_owned(), mime: None, path: "/files/1-notes.txt".into() };
+    let stream = soon(session.prompt(prompt("look").with_files(vec![file]))).await.unwrap();
+    let heard = finish(stream, &session).await;
+    assert_eq!(heard.text, "echo: look\n[attached file notes.txt: /files/1-notes.txt]");
+    pair.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_session_that_an_earlier_run_left_cancelled_says_so_once() {
+    let pair = Pair::new().await;
+    let session = pair.start().await;
+    let stream = session.prompt(prompt("wait")).await.unwrap();
+    until("it runs", || pair.server.status(&session.backend_ref().0) == Some("executing")).await;
+    session.cancel().await.unwrap();
+    assert_eq!(finish(stream, &session).await.outcome, Outcome::Cancelled);
+    // That run was killed before the next prompt.
+    let next_run = pair.again();
+    let again = next_run.restore(&session.backend_ref()).await.unwrap();
+    let outcome = pair.turn(&again, "hello").await.outcome;
+    assert!(
+        matches!(&outcome, Outcome::Failed(BackendError::Transient(said)) if said.contains("nobody here had asked")),
+        "{outcome:?}"
+    );
+    assert_eq!(pair.turn(&again, "hello").await.text, "echo: hello");
+    next_run.finish(&again).await;
+}
+
 // === What the fault rows ask ===
 
 #[tokio::test]
@@ -198,6 +230,17 @@ async fn f_58_a_stream_that_is_cut_is_joined_again_and_nothing_is_said_twice() {
     assert_eq!((heard.text.as_str(), heard.outcome), ("one two three", Outcome::Completed));
     assert_eq!(pair.server.asked("/execute/stream"), 1, "what was accepted is not sent again");
     assert_eq!(pair.turn(&session, "hello").await.text, "echo: hello");
+    pair.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_58_a_record_that_can_not_be_read_is_asked_for_again() {
+    let pair = Pair::new().await;
+    let session = pair.start().await;
+    pair.server.answer("/transcript", StatusCode::INTERNAL_SERVER_ERROR);
+    let heard = pair.turn(&session, "cut").await;
+    assert_eq!((heard.text.as_str(), heard.outcome), ("one two three", Outcome::Completed));
+    assert_eq!(pair.server.asked("/transcript"), 2);
     pair.finish(&session).await;
 }
 
@@ -254,6 +297,26 @@ async fn f_59_a_session_that_the_server_has_put_away_is_resumed_once() {
     pair.finish(&session).await;
 }
 
+// holds: S-2, S-5
+#[tokio::test]
+async fn f_59_a_session_that_is_put_away_again_while_its_prompt_waits_is_not_gone() {
+    let (pair, hand) = Pair::manual().await;
+    let session = pair.start().await;
+    let gone = || problem(StatusCode::NOT_FOUND, "session-not-found", "not here");
+    pair.server.answer("/execute/stream", gone());
+    pair.server.answer("/execute/stream", problem(StatusCode::CONFLICT, "execution-in-progress", "busy"));
+    pair.server.answer("/execute/stream", gone());
+    let stream = session.prompt(prompt("hello")).await.unwrap();
+    let turning = until("it was tried to the end", || {
+        hand.advance(Duration::from_secs(1));
+        pair.server.asked("/execute/stream") >= 3
+    });
+    let (heard, ()) = tokio::join!(finish(stream, &session), turning);
+    assert_eq!((heard.text.as_str(), heard.outcome), ("echo: hello", Outcome::Completed));
+    assert_eq!((pair.server.asked("/resume"), pair.server.asked("/execute/stream")), (2, 4));
+    pair.finish(&session).await;
+}
+
 #[tokio::test]
 async fn f_60_a_busy_server_is_asked_again_and_the_person_is_told_once() {
     let (pair, hand) = Pair::manual().await;
@@ -304,6 +367,23 @@ async fn f_61_a_server_that_is_down_for_ten_minutes_is_waited_for() {
     assert_eq!((heard.text.as_str(), heard.outcome), ("echo: hello again", Outcome::Completed));
     assert_eq!(notices(&heard.events), [""; 0], "one notice is enough");
     assert_eq!(pair.server.asked("/resume"), 1, "its restart put the session away");
+    pair.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_61_a_server_that_is_down_behind_a_proxy_is_waited_for() {
+    let (pair, hand) = Pair::manual().await;
+    let session = pair.start().await;
+    pair.server.answer("GET /events", StatusCode::BAD_GATEWAY);
+    pair.server.answer("GET /events", StatusCode::GATEWAY_TIMEOUT);
+    let stream = session.prompt(prompt("hello")).await.unwrap();
+    let turning = until("it is handed over", || {
+        hand.advance(Duration::from_secs(1));
+        pair.server.asked("/execute/stream") == 1 || pair.scope.running() == 0
+    });
+    let (heard, ()) = tokio::join!(finish(stream, &session), turning);
+    assert_eq!((heard.text.as_str(), heard.outcome), ("echo: hello", Outcome::Completed));
+    assert_eq!(pair.server.asked("GET /events"), 3);
     pair.finish(&session).await;
 }
 

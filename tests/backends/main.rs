@@ -9,6 +9,8 @@ mod amplifierd;
 #[cfg(test)]
 mod amplifierd_server;
 #[cfg(test)]
+mod attachments;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]

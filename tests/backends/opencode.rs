@@ -1,12 +1,19 @@
 //! Agents behind an opencode server: the real one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::Json;
+use axum::extract::Request;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use hitchline::backend::Outcome;
 use hitchline::backend::config::{self, Config};
 use hitchline::backend::error::{BackendError, Kind};
 use hitchline::domain::agent::{AgentEvent, OptionKind, Progress};
 use hitchline::secret::SecretString;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::opencode_server::PASSWORD;
 use super::peer::{Peer, Reach, soon, turn};
@@ -64,6 +71,31 @@ async fn a_model_that_fails_ends_the_turn_and_not_the_session() {
     peer.finish(&session).await;
 }
 
+#[tokio::test]
+async fn a_turn_goes_on_after_the_server_has_shortened_its_history() {
+    let Some(peer) = peer() else { return };
+    let session = peer.start().await;
+    session.set_option("model", "mock/mock-2").await.unwrap();
+    let heard = turn(&session, "FULL", OptionKind::AllowOnce).await;
+    assert_eq!(heard.outcome, Outcome::Completed);
+    assert!(heard.events.contains(&AgentEvent::Compacting), "{:?}", heard.events);
+    // To each of the server's own prompts the model says something, too: that its history has a summary is not part of the answer.
+    let said: Vec<&str> = heard.text.split("You said: ").skip(1).collect();
+    assert!(matches!(said[..], ["FULL", next] if next.contains("clarification")), "{said:?}");
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_58_a_turn_that_ends_while_its_record_is_read_is_whole() {
+    let server = Recorded::start().await;
+    let config = config::Opencode { url: server.url.clone(), ..config::Opencode::default() };
+    let peer = Peer::of(&Config::Opencode(config));
+    let session = peer.start().await;
+    let heard = turn(&session, "hello", OptionKind::AllowOnce).await;
+    assert_eq!((heard.text.as_str(), heard.outcome), ("Hello you.", Outcome::Completed));
+    peer.finish(&session).await;
+}
+
 // holds: S-2
 #[tokio::test]
 async fn f_59_what_was_deleted_is_unknown_and_a_released_session_is_not() {
@@ -101,4 +133,49 @@ async fn the_model_and_the_mode_can_be_chosen() {
     let current = |id: &str| again.offers().options.into_iter().find(|option| option.id == id).unwrap().current;
     assert_eq!((current("model"), current("mode")), ("mock/mock-2".to_owned(), "plan".to_owned()));
     peer.finish(&session).await;
+}
+
+/// A server that answers as opencode was recorded to, of which every stream of events breaks at once; its only turn ends with the first look
+/// at its record, after that is answered.
+struct Recorded {
+    url: String,
+    _tasks: JoinSet<()>,
+}
+
+impl Recorded {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let looks = Arc::new(AtomicUsize::new(0));
+        let app = axum::Router::new().fallback(async move |request: Request| answer(&request, &looks));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, _tasks: tasks }
+    }
+}
+
+fn answer(request: &Request, looks: &AtomicUsize) -> Response {
+    let looked = || looks.fetch_add(1, Ordering::Relaxed) > 0;
+    let answer = match request.uri().path() {
+        "/event" => return ([(header::CONTENT_TYPE, "text/event-stream")], ": nothing\n\n").into_response(),
+        "/session" => json!({"id": "ses_1"}),
+        "/session/status" if looked() => json!({}),
+        "/session/status" => json!({"ses_1": {"type": "busy"}}),
+        "/session/ses_1/message" => {
+            let text = if looked() { "Hello you." } else { "Hello" };
+            messages(text, text == "Hello you.")
+        }
+        "/permission" | "/question" => json!([]),
+        _ => Value::Null,
+    };
+    Json(answer).into_response()
+}
+
+fn messages(text: &str, is_complete: bool) -> Value {
+    let part = |id: &str, text: &str| json!([{"id": id, "type": "text", "text": text}]);
+    let time = if is_complete { json!({"completed": 1}) } else { json!({}) };
+    json!([
+        {"info": {"id": "msg_1", "role": "user"}, "parts": part("prt_1", "hello")},
+        {"info": {"id": "msg_2", "role": "assistant", "parentID": "msg_1", "time": time}, "parts": part("prt_2", text)},
+    ])
 }

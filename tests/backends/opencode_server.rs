@@ -87,7 +87,7 @@ fn configure(home: &Path, model_url: &str) {
         "provider": {"mock": {
             "npm": "@ai-sdk/openai-compatible",
             "options": {"baseURL": model_url, "apiKey": "x"},
-            "models": {"mock-1": {}, "mock-2": {}},
+            "models": {"mock-1": {}, "mock-2": {"limit": {"context": 100_000, "output": 1_000}}},
         }},
     });
     std::fs::write(folder.join("opencode.json"), config.to_string()).unwrap();

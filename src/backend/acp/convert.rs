@@ -1,5 +1,6 @@
 //! What an agent sends, in our words. Tolerant: what is not known, or not of the known shape, is left out.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use crate::domain::ids::RequestId;
 
 /// How many tool calls of a turn are remembered.
 const REMEMBERED: usize = 1024;
-/// The most bytes of a tool's input that are shown.
-const LONGEST_DETAIL: usize = 64 * 1024;
+/// With how many bytes of text no further one is. Each is remembered as a whole: nobody can decide about half a command.
+const REMEMBERED_BYTES: usize = 4 * 1024 * 1024;
 
 /// The tool calls of a turn: a permission request may name only the call's id.
 #[derive(Debug, Default)]
@@ -23,6 +24,12 @@ pub(super) struct Tools(HashMap<String, Known>);
 struct Known {
     title: Option<String>,
     detail: Option<String>,
+}
+
+impl Known {
+    fn size(&self) -> usize {
+        [&self.title, &self.detail].into_iter().flatten().map(String::len).sum()
+    }
 }
 
 impl Tools {
@@ -65,8 +72,8 @@ impl Tools {
 
     fn remember(&mut self, call: &Value) {
         let Some(id) = text_of(call, "toolCallId") else { return };
-        if self.0.len() >= REMEMBERED && !self.0.contains_key(id) {
-            self.0.clear();
+        if self.0.len() >= REMEMBERED || self.0.values().map(Known::size).sum::<usize>() >= REMEMBERED_BYTES {
+            self.0.retain(|other, _| other == id);
         }
         let known = self.0.entry(id.to_owned()).or_default();
         if let Some(title) = text_of(call, "title") {
@@ -185,7 +192,7 @@ fn detail(call: &Value) -> Option<String> {
         command.or_else(path)
     };
     let exact = input.map(|input| named(input).unwrap_or_else(|| pretty(input)));
-    exact.or_else(|| location(call)).map(bounded)
+    exact.or_else(|| location(call))
 }
 
 fn is_empty(input: &Value) -> bool {
@@ -198,10 +205,19 @@ fn words(command: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Array(words) => {
             let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
-            words.map(|words| words.join(" "))
+            words.map(|words| words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
         }
         _ => None,
     }
+}
+
+/// A word as a shell would read it as one.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''")).into()
 }
 
 fn pretty(input: &Value) -> String {
@@ -215,16 +231,6 @@ fn location(call: &Value) -> Option<String> {
     let first = |key: &str| call.get(key).and_then(Value::as_array).and_then(|list| list.first());
     let path = |value: &Value| text_of(value, "path").map(ToOwned::to_owned);
     first("locations").and_then(path).or_else(|| first("content").and_then(path))
-}
-
-/// Cut so that everybody sees that it was.
-fn bounded(mut detail: String) -> String {
-    if detail.len() > LONGEST_DETAIL {
-        let whole = (0..=LONGEST_DETAIL).rev().find(|at| detail.is_char_boundary(*at)).unwrap_or(0);
-        detail.truncate(whole);
-        detail.push_str("\n… (cut)");
-    }
-    detail
 }
 
 #[cfg(test)]
