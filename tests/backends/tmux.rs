@@ -11,6 +11,7 @@ use hitchline::backend::error::{BackendError, Phase};
 use hitchline::backend::{Outcome, Session, StartSpec, kill_leftovers};
 use hitchline::domain::agent::OptionKind;
 use hitchline::domain::session::BackendRef;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::peer::{Heard, Peer, hear, prompt, runs, soon, turn, until};
 use super::program::program;
@@ -297,6 +298,23 @@ async fn a_program_that_ignores_its_key_is_ended() {
     assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Cancelled);
     assert!(!session.is_alive());
     assert_eq!(peer.processes(), [""; 0]);
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_program_that_can_not_be_told_to_stop_is_ended() {
+    let Some(peer) = Peer::tmux() else { return };
+    let session = peer.start().await;
+    let path = socket(&peer);
+    let stream = session.prompt(prompt("wait")).await.unwrap();
+    until("the prompt is seen", || screen(&path).contains("> wait")).await;
+    let server = String::from_utf8(tmux(&path, &["display-message", "-p", "-t", "%0", "#{pid}"]).stdout).unwrap();
+    // It answers nobody any more.
+    kill_process(Pid::from_raw(server.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
+    session.cancel().await.unwrap();
+    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Cancelled);
+    assert!(!session.is_alive(), "or the next prompt is typed into whatever it does");
+    until("nothing is left", || peer.processes().is_empty()).await;
     peer.finish(&session).await;
 }
 
