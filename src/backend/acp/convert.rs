@@ -1,6 +1,7 @@
 //! What an agent sends, in our words. Tolerant: what is not known, or not of the known shape, is left out.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -11,16 +12,19 @@ use crate::domain::agent::{
 use crate::domain::ids::RequestId;
 
 /// How many tool calls of a turn are remembered.
-const REMEMBERED: usize = 1024;
-/// The most bytes of a tool's input that are shown.
-const LONGEST_DETAIL: usize = 64 * 1024;
+const REMEMBERED: usize = 64;
+/// The longest id of one that is, in bytes.
+const LONGEST_ID: usize = 1024;
+/// The most bytes that are shown of what a tool is about to do.
+const LONGEST_SHOWN: usize = 64 * 1024;
 
-/// The tool calls of a turn: a permission request may name only the call's id.
+/// The last tool calls of a turn: a permission request may name only the call's id.
 #[derive(Debug, Default)]
-pub(super) struct Tools(HashMap<String, Known>);
+pub(super) struct Tools(VecDeque<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
+    id: String,
     title: Option<String>,
     detail: Option<String>,
 }
@@ -52,9 +56,8 @@ impl Tools {
     pub(super) fn permission(&mut self, id: RequestId, params: &Value) -> Option<PermissionRequest> {
         let call = params.get("toolCall").unwrap_or(&Value::Null);
         self.remember(call);
-        let known = text_of(call, "toolCallId").and_then(|id| self.0.get(id));
-        let title =
-            known.and_then(|known| known.title.clone()).or_else(|| text_of(call, "title").map(ToOwned::to_owned));
+        let known = text_of(call, "toolCallId").and_then(|id| self.0.iter().find(|known| known.id == id));
+        let title = known.and_then(|known| known.title.clone()).or_else(|| title(call));
         let detail = known.and_then(|known| known.detail.clone()).or_else(|| detail(call));
         let options: Vec<_> = params.get("options")?.as_array()?.iter().filter_map(option).collect();
         let title = title.unwrap_or_else(|| "Use a tool".to_owned());
@@ -64,16 +67,18 @@ impl Tools {
     }
 
     fn remember(&mut self, call: &Value) {
-        let Some(id) = text_of(call, "toolCallId") else { return };
-        if self.0.len() >= REMEMBERED && !self.0.contains_key(id) {
-            self.0.clear();
+        let Some(id) = text_of(call, "toolCallId").filter(|id| id.len() <= LONGEST_ID) else { return };
+        let (title, detail) = (title(call), detail(call));
+        if title.is_none() && detail.is_none() {
+            return;
         }
-        let known = self.0.entry(id.to_owned()).or_default();
-        if let Some(title) = text_of(call, "title") {
-            known.title = Some(title.to_owned());
-        }
-        if let Some(detail) = detail(call) {
-            known.detail = Some(detail);
+        // The one that was spoken of last is the last to be forgotten.
+        let at = self.0.iter().position(|known| known.id == id);
+        let known =
+            at.and_then(|at| self.0.remove(at)).unwrap_or_else(|| Known { id: id.to_owned(), ..Known::default() });
+        self.0.push_back(Known { title: title.or(known.title), detail: detail.or(known.detail), ..known });
+        if self.0.len() > REMEMBERED {
+            self.0.pop_front();
         }
     }
 }
@@ -121,7 +126,7 @@ fn content(block: &Value) -> Option<String> {
 fn tool(call: &Value) -> Option<ToolCall> {
     Some(ToolCall {
         id: text_of(call, "toolCallId")?.to_owned(),
-        title: text_of(call, "title").map(ToOwned::to_owned),
+        title: title(call),
         status: text_of(call, "status").and_then(progress),
     })
 }
@@ -175,14 +180,20 @@ fn option(option: &Value) -> Option<PermissionOption> {
     Some(PermissionOption { id: id.to_owned(), label, kind })
 }
 
-/// Exactly what a tool is about to do: its command, the path that it touches, or all of its input.
+fn title(call: &Value) -> Option<String> {
+    text_of(call, "title").map(|title| bounded(title.to_owned()))
+}
+
+/// Exactly what a tool is about to do: its command, the file that it touches, or all of its input.
 fn detail(call: &Value) -> Option<String> {
-    const PATHS: [&str; 6] = ["file_path", "filePath", "filepath", "path", "abs_path", "url"];
+    const PATHS: [&str; 5] = ["file_path", "filePath", "filepath", "path", "abs_path"];
     let input = call.get("rawInput").filter(|input| !is_empty(input));
+    // Of another kind, the rest of the input counts as well: where something is moved to, or what is sent.
+    let is_of_one_file = matches!(text_of(call, "kind"), None | Some("read" | "edit" | "delete"));
     let named = |input: &Value| {
         let command = input.get("command").or_else(|| input.get("cmd")).and_then(words);
         let path = || PATHS.iter().find_map(|key| text_of(input, key)).map(ToOwned::to_owned);
-        command.or_else(path)
+        command.or_else(|| is_of_one_file.then(path).flatten())
     };
     let exact = input.map(|input| named(input).unwrap_or_else(|| pretty(input)));
     exact.or_else(|| location(call)).map(bounded)
@@ -197,11 +208,20 @@ fn words(command: &Value) -> Option<String> {
     match command {
         Value::String(text) => Some(text.clone()),
         Value::Array(words) => {
-            let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
+            let words: Option<Vec<_>> = words.iter().map(|word| word.as_str().map(quoted)).collect();
             words.map(|words| words.join(" "))
         }
         _ => None,
     }
+}
+
+/// A word as a shell has to be given it, so that it can't pass for several.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''")).into()
 }
 
 fn pretty(input: &Value) -> String {
@@ -218,13 +238,12 @@ fn location(call: &Value) -> Option<String> {
 }
 
 /// Cut so that everybody sees that it was.
-fn bounded(mut detail: String) -> String {
-    if detail.len() > LONGEST_DETAIL {
-        let whole = (0..=LONGEST_DETAIL).rev().find(|at| detail.is_char_boundary(*at)).unwrap_or(0);
-        detail.truncate(whole);
-        detail.push_str("\n… (cut)");
+fn bounded(mut text: String) -> String {
+    if text.len() > LONGEST_SHOWN {
+        text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
+        text.push_str("\n… (cut)");
     }
-    detail
+    text
 }
 
 #[cfg(test)]

@@ -75,7 +75,13 @@ fn a_permission_shows_exactly_what_would_be_done() {
     let cases = [
         (json!({"rawInput": {"command": "rm -rf x", "description": "clean"}}), Some("rm -rf x")),
         (json!({"rawInput": {"command": ["git", "push"]}}), Some("git push")),
+        (json!({"rawInput": {"command": ["sh", "-c", "rm a b", "it's", ""]}}), Some(r"sh -c 'rm a b' 'it'\''s' ''")),
         (json!({"rawInput": {"file_path": "/etc/passwd", "content": "…"}}), Some("/etc/passwd")),
+        (json!({"kind": "edit", "rawInput": {"file_path": "/etc/passwd", "content": "…"}}), Some("/etc/passwd")),
+        (
+            json!({"kind": "move", "rawInput": {"path": "a", "to": "b"}}),
+            Some("{\n  \"path\": \"a\",\n  \"to\": \"b\"\n}"),
+        ),
         (json!({"rawInput": {"query": "a"}}), Some("{\n  \"query\": \"a\"\n}")),
         (json!({"rawInput": {}, "locations": [{"path": "/a"}]}), Some("/a")),
         (json!({"content": [{"type": "diff", "path": "/b", "newText": ""}]}), Some("/b")),
@@ -84,8 +90,8 @@ fn a_permission_shows_exactly_what_would_be_done() {
     for (call, expected) in cases {
         assert_eq!(detail(&call).as_deref(), expected, "{call}");
     }
-    let long = detail(&json!({"rawInput": {"command": "é".repeat(LONGEST_DETAIL)}})).unwrap();
-    assert!(long.len() < LONGEST_DETAIL + 20 && long.ends_with("(cut)"));
+    let long = detail(&json!({"rawInput": {"command": "é".repeat(LONGEST_SHOWN)}})).unwrap();
+    assert!(long.len() < LONGEST_SHOWN + 20 && long.ends_with("(cut)"));
 }
 
 #[test]
@@ -126,10 +132,35 @@ fn a_turn_ends_as_its_stop_reason_says() {
 }
 
 #[test]
-fn remembered_calls_are_bounded() {
+fn what_is_remembered_of_calls_is_bounded_and_the_last_ones_are_known() {
     let mut tools = Tools::default();
-    for n in 0..3 * REMEMBERED {
-        tools.event(&json!({"sessionUpdate": "tool_call", "toolCallId": n.to_string(), "title": "x"}));
+    let called = |n: usize| {
+        let (id, title) = (n.to_string(), format!("{n}{}", "x".repeat(2 * LONGEST_SHOWN)));
+        json!({"sessionUpdate": "tool_call", "toolCallId": id, "title": title, "rawInput": {"command": title}})
+    };
+    tools.event(&called(0));
+    for n in 1..3 * REMEMBERED {
+        tools.event(&called(n));
+        tools.event(&json!({"sessionUpdate": "tool_call_update", "toolCallId": "0", "title": "still there"}));
+        tools.event(
+            &json!({"sessionUpdate": "tool_call_update", "toolCallId": "a".repeat(2 * LONGEST_ID), "title": "x"}),
+        );
+        tools.event(&json!({"sessionUpdate": "tool_call_update", "toolCallId": "of nothing", "status": "failed"}));
     }
-    assert!(tools.0.len() <= REMEMBERED);
+    let held = |known: &Known| {
+        [Some(&known.id), known.title.as_ref(), known.detail.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>()
+    };
+    assert!(tools.0.iter().map(held).sum::<usize>() < REMEMBERED * 3 * LONGEST_SHOWN);
+    let mut asked = |id: &str| {
+        let params = json!({"toolCall": {"toolCallId": id}, "options": [{"optionId": "a", "kind": "allow_once"}]});
+        tools.permission("1".into(), &params).unwrap()
+    };
+    let first = asked("0");
+    assert_eq!((first.title.as_str(), first.detail.unwrap().get(..2)), ("still there", Some("0x")));
+    assert!(asked(&(3 * REMEMBERED - 1).to_string()).detail.is_some_and(|detail| detail.ends_with("(cut)")));
+    assert_eq!(asked("1").detail, None, "that was long ago");
 }
