@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test that called it")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stderr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+#[path = "tools/contract.rs"]
+mod contract;
 
 /// What stands before the arguments of the program wherever a document runs it from the source.
 const FROM_SOURCE: &str = "cargo run --locked -- ";
@@ -134,9 +137,14 @@ fn the_first_command_works_as_it_stands() {
 #[test]
 fn the_configurations_are_valid() {
     let home = tempfile::tempdir().unwrap();
-    let agent = home.path().join("claude-agent-acp");
-    fs::write(&agent, "#!/bin/sh\n").unwrap();
-    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    for program in ["claude-agent-acp", "python3", "tmux"] {
+        let path = home.path().join(program);
+        fs::write(&path, "#!/bin/sh\necho tmux 3.5\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let password = home.path().join("opencode.password");
+    fs::write(&password, "secret").unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let blocks: Vec<Vec<String>> = DOCUMENTS.iter().flat_map(|document| blocks(document, "toml")).collect();
     assert!(!blocks.is_empty());
     for block in blocks {
@@ -195,4 +203,55 @@ fn every_test_that_a_promise_names_is_there() {
     }
     let missing: Vec<&str> = named.into_iter().filter(|name| !sources.contains(&format!("fn {name}"))).collect();
     assert_eq!(missing, [""; 0]);
+}
+
+/// Between these lines of the README is the table of what each kind of agent keeps.
+const TABLE: [&str; 2] = ["<!-- contract: begin -->\n", "<!-- contract: end -->\n"];
+
+#[test]
+fn the_table_of_agents_is_what_their_tests_found() {
+    let cells = contract::ROWS.iter().enumerate().map(|(at, _)| {
+        let verdict = |column: &&str| fs::read_to_string(contract::note(at + 1, column)).ok();
+        contract::COLUMNS.iter().map(verdict).collect::<Option<Vec<String>>>()
+    });
+    let Some(cells) = cells.collect::<Option<Vec<_>>>() else {
+        assert!(std::env::var_os("CI").is_none(), "not every row came to a verdict: see the tests of the backends");
+        // Straight to the terminal: what goes through `eprintln!` is kept from it when a test passes.
+        return writeln!(stderr(), "NOT COMPARED: the README's table of agents; not every row was run").unwrap();
+    };
+    let (readme, table) = (read("README.md"), table(&cells));
+    let (before, rest) = readme.split_once(TABLE[0]).unwrap();
+    let (shown, after) = rest.split_once(TABLE[1]).unwrap();
+    if std::env::var_os("HITCHLINE_WRITE_README").is_some() {
+        let text = [before, TABLE[0], &table, TABLE[1], after].concat();
+        return fs::write(repository().join("README.md"), text).unwrap();
+    }
+    assert_eq!(shown, table, "the sentence above the table says how it is made anew");
+}
+
+/// The table, and below it why cells hold a letter.
+fn table(cells: &[Vec<String>]) -> String {
+    let mut reasons: Vec<&str> = Vec::new();
+    let mut lines =
+        vec![format!("| # | asked | {} |", contract::COLUMNS.join(" | ")), format!("|--:|---|{}", "---|".repeat(6))];
+    for (at, (asked, verdicts)) in contract::ROWS.iter().zip(cells).enumerate() {
+        let cells: Vec<String> = verdicts.iter().map(|verdict| cell(verdict, &mut reasons)).collect();
+        lines.push(format!("| {} | {asked} | {} |", at + 1, cells.join(" | ")));
+    }
+    lines.push(String::new());
+    lines.extend(reasons.iter().enumerate().map(|(at, reason)| format!("- {}: {reason}.", letter(at))));
+    lines.join("\n") + "\n"
+}
+
+fn cell<'a>(verdict: &'a str, reasons: &mut Vec<&'a str>) -> String {
+    let Some((kept, reason)) = verdict.split_once('\n') else { return "✓".to_owned() };
+    let at = reasons.iter().position(|known| *known == reason).unwrap_or_else(|| {
+        reasons.push(reason);
+        reasons.len() - 1
+    });
+    format!("{}{}", if kept == "cannot" { "" } else { "✓ " }, letter(at))
+}
+
+fn letter(at: usize) -> char {
+    ('a'..='z').nth(at).unwrap()
 }

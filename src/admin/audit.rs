@@ -17,7 +17,7 @@ const LIST: usize = 1_000;
 pub struct Settled {
     /// When.
     pub at: Timestamp,
-    /// `decided`, `expired`, `withdrawn`, or `cut_off` by the end of our process.
+    /// `decided`, `expired` (nobody did in time, or could), `withdrawn`, or `cut_off` by the end of our process.
     pub outcome: String,
     /// Who decided, where somebody did.
     pub decider: Option<String>,
@@ -54,7 +54,7 @@ impl From<AuditEntry> for Settled {
     }
 }
 
-/// `GET /audit`: the questions that were settled in the last 90 days, the newest first.
+/// `GET /audit`: the last 1000 questions that were settled in the last 90 days, the newest first.
 pub(super) async fn list(State(probes): State<Probes>) -> Result<Json<Vec<Settled>>, NoAnswer> {
     let entries = probes.store.audit(LIST).await?;
     Ok(Json(entries.into_iter().map(Settled::from).collect()))

@@ -96,8 +96,11 @@ impl Dialect for Server {
 
     async fn record(&self, place: &Place) -> Result<Value, Failure> {
         let session = self.session(&place.id).await?;
-        // Before a session's first turn has ended there may be none.
-        let transcript = self.api.call(Request::get(&["sessions", &place.id, "transcript"])).await.unwrap_or_default();
+        let transcript = match self.api.call(Request::get(&["sessions", &place.id, "transcript"])).await {
+            // Before a session's first turn has ended there may be none.
+            Err(failure) if failure.is_not_found() => Value::Null,
+            transcript => transcript?,
+        };
         Ok(json!({"status": session.get("status"), "transcript": transcript.get("transcript")}))
     }
 

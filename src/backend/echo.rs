@@ -210,6 +210,9 @@ impl Core {
         if let Some(error) = self.refusal(&state) {
             return Err(error);
         }
+        if self.shared.stopping.is_cancelled() {
+            return Err(BackendError::ShuttingDown);
+        }
         self.shared.ledger().used(self.id, self.shared.clock.wall_ms());
         let choices = *self.choices();
         let script = if choices.plans { script.planned() } else { script };
@@ -226,7 +229,7 @@ impl Core {
                 let _ = events.try_send(event);
             }
         } else {
-            let cancel = CancellationToken::new();
+            let cancel = self.shared.stopping.child_token();
             *state = State::Running { cancel: cancel.clone(), asked: None };
             let core = self.clone();
             self.shared.scope.spawn("echo turn", OnCrash::Log, async move { core.run(script, events, cancel).await });

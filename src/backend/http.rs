@@ -125,6 +125,8 @@ pub(super) enum Heard {
     Ending(Outcome),
     /// The turn is over.
     Over(Outcome),
+    /// The turn may be over: the record knows.
+    Unsure,
     /// Nobody knows what becomes of the turn.
     Lost(BackendError, Condition),
 }

@@ -4,6 +4,7 @@
 //! What is peculiar to it: each request names the directory whose instance is meant; a prompt that comes during a turn is queued without
 //! a word; what was deleted is gone for good, so that a session that is let go is only stopped; and its agents ask for permissions.
 
+mod decisions;
 mod listener;
 mod offers;
 mod parts;
@@ -27,6 +28,8 @@ use crate::domain::session::BackendRef;
 const SESSION: &str = "ses";
 /// How the ids of questions begin; those of permission requests are others.
 const QUESTION: &str = "que";
+/// How many of a session's last messages are read to see what a turn has missed: a long one has some dozens.
+const RECORDED: &str = "200";
 
 /// The backend of the server that is configured so. It asks nothing yet.
 pub(super) fn backend(config: &Opencode, parts: &BackendParts) -> Arc<dyn Backend> {
@@ -98,11 +101,13 @@ impl Dialect for Server {
     }
 
     async fn record(&self, place: &Place) -> Result<Value, Failure> {
-        let messages = in_dir(Request::get(&["session", &place.id, "message"]), &place.dir);
-        let messages = self.api.call(messages).await?;
-        let permissions = self.api.call(in_dir(Request::get(&["permission"]), &place.dir)).await.unwrap_or_default();
+        // First, for what was written when a turn had ended is all of it.
         let status = self.status(place).await?;
-        Ok(json!({"status": status, "messages": messages, "permissions": permissions}))
+        let ask = async |path: &[&str]| self.api.call(in_dir(Request::get(path), &place.dir)).await;
+        let (permissions, questions) = (ask(&["permission"]).await?, ask(&["question"]).await?);
+        let messages = Request::get(&["session", &place.id, "message"]).query("limit", RECORDED);
+        let messages = self.api.call(in_dir(messages, &place.dir)).await?;
+        Ok(json!({"status": status, "messages": messages, "permissions": permissions, "questions": questions}))
     }
 
     async fn is_running(&self, place: &Place) -> Result<bool, Failure> {
@@ -120,15 +125,16 @@ impl Dialect for Server {
     async fn decide(&self, place: &Place, request: &RequestId, decision: &Decision) -> Result<(), Failure> {
         let id = request.as_str();
         let chosen = match decision {
-            Decision::Selected { option } if option != parts::REJECT => Some(option.as_str()),
-            _ => None,
+            Decision::Selected { option } => Some(option.as_str()),
+            Decision::Cancelled => None,
         };
-        let request = match (id.starts_with(QUESTION), chosen) {
-            (false, reply) => {
-                Request::post(&["permission", id, "reply"]).json(json!({"reply": reply.unwrap_or(parts::REJECT)}))
+        let request = if id.starts_with(QUESTION) {
+            match chosen.and_then(parts::answer) {
+                Some(label) => Request::post(&["question", id, "reply"]).json(json!({"answers": [[label]]})),
+                None => Request::post(&["question", id, "reject"]),
             }
-            (true, Some(label)) => Request::post(&["question", id, "reply"]).json(json!({"answers": [[label]]})),
-            (true, None) => Request::post(&["question", id, "reject"]),
+        } else {
+            Request::post(&["permission", id, "reply"]).json(json!({"reply": chosen.unwrap_or(parts::REJECT)}))
         };
         self.api.call(in_dir(request, &place.dir)).await.map(drop)
     }

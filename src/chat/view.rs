@@ -8,6 +8,7 @@ use crate::domain::agent::OptionKind;
 use crate::domain::ids::Ts;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body, List, ListRow};
+use crate::domain::visible::visible;
 use crate::session::Overview;
 use crate::store::ChatAuthor;
 
@@ -156,7 +157,7 @@ impl Text {
     }
 }
 
-/// A request for a decision. Its texts are plain.
+/// A request for a decision. Its texts are plain, and nothing in them hides.
 #[derive(Debug, Serialize)]
 struct Approval {
     title: String,
@@ -185,14 +186,14 @@ impl Approval {
         let (state, expires_after_s, decided) = match &card.state {
             ApprovalState::Open { expires_after_s } => ("open", Some(*expires_after_s), None),
             ApprovalState::Decided { by, option } => {
-                let label = card.options.get(*option).map(|(label, _)| label.clone()).unwrap_or_default();
+                let label = card.options.get(*option).map(|(label, _)| visible(label)).unwrap_or_default();
                 ("decided", None, Some(Decided { by: by.to_string(), label }))
             }
             ApprovalState::Expired => ("expired", None, None),
             ApprovalState::Withdrawn | ApprovalState::CutOff => ("withdrawn", None, None),
         };
         let button = |(option, (label, kind)): (usize, &(String, OptionKind))| Press {
-            label: label.clone(),
+            label: visible(label),
             danger: !kind.allows() && *kind != OptionKind::Choice,
             sends: Button::Approval { id: card.id, option },
         };
@@ -200,9 +201,9 @@ impl Approval {
         let buttons = options.iter().enumerate().map(button).collect();
         let question = card.is_question();
         Self {
-            title: card.title.clone(),
+            title: visible(&card.title),
             question,
-            detail: card.detail.clone(),
+            detail: card.detail.as_deref().map(visible),
             state,
             expires_after_s,
             decided,
@@ -294,6 +295,29 @@ mod tests {
         let (name, shown) = told(ChatAuthor::Agent, Line::Revised { id: "w.0".into(), body });
         assert_eq!((name, &shown["id"], &shown["buttons"]), ("revised", &json!("w.0"), &json!([])));
         assert_eq!(shown["decided"], json!({"by": "web", "label": "Yes"}));
+    }
+
+    #[test]
+    fn nothing_hides_in_what_is_to_be_approved() {
+        let card = ApprovalCard {
+            id: ApprovalId::new(),
+            requester: "web".into(),
+            title: "Run\u{200b}".into(),
+            detail: Some("rm \u{202e}x\u{1b}[2K\n".into()),
+            options: vec![("Yes\u{202e}".into(), OptionKind::AllowOnce)],
+            attached: false,
+            state: ApprovalState::Open { expires_after_s: 600 },
+        };
+        let (_, shown) = told(ChatAuthor::Agent, Line::Message(Body::Approval(card.clone())));
+        assert_eq!(
+            (&shown["title"], &shown["detail"]),
+            (&json!("Run\\u{200B}"), &json!("rm \\u{202E}x\\u{001B}[2K\n"))
+        );
+        assert_eq!(shown["buttons"][0]["label"], "Yes\\u{202E}");
+        let decided = ApprovalState::Decided { by: "web".into(), option: 0 };
+        let (_, shown) =
+            told(ChatAuthor::Agent, Line::Message(Body::Approval(ApprovalCard { state: decided, ..card })));
+        assert_eq!(shown["decided"]["label"], "Yes\\u{202E}");
     }
 
     #[test]

@@ -254,7 +254,7 @@ pub(super) struct Audit {
 /// What may be done with the audit.
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum AuditWhat {
-    /// Who decided what in the last 90 days, newest first; of the command only its SHA-256
+    /// Who decided what: the last 1000 decisions of 90 days, newest first; of the command only its SHA-256
     List(Asking),
 }
 

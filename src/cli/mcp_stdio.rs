@@ -8,7 +8,7 @@ mod message;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -21,13 +21,11 @@ use self::events::Events;
 use self::message::{Message, Version, headers};
 use super::{Exit, Failure, output};
 use crate::clock::Clock;
+use crate::domain::agent::ToolAccess;
 use crate::http_client::{Config, HttpClient, Owner, cause};
 use crate::secret::{ExposeSecret, SecretString};
 use crate::settings::Environment;
 
-/// Where the daemon listens, and what to show there.
-const URL: &str = "HITCHLINE_MCP_URL";
-const TOKEN: &str = "HITCHLINE_MCP_TOKEN";
 /// The longest line from the agent, and the longest answer, in bytes.
 const LONGEST: u64 = 4 * 1024 * 1024;
 /// How many lines may wait. When it is full, the agent waits.
@@ -47,7 +45,7 @@ pub(super) async fn mcp_stdio(environment: &Environment) -> Result<Exit, Failure
         };
         environment.get(name).cloned().ok_or_else(unset)
     };
-    let (url, token) = (variable(URL)?, SecretString::from(variable(TOKEN)?));
+    let (url, token) = (variable(ToolAccess::URL)?, SecretString::from(variable(ToolAccess::TOKEN)?));
     let mut client =
         Owner::build(&Config::default(), true).map_err(|error| Failure::new(Exit::Configuration, error.to_string()))?;
     let bridge = Bridge { http: client.lend(), url: url.into(), token, version: Arc::default() };
@@ -64,8 +62,11 @@ fn lines() -> mpsc::Receiver<Vec<u8>> {
         loop {
             let mut line = Vec::new();
             let read = input.by_ref().take(LONGEST).read_until(b'\n', &mut line);
-            // What is cut off in the middle of a line can't be told from it, and ends the conversation.
-            let is_over = !matches!(read, Ok(read) if read > 0) || line.len() as u64 == LONGEST;
+            if line.len() as u64 == LONGEST {
+                // What follows would be taken for a line of its own.
+                return output::complain(&format!("a line of {LONGEST} bytes or more is no message: it ends here"));
+            }
+            let is_over = !matches!(read, Ok(read) if read > 0);
             if is_over || send.blocking_send(line).is_err() {
                 return;
             }
@@ -85,26 +86,25 @@ struct Bridge {
 
 impl Bridge {
     async fn run(self, mut lines: mpsc::Receiver<Vec<u8>>) {
-        let mut requests = JoinSet::new();
-        let under_way = UnderWay::default();
+        let (mut requests, mut by_id) = (JoinSet::new(), HashMap::<String, AbortHandle>::new());
         while let Some(line) = lines.recv().await {
             while requests.try_join_next().is_some() {}
+            by_id.retain(|_, request| !request.is_finished());
             let Some(message) = Message::read(&line) else { continue };
             if let Some(cancelled) = message.cancels() {
                 // Its connection goes with it, and that is what the daemon notices.
-                under_way.abort(&cancelled);
+                if let Some(request) = by_id.remove(&cancelled.to_string()) {
+                    request.abort();
+                }
                 continue;
             }
             if requests.len() >= REQUESTS {
                 tell(message.refusal(NOT_REACHED, "too many requests are on their way"));
                 continue;
             }
-            let (bridge, id, done) = (self.clone(), message.id.clone(), under_way.clone());
-            let handle = requests.spawn(async move {
-                bridge.pass_on(&message).await;
-                done.forget(message.id.as_ref());
-            });
-            under_way.note(id, handle);
+            let (bridge, id) = (self.clone(), message.id.clone());
+            let request = requests.spawn(async move { bridge.pass_on(&message).await });
+            by_id.extend(id.map(|id| (id.to_string(), request)));
         }
         // The agent says no more. It may still read, but not for long: nobody is left to cancel what waits for a person.
         let _late =
@@ -191,34 +191,5 @@ fn broken(error: reqwest::Error) -> String {
 fn tell(message: Option<Value>) {
     if let Some(message) = message {
         let _gone = output::print(&message.to_string());
-    }
-}
-
-/// The requests that are on their way, by id.
-#[derive(Clone, Default)]
-struct UnderWay(Arc<Mutex<HashMap<String, AbortHandle>>>);
-
-impl UnderWay {
-    fn note(&self, id: Option<Value>, handle: AbortHandle) {
-        // It may be over already.
-        if let (Some(id), false) = (id, handle.is_finished()) {
-            self.requests().insert(id.to_string(), handle);
-        }
-    }
-
-    fn forget(&self, id: Option<&Value>) {
-        if let Some(id) = id {
-            self.requests().remove(&id.to_string());
-        }
-    }
-
-    fn abort(&self, id: &Value) {
-        if let Some(handle) = self.requests().remove(&id.to_string()) {
-            handle.abort();
-        }
-    }
-
-    fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<String, AbortHandle>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

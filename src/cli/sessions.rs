@@ -10,6 +10,7 @@ use super::arguments::{Asking, OneSession, SessionsWhat};
 use super::daemon::Daemon;
 use super::{Exit, Failure, output};
 use crate::admin::{Ended, Status, View};
+use crate::domain::visible::hides;
 use crate::settings::Environment;
 
 /// How much of an id is shown in a list: enough to type.
@@ -154,7 +155,7 @@ pub(super) fn minute(time: Timestamp) -> String {
 
 /// What people wrote, without anything that a terminal would take for a command.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if hides(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

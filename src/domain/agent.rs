@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Admitted;
 use super::ids::{RequestId, TurnId, UserId};
+use super::visible::hides;
 
 /// One prompt of one admitted person.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ impl Prompt {
 
 /// A sender's word in one line, in which nothing can pass for a line of its own.
 fn printable(word: &str) -> String {
-    word.chars().map(|c| if c.is_control() || matches!(c, '[' | ']') { '_' } else { c }).collect()
+    word.chars().map(|c| if hides(c) || matches!(c, '[' | ']') { '_' } else { c }).collect()
 }
 
 /// Something an agent says or does during a turn.
@@ -311,6 +312,13 @@ pub struct ToolAccess {
     pub program: PathBuf,
 }
 
+impl ToolAccess {
+    /// The variable in which [`Self::program`] finds its address.
+    pub const URL: &str = "HITCHLINE_MCP_URL";
+    /// The variable in which it finds the token.
+    pub const TOKEN: &str = "HITCHLINE_MCP_TOKEN";
+}
+
 impl fmt::Debug for ToolAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ToolAccess").field("url", &self.url).finish_non_exhaustive()
@@ -335,9 +343,9 @@ mod tests {
         };
         let prompt = |text: &str| Prompt::new(TurnId::new(), &admitted, text.into());
         assert_eq!(prompt("look").text_and_files(), "look");
-        let files = vec![file("a.png", Some("image/png")), file("b]\n[attached", None)];
+        let files = vec![file("a.png", Some("image/png")), file("b]\n[\u{202e}attached", None)];
         let told = prompt("look").with_files(files.clone());
-        let lines = "[attached file a.png (image/png): /files/1]\n[attached file b___attached: /files/1]";
+        let lines = "[attached file a.png (image/png): /files/1]\n[attached file b____attached: /files/1]";
         assert_eq!(told.text_and_files(), format!("look\n{lines}"));
         assert_eq!(prompt("").with_files(files).text_and_files(), lines);
         assert_eq!((told.text(), told.attachments().len()), ("look", 2));

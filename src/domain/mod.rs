@@ -9,3 +9,4 @@ pub mod inbound;
 pub mod outgoing;
 pub mod ports;
 pub mod session;
+pub mod visible;

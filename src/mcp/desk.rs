@@ -9,10 +9,9 @@ use serde_json::json;
 use super::own_file;
 use super::tools::{Ask, Call, LookupUser, Post, React, ReadThread, Upload};
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{OwedId, SessionId, UserId};
-use crate::domain::outgoing::{Answers, Label, Place};
-use crate::domain::ports::{self, Files, People, Reactions, Said, SlackRead, WriteError, WriteErrorKind};
-use crate::session::{Caller, Manager, NotDone};
+use crate::domain::ids::{SessionId, UserId};
+use crate::domain::ports::{self, People, Reactions, Said, SlackRead, WriteError, WriteErrorKind};
+use crate::session::{Caller, Manager, NotDone, NotShown};
 
 /// Later than any message.
 const END_OF_TIME: &str = "99999999999.000000";
@@ -32,8 +31,6 @@ pub struct Desk {
     pub reactions: Arc<dyn Reactions>,
     /// Who people are.
     pub people: Arc<dyn People>,
-    /// The way for files.
-    pub files: Arc<dyn Files>,
 }
 
 impl fmt::Debug for Desk {
@@ -68,6 +65,15 @@ impl From<WriteError> for Failed {
     }
 }
 
+impl From<NotShown> for Failed {
+    fn from(why: NotShown) -> Self {
+        match why {
+            NotShown::NotDone(why) => why.into(),
+            NotShown::Refused(error) => error.into(),
+        }
+    }
+}
+
 impl Desk {
     /// Does what the agent of `session` wants; what it is told.
     pub(super) async fn call(&self, session: SessionId, call: Call) -> Result<String, Failed> {
@@ -83,7 +89,7 @@ impl Desk {
                 let said = self.read.thread(&place(&self.caller(session)?), &END_OF_TIME.into(), limit.into()).await?;
                 Ok(quoted(&said))
             }
-            Call::Upload(Upload { path }) => self.upload(self.caller(session)?, path).await,
+            Call::Upload(Upload { path }) => self.upload(session, path).await,
         }
     }
 
@@ -109,17 +115,14 @@ impl Desk {
         Ok("Done.".to_owned())
     }
 
-    async fn upload(&self, caller: Caller, path: String) -> Result<String, Failed> {
-        let dir = caller.record.working_dir.clone();
+    async fn upload(&self, session: SessionId, path: String) -> Result<String, Failed> {
+        let dir = self.caller(session)?.record.working_dir;
         let shown = path.clone();
         let read = tokio::task::spawn_blocking(move || own_file::read(&dir, Path::new(&path), LARGEST_FILE)).await;
         let read = read.map_err(|crashed| Failed(format!("the reading crashed: {crashed}")))?;
         let file = read.map_err(|why| Failed(format!("{shown}: {why}")))?;
         let told = format!("Uploaded {} ({} bytes).", file.name, file.bytes.len());
-        let asked = caller.asked.as_ref().map(|asked| asked.message.clone());
-        let label = Label { key: OwedId::new(), answers: asked.map(Answers::Interim) };
-        let upload = ports::Upload { name: file.name, bytes: file.bytes };
-        self.files.upload(&Place::from(&place(&caller)), upload, &label).await?;
+        self.manager.upload(session, ports::Upload { name: file.name, bytes: file.bytes }).await?;
         Ok(told)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::request::Parts as Head;
@@ -28,10 +29,11 @@ use super::grants::Holder;
 use super::sessions::{self, Bound};
 use super::tools::{ALL, Call, Described};
 use super::{Mcp, PATH, STDIO_PATH};
+use crate::domain::ids::GrantId;
 
 /// The most bytes of a request.
 const BODY: usize = 1024 * 1024;
-/// How soon a client must have made use of a session that it began.
+/// How long a session that is being made waits for its client to introduce itself.
 const BEGIN: Duration = Duration::from_mins(1);
 /// How often a client that wants to know hears that its call goes on: below the minute after which clients give up.
 const PROGRESS: Duration = Duration::from_secs(15);
@@ -104,6 +106,12 @@ async fn admit(State(threshold): State<Threshold>, mut request: Request, next: N
     if named.as_ref().is_some_and(|id| !bound.belongs(id, holder.grant)) {
         return (StatusCode::NOT_FOUND, "there is no such session; initialize a new one\n").into_response();
     }
+    if !with_sessions {
+        request = match heed(&mcp, holder.grant, request).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal,
+        };
+    }
     request.extensions_mut().insert(holder);
     let response = next.run(request).await;
     match (named, session_id(response.headers())) {
@@ -112,6 +120,14 @@ async fn admit(State(threshold): State<Threshold>, mut request: Request, next: N
         _ => {}
     }
     response
+}
+
+/// Looks whether a request takes a call back: without sessions the library passes over that.
+async fn heed(mcp: &Mcp, grant: GrantId, request: Request) -> Result<Request, Response> {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, BODY).await.map_err(|_too_large| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
+    mcp.0.waiting.heed(grant, &body);
+    Ok(Request::from_parts(head, body.into()))
 }
 
 fn unauthorized() -> Response {
@@ -146,6 +162,10 @@ impl Handler {
         if call.shows() {
             parts.clock.sleep(HEAD_START).await;
         }
+        let _place = match call {
+            Call::Upload(_) => Some(self.mcp.0.uploads.acquire().await),
+            _ => None,
+        };
         let done = desk.call(holder.session, call).await;
         count(name, done.is_ok());
         done.map_err(|failed| failed.0)
@@ -185,14 +205,16 @@ impl ServerHandler for Handler {
         let Some(holder) = head.and_then(|head| head.extensions.get::<Holder>()).copied() else {
             return Err(ErrorData::internal_error("the request lost its token on the way", None));
         };
+        let given_up = self.mcp.0.waiting.note(holder.grant, context.id.clone());
         let mut calling = pin!(self.call(holder, request));
         let clock = &self.mcp.0.parts.clock;
         let mut beats = 0;
         let called = loop {
             tokio::select! {
                 called = &mut calling => break called,
-                // Whoever called has hung up: a question to a person is withdrawn.
+                // Nobody waits for it any more: a question to a person is withdrawn.
                 () = context.ct.cancelled() => break Err("the call was cancelled".to_owned()),
+                () = given_up.notified() => break Err("the call was cancelled".to_owned()),
                 () = clock.sleep(PROGRESS) => {
                     beats += 1;
                     tell_progress(&context, f64::from(beats)).await;

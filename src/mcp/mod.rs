@@ -1,7 +1,7 @@
 //! Tools for agents: an MCP endpoint through which the agent of a session reaches its own conversation, and no other.
 //!
 //! `grants` says who may come in: each live session's agent has a token of its own, and the token decides the session. `endpoint` speaks
-//! the protocol, `sessions` keeps the ids of its older clients apart. `tools` is what agents see of each tool, `desk` what it does, and
+//! the protocol, `sessions` keeps the ids of its older clients apart, `waiting` lets those without an id take a call back. `tools` is what agents see of each tool, `desk` what it does, and
 //! `own_file` opens what they upload. No argument names a conversation: what an agent was talked into does not lead elsewhere.
 
 mod desk;
@@ -10,6 +10,7 @@ mod grants;
 mod own_file;
 mod sessions;
 mod tools;
+mod waiting;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,10 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::grants::Grants;
+use self::waiting::Waiting;
 use crate::clock::Clock;
 use crate::domain::agent::ToolAccess;
 use crate::domain::ids::{GrantId, SessionId};
@@ -33,6 +35,9 @@ pub use desk::Desk;
 pub const PATH: &str = "/mcp";
 /// Where our own program finds it, which serves agents over standard streams: there no client has sessions, whatever is configured.
 pub const STDIO_PATH: &str = "/mcp/stdio";
+
+/// How many files are uploaded at once: each is in memory as a whole. A further one waits.
+const UPLOADS: usize = 4;
 
 /// What the endpoint works with.
 #[derive(Debug)]
@@ -61,6 +66,9 @@ struct Inner {
     grants: Arc<Grants>,
     /// There once there are sessions.
     desk: watch::Sender<Option<Desk>>,
+    /// Places for files that are in memory.
+    uploads: Semaphore,
+    waiting: Waiting,
 }
 
 impl fmt::Debug for Mcp {
@@ -72,7 +80,8 @@ impl fmt::Debug for Mcp {
 impl Mcp {
     /// An endpoint that is not open yet: it says so to whoever calls a tool.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, grants: Arc::default(), desk: watch::Sender::new(None) }))
+        let (desk, uploads) = (watch::Sender::new(None), Semaphore::new(UPLOADS));
+        Self(Arc::new(Inner { parts, grants: Arc::default(), desk, uploads, waiting: Waiting::default() }))
     }
 
     /// Its routes.

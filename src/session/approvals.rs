@@ -73,6 +73,11 @@ impl Approvals {
         Some(Upload { name: card.file_name(), bytes: card.command().as_bytes().to_vec() })
     }
 
+    /// How many wait for a decision.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Whether anything waits for a decision.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()

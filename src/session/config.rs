@@ -54,7 +54,7 @@ pub struct Sessions {
     /// How large a file that somebody attaches may be, such as 20MiB; of larger ones the agent is only told.
     #[serde(with = "crate::byte_size")]
     #[schemars(with = "String")]
-    pub max_file: u64,
+    pub max_file_size: u64,
     /// How many messages of one conversation may wait; more are refused and their sender is told.
     pub queue_limit: u32,
 }
@@ -76,7 +76,7 @@ impl Default for Sessions {
             show_usage: false,
             when_busy: WhenBusy::Queue,
             safe_mode_after: 5,
-            max_file: 20 << 20,
+            max_file_size: 20 << 20,
             queue_limit: 50,
         }
     }

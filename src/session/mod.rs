@@ -45,4 +45,4 @@ pub use holds::Hold;
 pub use manager::{Manager, Parts};
 pub use pool::Stats;
 pub use roster::{Doing, OpenError, Overview};
-pub use tools::{Asked, Caller, NotDone};
+pub use tools::{Asked, Caller, NotDone, NotShown};

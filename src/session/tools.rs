@@ -1,12 +1,12 @@
 //! What the tools of a session's agent do in its conversation.
 
-use std::fmt;
-
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{RequestId, SessionId, Ts};
+use crate::domain::outgoing::Place;
+use crate::domain::ports::{Upload, WriteError};
 use crate::domain::session::SessionRecord;
 
 use super::manager::{Inner, Manager};
@@ -32,27 +32,31 @@ pub struct Asked {
 }
 
 /// Why a tool did nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotDone {
     /// The session has ended.
+    #[error("this session has ended")]
     SessionEnded,
     /// No turn runs, or it is being stopped.
+    #[error("this works only while you answer a message, and nobody has asked you anything now")]
     NoTurn,
     /// Too many calls or questions wait already.
+    #[error("too many of your questions wait for an answer already; wait for those first")]
     TooMany,
     /// It could not be written down; it may work later.
+    #[error("Hitchline could not write it down; try again in a moment")]
     NotStored,
 }
 
-impl fmt::Display for NotDone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SessionEnded => "this session has ended",
-            Self::NoTurn => "this works only while you answer a message, and nobody has asked you anything now",
-            Self::TooMany => "too many of your questions wait for an answer already; wait for those first",
-            Self::NotStored => "Hitchline could not write it down; try again in a moment",
-        })
-    }
+/// Why a file is not shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotShown {
+    /// Nobody was asked to.
+    #[error(transparent)]
+    NotDone(#[from] NotDone),
+    /// Slack did not take it.
+    #[error(transparent)]
+    Refused(#[from] WriteError),
 }
 
 impl Manager {
@@ -73,6 +77,22 @@ impl Manager {
         // Whoever called may hang up meanwhile.
         let posted = self.0.parts.scope.to_its_end("tool", async move { inner.post(session, markdown).await });
         posted.await.unwrap_or(Err(NotDone::NotStored))
+    }
+
+    /// Shows a file in a session's conversation: while a turn runs, below what it said so far.
+    ///
+    /// # Errors
+    /// When the session has ended, or Slack did not take the file.
+    pub async fn upload(&self, session: SessionId, file: Upload) -> Result<(), NotShown> {
+        let (record, running) = self.0.slots().session(session).ok_or(NotDone::SessionEnded)?;
+        let Some(Running { at, calls, .. }) = running else {
+            return Ok(self.0.show_file(&Place::from(&record.conversation), file).await?);
+        };
+        // A turn that is over, or being stopped, says no more above it.
+        let _over = told(&calls, ToolCall::BreakOff).await;
+        self.0.show_file(&Place::from(&at), file).await?;
+        let _over = calls.try_send(ToolCall::Shown);
+        Ok(())
     }
 
     /// Asks the person whose turn runs in a session, or an admin, and waits for the answer: which of the choices it is, or nothing when
@@ -114,22 +134,22 @@ impl Drop for Asking {
 impl Inner {
     async fn post(&self, session: SessionId, markdown: String) -> Result<(), NotDone> {
         let (record, running) = self.slots().session(session).ok_or(NotDone::SessionEnded)?;
-        if let Some(running) = running
-            && says(&running, markdown.clone()).await
-        {
-            return Ok(());
+        let mut at = record.conversation;
+        if let Some(running) = running {
+            if told(&running.calls, |done| ToolCall::Post { markdown: markdown.clone(), done }).await {
+                return Ok(());
+            }
+            at = running.at;
         }
-        let owed = self.owe(self.say(&record.conversation, None, &markdown)).await;
-        owed.map(drop).map_err(|error| {
-            tracing::warn!(conversation = %record.conversation, session.id = %session, %error, "What a tool posts was not written down");
+        self.owe(self.say(&at, None, &markdown)).await.map(drop).map_err(|error| {
+            tracing::warn!(conversation = %at, session.id = %session, %error, "What a tool posts was not written down");
             NotDone::NotStored
         })
     }
 }
 
-/// Whether a running turn took it on itself to say something.
-async fn says(running: &Running, markdown: String) -> bool {
-    let (done, said) = oneshot::channel();
-    let taken = running.calls.try_send(ToolCall::Post { markdown, done }).is_ok();
-    taken && said.await.is_ok()
+/// Whether a running turn took something on itself.
+async fn told(calls: &mpsc::Sender<ToolCall>, call: impl FnOnce(oneshot::Sender<()>) -> ToolCall) -> bool {
+    let (done, told) = oneshot::channel();
+    calls.try_send(call(done)).is_ok() && told.await.is_ok()
 }

@@ -11,22 +11,20 @@ use futures_util::stream::FuturesUnordered;
 use crate::backend::error::{BackendError, Phase};
 use crate::backend::{Outcome, Session, TurnEvent, TurnStream};
 use crate::domain::agent::{AgentEvent, Prompt, Usage};
-use crate::domain::command;
 use crate::domain::conversation::ConversationKey;
-use crate::domain::ids::{ApprovalId, OwedId, SessionId, Ts};
-use crate::domain::inbound::File;
+use crate::domain::ids::{ApprovalId, OwedId, Ts};
 use crate::domain::outgoing::{Answers, Op, Owed};
 use crate::domain::ports::WriteError;
 use crate::outbox::Fate;
 
 use super::approvals::Approvals;
 use super::files::Fetched;
-use super::history::History;
-use super::live::{Origin, Ready};
+use super::live::Ready;
 use super::manager::Inner;
 use super::reply::{Reply, Worked};
 use super::words;
 
+mod beginning;
 mod conclusion;
 mod controls;
 mod decisions;
@@ -84,8 +82,8 @@ struct Live<'a> {
     cards: FuturesUnordered<BoxFuture<'static, (ApprovalId, Fate)>>,
     /// Who waits for the answers to what the agent asked with a tool.
     questions: Questions,
-    /// Whether the agent posted something with a tool.
-    posted: bool,
+    /// Whether the agent showed something with a tool.
+    shown: bool,
     /// Commands that are too long for their cards, on their way as files.
     attaching: FuturesUnordered<BoxFuture<'static, Result<(), WriteError>>>,
     /// What was to be shown, and the store did not take.
@@ -135,7 +133,7 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
         approvals: Approvals::default(),
         cards: FuturesUnordered::new(),
         questions: Questions::default(),
-        posted: false,
+        shown: false,
         attaching: FuturesUnordered::new(),
         unwritten: Vec::new(),
         started: now,
@@ -153,92 +151,6 @@ pub(super) async fn run(turn: &Turn, ready: &Ready, controls: &mut Controls) -> 
     let outcome = live.run(stream, controls).await;
     live.show_usage(&outcome);
     live.finish(outcome).await
-}
-
-impl Turn {
-    /// What its session is told of what is asked. One that remembers where it was hears that it is to go on.
-    fn wording(&self, ready: &Ready) -> Prompt {
-        let remembers = matches!(ready.origin, Origin::Running | Origin::Restored) && !ready.untold;
-        if self.resumes && remembers {
-            return self.prompt.clone().after(words::GO_ON);
-        }
-        let own = command::for_agent(self.prompt.text(), &ready.session.offers().commands);
-        own.into_iter().fold(self.prompt.clone(), Prompt::reworded)
-    }
-
-    /// Fetches the files of its message, unless it is stopped first. Its agent has not been reached by then.
-    pub(super) async fn fetch(
-        &mut self,
-        session: SessionId,
-        files: &[File],
-        controls: &mut Controls,
-    ) -> Result<(), Finished> {
-        let fetched = tokio::select! {
-            biased;
-            why = stopped(&mut controls.stop) => return Err(self.not_begun(why)),
-            fetched = self.inner.fetch_files(session, self.prompt.turn(), files) => fetched,
-        };
-        self.files = fetched;
-        Ok(())
-    }
-
-    /// What its session is told of what was said before, where it stands in for a lost one.
-    async fn history(&self, ready: &Ready) -> Option<History> {
-        if !ready.untold {
-            return None;
-        }
-        self.inner.history(&self.conversation, &self.message).await
-    }
-
-    /// Hands the prompt over. A session that does not take it in time, or is no longer to take it, is in an unknown state: it is
-    /// released, and restored by the next message.
-    async fn begin(
-        &self,
-        session: &Arc<dyn Session>,
-        prompt: Prompt,
-        controls: &mut Controls,
-    ) -> Result<TurnStream, Finished> {
-        let clock = &self.inner.parts.clock;
-        let patience = self.inner.parts.policy.inactivity_timeout;
-        let finished = tokio::select! {
-            biased;
-            why = stopped(&mut controls.stop) => self.not_begun(why),
-            taken = clock.timeout(patience, session.prompt(prompt)) => match taken {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => return Err(self.not_started(error)),
-                Err(_late) => self.not_started(BackendError::Timeout { phase: Phase::Inactivity, after: patience }),
-            },
-        };
-        self.release(session).await;
-        Err(finished)
-    }
-
-    /// Releases the session by force; nobody brings it up meanwhile.
-    async fn release(&self, session: &Arc<dyn Session>) {
-        let _nobody_brings_it_up = self.inner.gate(&self.conversation).await;
-        self.inner.release(&self.conversation, session, FORCED_RELEASE).await;
-    }
-
-    /// The end of a turn that was stopped before its session took it.
-    pub(super) fn not_begun(&self, why: Cancelling) -> Finished {
-        let (outcome, note, error) = conclude(Outcome::Cancelled, Some(why));
-        let note = note.unwrap_or_default();
-        Finished { outcome, error, owed: self.inner.say(&self.key, Some(self.prompt.turn()), &note), heard: false }
-    }
-
-    /// The end of a turn that its session did not take.
-    pub(super) fn not_started(&self, error: BackendError) -> Finished {
-        let owed = self.inner.say(&self.key, Some(self.prompt.turn()), &words::failed(&error));
-        Finished { outcome: "failed", error: Some(error), owed, heard: false }
-    }
-
-    /// Presses that come from now on are stale, and so are those that nobody has looked at.
-    pub(super) fn dismiss(&self, mut controls: Controls) {
-        controls.presses.close();
-        while let Ok(press) = controls.presses.try_recv() {
-            self.inner.respond(press.reply, words::STALE_BUTTON);
-        }
-    }
 }
 
 impl Live<'_> {
@@ -267,7 +179,7 @@ impl Live<'_> {
                 Woke::Reply(Worked::Done) => {}
                 Woke::Card(id, fate) => self.on_card(id, fate).await,
                 Woke::Called(call) => self.on_call(call).await,
-                Woke::Attached(attached) => self.on_attached(attached),
+                Woke::Attached(attached) => self.on_attached(attached).await,
                 Woke::Reply(Worked::StoppedByPerson) => self.cancel(Cancelling::Stopped).await,
                 Woke::Time => {
                     if let Some(outcome) = self.on_time().await {
@@ -381,7 +293,7 @@ impl Live<'_> {
         let (name, note, error) = conclude(outcome, self.cancelling.take().map(|(why, _)| why));
         if let Some(note) = note {
             self.reply.push(Some("note"), &note);
-        } else if self.reply.is_silent() && !self.posted {
+        } else if self.reply.is_silent() && !self.shown {
             self.reply.push(None, words::NOTHING_SAID);
         }
         tracing::debug!(conversation = %self.turn.key, message.ts = %self.turn.message, outcome = name, "A turn ended");

@@ -97,6 +97,15 @@ impl Session for Equipped {
         self.session.release(deadline).await
     }
 
+    async fn detach(&self, deadline: Instant) -> Result<(), BackendError> {
+        self.way_in.close();
+        self.session.detach(deadline).await
+    }
+
+    fn attach(&self) -> Option<String> {
+        self.session.attach()
+    }
+
     async fn end(&self, deadline: Instant) -> Result<(), BackendError> {
         self.way_in.close();
         self.session.end(deadline).await

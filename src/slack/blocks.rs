@@ -5,11 +5,12 @@ mod list;
 use serde_json::{Value, json};
 
 use super::button;
-use super::markdown::{Piece, code_block, escape, pieces, visible};
+use super::markdown::{Piece, code_block, escape, pieces};
 use super::text::unescape;
 use crate::domain::agent::OptionKind;
 use crate::domain::inbound::Button;
 use crate::domain::outgoing::{ApprovalCard, ApprovalState, Body};
+use crate::domain::visible::visible;
 
 /// What a section or a context holds, in characters as they are sent: after escaping.
 const SECTION: usize = 3_000;
@@ -58,38 +59,39 @@ fn preformatted(code: &str) -> Value {
 }
 
 fn approval(card: &ApprovalCard) -> (String, Value) {
-    if card.is_question() {
-        return question(card);
-    }
-    let title = cut(&card.title, TITLE, shown_title);
-    let mut blocks = vec![section(&format!("{}\n*{title}*", headline(card)))];
-    if let Some(detail) = &card.detail {
-        blocks.extend(text_blocks(&detail_block(detail, card.attached)));
-    }
+    let (headline, mut blocks, verdict) = if card.is_question() {
+        (question_headline(card), question(card), answer(card))
+    } else {
+        (headline(card), request(card), verdict(card))
+    };
     if card.attached {
-        let file = format!("All of it: `{}`, SHA-256 `{}`", card.file_name(), card.hash());
-        blocks.push(json!({"type": "context", "elements": [mrkdwn(&file)]}));
+        blocks.push(context(&format!("All of it: `{}`, SHA-256 `{}`", card.file_name(), card.hash())));
     }
-    blocks.push(json!({"type": "context", "elements": [mrkdwn(&verdict(card))]}));
+    blocks.push(context(&verdict));
     if matches!(card.state, ApprovalState::Open { .. }) && !card.options.is_empty() {
         blocks.push(json!({"type": "actions", "elements": buttons(card)}));
+        blocks.extend((card.options.len() > BUTTONS).then(|| context("… cut: only the first choices are shown.")));
     }
-    (format!("{}: {}", headline(card), cut(&card.title, TITLE, |title| escape(&visible(title)))), Value::Array(blocks))
+    let title = cut(&card.title, TITLE, |title| escape(&visible(title)));
+    (format!("{headline}: {title}"), Value::Array(blocks))
+}
+
+/// What a permission is asked for. A title that is all there is may be the command itself: it is shown once, and as exactly.
+fn request(card: &ApprovalCard) -> Vec<Value> {
+    let title = card.detail.as_ref().map(|_| format!("\n*{}*", cut(&card.title, TITLE, shown_title)));
+    let mut blocks = vec![section(&format!("{}{}", headline(card), title.unwrap_or_default()))];
+    blocks.extend(text_blocks(&command_block(card)));
+    blocks
 }
 
 /// A question of the agent's own: it is about no permission, and may have several lines.
-fn question(card: &ApprovalCard) -> (String, Value) {
-    let headline = question_headline(card);
-    let mut blocks = vec![
-        json!({"type": "context", "elements": [mrkdwn(headline)]}),
-        json!({"type": "section", "expand": true, "text": plain_text(&cut(&card.title, TITLE, visible))}),
-        json!({"type": "context", "elements": [mrkdwn(&answer(card))]}),
-    ];
-    if matches!(card.state, ApprovalState::Open { .. }) {
-        blocks.push(json!({"type": "actions", "elements": buttons(card)}));
-    }
-    let text = cut(&card.title, TITLE, |title| escape(&visible(title)));
-    (format!("{headline}: {text}"), Value::Array(blocks))
+fn question(card: &ApprovalCard) -> Vec<Value> {
+    let text = plain_text(&cut(&card.title, TITLE, visible));
+    vec![context(question_headline(card)), json!({"type": "section", "expand": true, "text": text})]
+}
+
+fn context(text: &str) -> Value {
+    json!({"type": "context", "elements": [mrkdwn(text)]})
 }
 
 /// Text in which nothing means anything.
@@ -114,7 +116,7 @@ fn answer(card: &ApprovalCard) -> String {
             format!("<@{}> or an admin answers; the agent waits {minutes} min for that.", card.requester)
         }
         ApprovalState::Expired => "Nobody answered in time.".to_owned(),
-        ApprovalState::Withdrawn => "The turn ended before anybody answered.".to_owned(),
+        ApprovalState::Withdrawn => "Nobody needs to answer this any more.".to_owned(),
         ApprovalState::Decided { .. } | ApprovalState::CutOff => verdict(card),
     }
 }
@@ -133,51 +135,44 @@ fn verdict(card: &ApprovalCard) -> String {
     match &card.state {
         ApprovalState::Open { expires_after_s } => {
             let minutes = expires_after_s.div_ceil(60);
-            let rest = if card.options.len() > BUTTONS { "\n… cut: only the first choices are shown." } else { "" };
-            format!(
-                "<@{}> or an admin decides; without an answer it is rejected after {minutes} min.{rest}",
-                card.requester
-            )
+            format!("<@{}> or an admin decides; without an answer it is rejected after {minutes} min.", card.requester)
         }
         ApprovalState::Decided { by, option } => {
             let label = card.options.get(*option).map_or_else(|| "?".to_owned(), |(label, _)| shown_label(label));
             format!("<@{by}> chose: {}", escape(&label))
         }
         ApprovalState::Expired => "Nobody decided in time, so it was rejected.".to_owned(),
-        ApprovalState::Withdrawn => "The turn ended before anybody decided.".to_owned(),
+        ApprovalState::Withdrawn => "Nobody needs to decide this any more.".to_owned(),
         ApprovalState::CutOff => "Expired: Hitchline was restarted before anybody decided.".to_owned(),
     }
 }
 
-/// Whether a card has room for its whole command.
+/// Whether a card has room for its whole command, or question.
 pub fn shows_whole(card: &ApprovalCard) -> bool {
-    match &card.detail {
-        Some(detail) => fits(&shown_detail(detail), SECTION),
-        None => fits(&shown_title(&card.title), TITLE),
-    }
+    if card.is_question() { fits(&visible(&card.title), TITLE) } else { fits(&shown_command(card.command()), SECTION) }
 }
 
 fn fits(shown: &str, limit: usize) -> bool {
     shown.chars().count() <= limit
 }
 
-fn shown_detail(detail: &str) -> String {
-    code_block(&visible(detail))
+fn shown_command(command: &str) -> String {
+    code_block(&visible(command))
 }
 
 fn shown_title(title: &str) -> String {
     escape(&visible(title).replace('*', "∗"))
 }
 
-fn detail_block(detail: &str, attached: bool) -> String {
+fn command_block(card: &ApprovalCard) -> String {
     const REST: &str = "\n_… cut: the rest is too long to be shown. Allow only what you can see._";
     const BELOW: &str = "\n_… cut: all of it is in the file below. Allow only what you have read._";
-    let whole = shown_detail(detail);
+    let whole = shown_command(card.command());
     if fits(&whole, SECTION) {
         return whole;
     }
-    let rest = if attached { BELOW } else { REST };
-    longest(detail, SECTION - rest.chars().count(), shown_detail) + rest
+    let rest = if card.attached { BELOW } else { REST };
+    longest(card.command(), SECTION - rest.chars().count(), shown_command) + rest
 }
 
 /// `plain` as `render` shows it, in at most `limit` characters; what is left out is mentioned.

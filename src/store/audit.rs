@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 use super::{Store, StoreError};
 use crate::domain::conversation::ConversationKey;
 use crate::domain::ids::{SessionId, TurnId, UserId};
-use crate::domain::outgoing::{ApprovalCard, ApprovalState, Owed};
+use crate::domain::outgoing::{ApprovalCard, ApprovalState};
 
 /// A question that was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub struct AuditEntry {
     pub decider: Option<UserId>,
     /// The SHA-256 of the exact command, in hexadecimal digits.
     pub command: String,
-    /// `decided`, `expired`, `withdrawn`, or `cut_off` by the end of our process.
+    /// `decided`, `expired` (nobody did in time, or could, because Slack did not take the question), `withdrawn`, or `cut_off` by the end
+    /// of our process.
     pub outcome: String,
     /// What the agent called the chosen option.
     pub option: Option<String>,
@@ -46,10 +47,27 @@ impl Store {
         })
         .await
     }
+
+    /// Notes how a question was settled of which nobody has seen anything: then nothing is owed that would note it.
+    pub async fn note_unseen(
+        &self,
+        conversation: ConversationKey,
+        turn: TurnId,
+        card: ApprovalCard,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.write(move |connection| note(connection, &conversation, Some(turn), &card, now_ms)).await
+    }
 }
 
 /// Notes how a question was settled; nothing while it is open. What settles it first counts.
-pub(super) fn note(connection: &Connection, owed: &Owed, card: &ApprovalCard, now_ms: i64) -> rusqlite::Result<()> {
+pub(super) fn note(
+    connection: &Connection,
+    conversation: &ConversationKey,
+    turn: Option<TurnId>,
+    card: &ApprovalCard,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
     let (outcome, by, chosen) = match &card.state {
         ApprovalState::Open { .. } => return Ok(()),
         ApprovalState::Decided { by, option } => ("decided", Some(by.as_str()), card.options.get(*option)),
@@ -58,7 +76,7 @@ pub(super) fn note(connection: &Connection, owed: &Owed, card: &ApprovalCard, no
         ApprovalState::CutOff => ("cut_off", None, None),
     };
     let kind = chosen.and_then(|(_, kind)| Some(serde_json::to_value(kind).ok()?.as_str()?.to_owned()));
-    let ConversationKey { team, channel, thread } = &owed.conversation;
+    let ConversationKey { team, channel, thread } = conversation;
     connection
         .prepare_cached(
             "INSERT INTO audit (approval, at_ms, team, channel, thread, session, turn, requester, decider, command, \
@@ -72,7 +90,7 @@ pub(super) fn note(connection: &Connection, owed: &Owed, card: &ApprovalCard, no
             team.as_str(),
             channel.as_str(),
             thread.as_str(),
-            owed.turn.map(|turn| turn.to_string()),
+            turn.map(|turn| turn.to_string()),
             card.requester.as_str(),
             by,
             card.hash(),
@@ -104,7 +122,7 @@ mod tests {
     use super::*;
     use crate::domain::agent::OptionKind;
     use crate::domain::ids::{ApprovalId, OwedId};
-    use crate::domain::outgoing::{Body, Op};
+    use crate::domain::outgoing::{Body, Op, Owed};
 
     fn settled(state: ApprovalState) -> ApprovalCard {
         ApprovalCard {

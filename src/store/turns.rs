@@ -98,7 +98,7 @@ impl Store {
 pub(super) fn follow(connection: &Connection, owed: &Owed, now_ms: i64) -> rusqlite::Result<()> {
     match &owed.op {
         Op::Post(Body::Approval(card)) | Op::Revise { body: Body::Approval(card), .. } => {
-            audit::note(connection, owed, card, now_ms)?;
+            audit::note(connection, &owed.conversation, owed.turn, card, now_ms)?;
             approvals::follow(connection, owed, card)
         }
         // It gets its final form, with all others of this part of the answer.

@@ -37,7 +37,7 @@ pub(super) fn from(settings: &Settings, environment: &BTreeMap<String, String>) 
         inactivity_timeout: sessions.inactivity_timeout,
         turn_timeout: sessions.turn_timeout,
         approval_timeout: sessions.approval_timeout,
-        files: FilePolicy { dir: files_dir(settings), largest: sessions.max_file },
+        files: FilePolicy { dir: files_dir(settings), largest: sessions.max_file_size },
         command: settings.slack.command.clone(),
         backends: settings.backends.iter().map(backend).collect(),
         routes: settings.routes.iter().map(route).collect(),

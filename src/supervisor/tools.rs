@@ -43,11 +43,5 @@ pub(super) fn endpoint(
 
 /// What the tools work with.
 pub(super) fn desk(manager: &Manager, surface: &Arc<Surfaces<Surface>>) -> Desk {
-    Desk {
-        manager: manager.clone(),
-        read: surface.clone(),
-        reactions: surface.clone(),
-        people: surface.clone(),
-        files: surface.clone(),
-    }
+    Desk { manager: manager.clone(), read: surface.clone(), reactions: surface.clone(), people: surface.clone() }
 }

@@ -11,7 +11,7 @@ use hitchline::clock::Clock;
 use hitchline::domain::agent::{AgentEvent, OptionCategory, OptionKind, PlanEntry, Progress};
 use hitchline::domain::session::BackendRef;
 
-use super::peer::{Peer, hear, prompt, runs, soon, turn, until};
+use super::peer::{Peer, hear, prompt, soon, turn, until};
 
 /// Runs a turn of our own agent, started with `arguments`.
 async fn run(arguments: &[&str], text: &str) -> Option<super::peer::Heard> {
@@ -122,12 +122,6 @@ async fn a_request_that_the_agent_takes_back_is_withdrawn() {
 }
 
 #[tokio::test]
-async fn a_request_that_we_do_not_know_is_answered() {
-    let Some(heard) = run(&[], "unknown").await else { return };
-    assert_eq!(heard.text, "-32601 -32601");
-}
-
-#[tokio::test]
 async fn an_agent_gets_its_own_group_and_directory_and_only_the_listed_variables() {
     let Some(peer) = Peer::fake_as(&[], |config| {
         config.env = BTreeMap::from([("MODEL".to_owned(), "small".to_owned())]);
@@ -179,56 +173,6 @@ async fn a_missing_sign_in_names_the_ways_and_a_named_one_is_used() {
 }
 
 #[tokio::test]
-async fn another_version_is_refused() {
-    let Some(peer) = Peer::fake_with(&["--version", "2"]) else { return };
-    let error = peer.try_start().await.unwrap_err();
-    assert!(matches!(&error, BackendError::Protocol(text) if text.contains("version 2")), "{error}");
-    soon(peer.scope.wait()).await;
-}
-
-// holds: S-11
-#[tokio::test]
-async fn f_63_an_agent_that_does_not_answer_in_time_is_gone_before_that_is_said() {
-    for method in ["initialize", "session/new"] {
-        let (clock, hand) = Clock::manual(0);
-        let Some(peer) = Peer::fake_at(clock, &["--children", "--silent", method]) else { return };
-        let mut spec = peer.spec();
-        spec.deadline = peer.clock.now() + Duration::from_secs(30);
-        let all_run = async {
-            until("the agent and its children run", || peer.processes().len() == 4).await;
-            let started = peer.processes();
-            hand.advance(Duration::from_secs(31));
-            started
-        };
-        let (started, result) = soon(async { tokio::join!(all_run, peer.backend.start(spec)) }).await;
-        // What is dead but not reaped has a directory there too.
-        let left: Vec<_> = started.iter().filter(|id| runs(id)).collect();
-        assert!(left.is_empty(), "{left:?} of {started:?} are left");
-        assert_eq!(peer.processes(), Vec::<String>::new());
-        let error = result.unwrap_err();
-        assert_eq!(error, BackendError::Timeout { phase: Phase::Create, after: Duration::from_secs(30) });
-        soon(peer.scope.wait()).await;
-    }
-}
-
-#[tokio::test]
-async fn a_start_that_is_dropped_leaves_nothing() {
-    for method in ["initialize", "session/new"] {
-        let Some(peer) = Peer::fake_with(&["--children", "--silent", method]) else { return };
-        let mut start = Box::pin(peer.backend.start(peer.spec()));
-        let all_run = until("the agent and its children run", || peer.processes().len() == 4);
-        tokio::select! {
-            started = &mut start => panic!("it is silent: {started:?}"),
-            () = all_run => {}
-        }
-        drop(start);
-        // The task that owns the process ends only after the process.
-        soon(peer.scope.wait()).await;
-        assert_eq!(peer.processes(), Vec::<String>::new());
-    }
-}
-
-#[tokio::test]
 async fn an_agent_that_does_not_start_says_why() {
     let Some(peer) = Peer::fake_with(&["--exit", "7"]) else { return };
     let error = peer.try_start().await.unwrap_err();
@@ -237,24 +181,6 @@ async fn an_agent_that_does_not_start_says_why() {
         BackendError::Crashed { exit: "exit code 7".to_owned(), stderr: "it would not start".to_owned() }
     );
     soon(peer.scope.wait()).await;
-}
-
-#[tokio::test]
-async fn an_error_of_a_prompt_decides_about_its_session() {
-    let cases = [
-        ("error -32002 Resource not found", Kind::Permanent),
-        ("error -32602 session not found: x", Kind::Permanent),
-        ("error -32603 Internal error: overloaded", Kind::Transient),
-        ("error -32000 Authentication required", Kind::Transient),
-    ];
-    for (text, kind) in cases {
-        let Some(heard) = run(&[], text).await else { return };
-        assert!(
-            matches!(&heard.outcome, Outcome::Failed(error) if error.kind() == kind),
-            "{text}: {:?}",
-            heard.outcome
-        );
-    }
 }
 
 #[tokio::test]
@@ -363,22 +289,4 @@ fn methods(log: &Path) -> Vec<String> {
     let asked =
         |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["method"].as_str().map(str::to_owned);
     std::fs::read_to_string(log).unwrap().lines().filter_map(asked).collect()
-}
-
-#[tokio::test]
-async fn nothing_is_sent_after_an_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("log");
-    let Some(peer) = Peer::fake_with(&["--log", log.to_str().unwrap()]) else { return };
-    let session = peer.start().await;
-    soon(session.end(peer.deadline())).await.unwrap();
-    let before = std::fs::read_to_string(&log).unwrap();
-    assert!(before.lines().last().unwrap().contains("session/close"), "{before}");
-    assert_eq!(session.prompt(prompt("hello")).await.unwrap_err(), BackendError::Ended);
-    assert_eq!(session.set_option("llm", "large").await.unwrap_err(), BackendError::Ended);
-    session.cancel().await.unwrap();
-    soon(session.end(peer.deadline())).await.unwrap();
-    assert_eq!(peer.restore(&session.backend_ref()).await.unwrap_err(), BackendError::Ended);
-    assert_eq!(std::fs::read_to_string(&log).unwrap(), before);
-    assert_eq!(peer.scope.running(), 0);
 }

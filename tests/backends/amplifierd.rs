@@ -10,18 +10,20 @@ use hitchline::backend::config::{self, Config};
 use hitchline::backend::error::{BackendError, Kind, Phase};
 use hitchline::backend::{Outcome, Session, TurnEvent, TurnStream};
 use hitchline::clock::{Clock, Hand};
-use hitchline::domain::agent::{AgentEvent, OptionKind, Progress};
+use hitchline::domain::agent::{AgentEvent, Attachment, OptionKind, Progress};
 use hitchline::secret::SecretString;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::amplifierd_server::{Amplifierd, problem};
-use super::peer::{Heard, Peer, hear, prompt, soon, turn, until};
+use super::peer::{Heard, Peer, Reach, hear, prompt, soon, turn, until};
+use super::server::Server;
 
-/// A backend over a server of its own.
+/// A backend over a server of its own, with a proxy before it.
 pub(super) async fn peer() -> Peer {
-    let server = Amplifierd::start().await;
-    let config = Config::Amplifierd(config::Amplifierd { url: server.url(), ..config::Amplifierd::default() });
-    Peer { ask: None, keep: Some(Box::new(server)), ..Peer::of(&config) }
+    let server = Server::amplifierd().await;
+    let config = config::Amplifierd { url: server.proxy.url(), ..config::Amplifierd::default() };
+    let peer = Peer::of(&Config::Amplifierd(config));
+    Peer { ask: None, silent: "wait", crowd: 100, reach: Reach::Server(Arc::new(server)), ..peer }
 }
 
 /// A backend and its server, which the test commands.
@@ -86,7 +88,7 @@ async fn a_turn_asks_what_was_recorded_and_in_that_order() {
         "POST /sessions/ID/execute/stream",
         "DELETE /sessions/ID",
     ];
-    assert_eq!(pair.server.lines(), expected);
+    assert_eq!((pair.server.lines(), pair.server.live()), (expected.map(ToOwned::to_owned).to_vec(), 0));
 }
 
 #[tokio::test]
@@ -186,6 +188,38 @@ async fn late_events_of_an_earlier_turn_are_not_part_of_the_next() {
     pair.finish(&session).await;
 }
 
+// holds: K-2
+#[tokio::test]
+async fn what_came_with_a_prompt_is_named_below_it() {
+    let pair = Pair::new().await;
+    let session = pair.start().await;
+    let file = Attachment { name: "notes.txt".to_owned(), mime: None, path: "/files/1-notes.txt".into() };
+    let stream = soon(session.prompt(prompt("look").with_files(vec![file]))).await.unwrap();
+    let heard = finish(stream, &session).await;
+    assert_eq!(heard.text, "echo: look\n[attached file notes.txt: /files/1-notes.txt]");
+    pair.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_session_that_an_earlier_run_left_cancelled_says_so_once() {
+    let pair = Pair::new().await;
+    let session = pair.start().await;
+    let stream = session.prompt(prompt("wait")).await.unwrap();
+    until("it runs", || pair.server.status(&session.backend_ref().0) == Some("executing")).await;
+    session.cancel().await.unwrap();
+    assert_eq!(finish(stream, &session).await.outcome, Outcome::Cancelled);
+    // That run was killed before the next prompt.
+    let next_run = pair.again();
+    let again = next_run.restore(&session.backend_ref()).await.unwrap();
+    let outcome = pair.turn(&again, "hello").await.outcome;
+    assert!(
+        matches!(&outcome, Outcome::Failed(BackendError::Transient(said)) if said.contains("nobody here had asked")),
+        "{outcome:?}"
+    );
+    assert_eq!(pair.turn(&again, "hello").await.text, "echo: hello");
+    next_run.finish(&again).await;
+}
+
 // === What the fault rows ask ===
 
 #[tokio::test]
@@ -196,6 +230,17 @@ async fn f_58_a_stream_that_is_cut_is_joined_again_and_nothing_is_said_twice() {
     assert_eq!((heard.text.as_str(), heard.outcome), ("one two three", Outcome::Completed));
     assert_eq!(pair.server.asked("/execute/stream"), 1, "what was accepted is not sent again");
     assert_eq!(pair.turn(&session, "hello").await.text, "echo: hello");
+    pair.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_58_a_record_that_can_not_be_read_is_asked_for_again() {
+    let pair = Pair::new().await;
+    let session = pair.start().await;
+    pair.server.answer("/transcript", StatusCode::INTERNAL_SERVER_ERROR);
+    let heard = pair.turn(&session, "cut").await;
+    assert_eq!((heard.text.as_str(), heard.outcome), ("one two three", Outcome::Completed));
+    assert_eq!(pair.server.asked("/transcript"), 2);
     pair.finish(&session).await;
 }
 
@@ -252,39 +297,23 @@ async fn f_59_a_session_that_the_server_has_put_away_is_resumed_once() {
     pair.finish(&session).await;
 }
 
-type IsExpected = fn(&BackendError) -> bool;
-
-// holds: S-4, S-5
+// holds: S-2, S-5
 #[tokio::test]
-async fn f_59_only_what_is_surely_gone_ends_a_session() {
-    let pair = Pair::new().await;
+async fn f_59_a_session_that_is_put_away_again_while_its_prompt_waits_is_not_gone() {
+    let (pair, hand) = Pair::manual().await;
     let session = pair.start().await;
-    let text = |status: StatusCode, said: &'static str| axum::response::IntoResponse::into_response((status, said));
-    let cases: [(_, IsExpected); 7] = [
-        (text(StatusCode::NOT_FOUND, "<html>nginx</html>"), |error| matches!(error, BackendError::Protocol(_))),
-        (text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"), |error| {
-            matches!(error, BackendError::Transient(_))
-        }),
-        (text(StatusCode::TOO_MANY_REQUESTS, ""), |error| matches!(error, BackendError::Transient(_))),
-        (text(StatusCode::BAD_GATEWAY, ""), |error| matches!(error, BackendError::Transient(_))),
-        (text(StatusCode::PAYLOAD_TOO_LARGE, "too large"), |error| matches!(error, BackendError::Rejected(_))),
-        (text(StatusCode::UNPROCESSABLE_ENTITY, r#"{"detail":[{"msg":"no"}]}"#), |error| {
-            matches!(error, BackendError::Rejected(_))
-        }),
-        (text(StatusCode::FORBIDDEN, r#"{"detail":"Authentication required"}"#), |error| {
-            matches!(error, BackendError::Auth(_))
-        }),
-    ];
-    for (answer, is_expected) in cases {
-        let status = answer.status();
-        pair.server.answer("/execute/stream", answer);
-        let outcome = pair.turn(&session, "hello").await.outcome;
-        let Outcome::Failed(error) = &outcome else { panic!("{status}: {outcome:?}") };
-        assert!(is_expected(error) && error.kind() == Kind::Transient, "{status}: {error:?}");
-        assert_eq!(pair.turn(&session, "hello").await.outcome, Outcome::Completed, "{status}");
-    }
-    pair.server.answer("/execute/stream", text(StatusCode::GONE, ""));
-    assert_eq!(pair.turn(&session, "hello").await.outcome, Outcome::Failed(BackendError::Ended));
+    let gone = || problem(StatusCode::NOT_FOUND, "session-not-found", "not here");
+    pair.server.answer("/execute/stream", gone());
+    pair.server.answer("/execute/stream", problem(StatusCode::CONFLICT, "execution-in-progress", "busy"));
+    pair.server.answer("/execute/stream", gone());
+    let stream = session.prompt(prompt("hello")).await.unwrap();
+    let turning = until("it was tried to the end", || {
+        hand.advance(Duration::from_secs(1));
+        pair.server.asked("/execute/stream") >= 3
+    });
+    let (heard, ()) = tokio::join!(finish(stream, &session), turning);
+    assert_eq!((heard.text.as_str(), heard.outcome), ("echo: hello", Outcome::Completed));
+    assert_eq!((pair.server.asked("/resume"), pair.server.asked("/execute/stream")), (2, 4));
     pair.finish(&session).await;
 }
 
@@ -338,6 +367,23 @@ async fn f_61_a_server_that_is_down_for_ten_minutes_is_waited_for() {
     assert_eq!((heard.text.as_str(), heard.outcome), ("echo: hello again", Outcome::Completed));
     assert_eq!(notices(&heard.events), [""; 0], "one notice is enough");
     assert_eq!(pair.server.asked("/resume"), 1, "its restart put the session away");
+    pair.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_61_a_server_that_is_down_behind_a_proxy_is_waited_for() {
+    let (pair, hand) = Pair::manual().await;
+    let session = pair.start().await;
+    pair.server.answer("GET /events", StatusCode::BAD_GATEWAY);
+    pair.server.answer("GET /events", StatusCode::GATEWAY_TIMEOUT);
+    let stream = session.prompt(prompt("hello")).await.unwrap();
+    let turning = until("it is handed over", || {
+        hand.advance(Duration::from_secs(1));
+        pair.server.asked("/execute/stream") == 1 || pair.scope.running() == 0
+    });
+    let (heard, ()) = tokio::join!(finish(stream, &session), turning);
+    assert_eq!((heard.text.as_str(), heard.outcome), ("echo: hello", Outcome::Completed));
+    assert_eq!(pair.server.asked("GET /events"), 3);
     pair.finish(&session).await;
 }
 
@@ -419,30 +465,6 @@ async fn a_server_that_is_not_ready_is_waited_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn f_63_a_session_that_comes_too_late_is_given_back() {
-    let (pair, hand) = Pair::manual().await;
-    let (made, late) = tokio::sync::oneshot::channel::<Value>();
-    let body = axum::body::Body::from_stream(futures_util::stream::once(async move {
-        Ok::<_, std::convert::Infallible>(late.await.unwrap().to_string())
-    }));
-    let real = pair.start().await;
-    pair.server.answer("POST /sessions", (StatusCode::CREATED, body));
-    let mut spec = pair.spec();
-    spec.deadline = pair.peer.clock.now() + Duration::from_secs(30);
-    let starting = pair.peer.backend.start(spec);
-    let turning = async {
-        until("it was asked", || pair.server.asked("POST /sessions") == 2).await;
-        hand.advance(Duration::from_secs(31));
-    };
-    let (started, ()) = tokio::join!(starting, turning);
-    assert_eq!(started.unwrap_err(), BackendError::Timeout { phase: Phase::Create, after: Duration::from_secs(30) });
-    assert_eq!(pair.server.live(), 1);
-    made.send(json!({"session_id": real.backend_ref().0, "status": "idle"})).unwrap();
-    until("it is given back", || pair.server.live() == 0).await;
-    pair.finish(&real).await;
-}
-
-#[tokio::test]
 async fn a_start_that_fails_says_why() {
     let pair = Pair::at(Clock::system(), |config| config.bundle = Some("other".to_owned())).await;
     let error = pair.try_start().await.unwrap_err();
@@ -480,21 +502,6 @@ async fn the_key_is_sent_with_everything_and_a_wrong_one_ends_no_session() {
     pair.server.want_key("right");
     assert_eq!(pair.turn(&session, "hello").await.outcome, Outcome::Completed);
     pair.finish(&session).await;
-}
-
-#[tokio::test]
-async fn nothing_is_asked_after_an_end() {
-    let pair = Pair::new().await;
-    let session = pair.start().await;
-    soon(session.end(pair.deadline())).await.unwrap();
-    pair.server.forget_what_was_asked();
-    assert_eq!(session.prompt(prompt("hello")).await.unwrap_err(), BackendError::Ended);
-    session.cancel().await.unwrap();
-    soon(session.end(pair.deadline())).await.unwrap();
-    soon(session.release(pair.deadline())).await.unwrap();
-    assert_eq!(pair.restore(&session.backend_ref()).await.unwrap_err(), BackendError::Ended);
-    assert_eq!(pair.server.lines(), [""; 0]);
-    assert_eq!(pair.peer.scope.running(), 0);
 }
 
 #[tokio::test]

@@ -133,10 +133,6 @@ impl Amplifierd {
         state.asked.iter().map(bare).collect()
     }
 
-    pub(super) fn forget_what_was_asked(&self) {
-        self.world.state().asked.clear();
-    }
-
     /// Sends an event of any kind to whoever listens to the session.
     pub(super) fn send(&self, session: &str, turn: &Value, name: &str, data: &Value) {
         self.world.send(session, turn, name, data);
@@ -424,6 +420,10 @@ impl Turn {
                 done["result"] = json!({"success": true, "output": "a name", "error": null});
                 self.say("tool:post", &done);
                 self.text("It is a name.");
+            }
+            "count" => {
+                let from: u64 = prompt.split_whitespace().last().and_then(|word| word.parse().ok()).unwrap_or(0);
+                (from..from + 20).for_each(|n| self.text(&format!("{n} ")));
             }
             "many" => (0..500).for_each(|n| self.text(&format!("{n} "))),
             "long" => {

@@ -9,8 +9,7 @@ use hitchline::backend::{Outcome, TurnEvent};
 use hitchline::clock::Clock;
 use hitchline::domain::agent::{AgentEvent, OptionKind};
 
-use super::peer::{MEMORY, Peer, asked, choose, hear, prompt, runs, soon, turn, until};
-use super::size::sized;
+use super::peer::{MEMORY, Peer, prompt, resident_mib, runs, soon, turn, until};
 
 #[tokio::test]
 async fn f_49_a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_brought_back() {
@@ -26,19 +25,6 @@ async fn f_49_a_crash_ends_the_turn_with_its_last_words_and_the_session_can_be_b
     let again = peer.restore(&session.backend_ref()).await.unwrap();
     assert_eq!(turn(&again, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&again).await;
-}
-
-#[tokio::test]
-async fn a_crash_while_a_decision_is_waited_for_ends_the_waiting() {
-    let Some(peer) = Peer::fake() else { return };
-    let session = peer.start().await;
-    let mut stream = session.prompt(prompt("crash-asking")).await.unwrap();
-    let request = asked(&mut stream).await;
-    std::fs::write(peer.dir.path().join("crash-now"), "").unwrap();
-    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::End(Outcome::Failed(BackendError::Crashed { .. })))));
-    let answered = session.answer(&request.id, choose(&request, OptionKind::AllowOnce)).await;
-    assert_eq!(answered, hitchline::backend::Answered::NotWaiting);
-    peer.finish(&session).await;
 }
 
 #[tokio::test]
@@ -126,36 +112,6 @@ async fn after_a_crash_the_next_start_waits_for_a_moment() {
     hand.advance(Duration::from_secs(1));
     let again = soon(again).await.unwrap();
     peer.finish(&again).await;
-}
-
-#[tokio::test]
-async fn an_end_keeps_its_deadline_whatever_the_turn_does() {
-    let Some(peer) = Peer::fake_with(&["--stubborn", "--children"]) else { return };
-    let session = peer.start().await;
-    let mut stream = session.prompt(prompt("deaf")).await.unwrap();
-    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(AgentEvent::Text { .. }))));
-    let deadline = peer.clock.now() + Duration::from_secs(2);
-    let (ended, heard) = tokio::join!(session.end(deadline), hear(&session, stream, OptionKind::AllowOnce));
-    ended.unwrap();
-    assert!(peer.clock.now() < deadline + Duration::from_secs(1));
-    assert_eq!(heard.outcome, Outcome::Cancelled);
-    until("all of it is gone", || peer.processes().is_empty()).await;
-    soon(peer.scope.wait()).await;
-}
-
-#[tokio::test]
-async fn f_51_a_turn_that_ignores_its_cancellation_is_ended_by_force() {
-    let Some(peer) = Peer::fake() else { return };
-    let session = peer.start().await;
-    let mut stream = session.prompt(prompt("deaf")).await.unwrap();
-    assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(AgentEvent::Text { .. }))));
-    let before = peer.clock.now();
-    session.cancel().await.unwrap();
-    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Cancelled);
-    let took = peer.clock.now() - before;
-    assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(8), "{took:?}");
-    assert!(!session.is_alive());
-    peer.finish(&session).await;
 }
 
 #[tokio::test]
@@ -299,19 +255,6 @@ async fn f_54_an_answer_that_is_not_clear_fails_the_turn_and_the_session_goes_on
 }
 
 #[tokio::test]
-async fn a_long_line_passes_and_one_that_is_too_long_ends_the_agent() {
-    let _alone = MEMORY.lock().await;
-    let Some(peer) = Peer::fake() else { return };
-    let session = peer.start().await;
-    let heard = turn(&session, "long 10000000", OptionKind::AllowOnce).await;
-    assert_eq!((heard.text.len(), heard.outcome), (10_000_000, Outcome::Completed));
-    let heard = turn(&session, "long 20000000", OptionKind::AllowOnce).await;
-    assert!(matches!(&heard.outcome, Outcome::Failed(BackendError::Protocol(_))), "{:?}", heard.outcome);
-    assert!(!session.is_alive());
-    peer.finish(&session).await;
-}
-
-#[tokio::test]
 async fn a_line_of_a_hundred_mebibytes_ends_the_agent_and_is_not_held() {
     let _alone = MEMORY.lock().await;
     let Some(peer) = Peer::fake() else { return };
@@ -322,68 +265,4 @@ async fn a_line_of_a_hundred_mebibytes_ends_the_agent_and_is_not_held() {
     assert!(matches!(&heard.outcome, Outcome::Failed(BackendError::Protocol(_))), "{:?}", heard.outcome);
     assert!(after < before + 64, "{before} MiB became {after} MiB");
     peer.finish(&session).await;
-}
-
-#[tokio::test]
-async fn f_54_half_a_line_at_the_end_is_a_crash() {
-    let Some(peer) = Peer::fake() else { return };
-    let session = peer.start().await;
-    let heard = turn(&session, "half", OptionKind::AllowOnce).await;
-    assert!(matches!(heard.outcome, Outcome::Failed(BackendError::Crashed { .. })), "{:?}", heard.outcome);
-    peer.finish(&session).await;
-}
-
-#[tokio::test]
-async fn a_flood_on_stderr_holds_nobody_up() {
-    let Some(peer) = Peer::fake() else { return };
-    let session = peer.start().await;
-    let heard = turn(&session, "stderr 200", OptionKind::AllowOnce).await;
-    assert_eq!((heard.text.as_str(), heard.outcome), ("done", Outcome::Completed));
-    peer.finish(&session).await;
-}
-
-#[tokio::test]
-async fn f_53_a_reader_that_stalls_holds_the_agent_back_and_its_request_still_comes_through() {
-    let all = sized(100_000);
-    let _alone = MEMORY.lock().await;
-    let Some(peer) = Peer::fake() else { return };
-    let session = peer.start().await;
-    let before = resident_mib();
-    let mut stream = session.prompt(prompt(&format!("flood-ask {all}"))).await.unwrap();
-    let written =
-        || std::fs::read_to_string(peer.dir.path().join("written")).map_or(0, |text| text.parse().unwrap_or(0));
-    let (mut last, mut looks) = (0, 0);
-    until("the flood has begun and stands still", || {
-        let now = written();
-        (last, looks) = if now == last { (last, looks + 1) } else { (now, 0) };
-        now > 0 && looks == 50
-    })
-    .await;
-    assert!(written() < 5_000, "{} were taken from the agent although nobody read them", written());
-    // To others it makes no difference, not even while nobody reads it.
-    let other = peer.start().await;
-    assert_eq!(turn(&other, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
-    soon(other.end(peer.deadline())).await.unwrap();
-    let mut chunks = 0;
-    let request = loop {
-        match soon(stream.next()).await {
-            Some(TurnEvent::Agent(AgentEvent::Permission(request))) => break request,
-            Some(TurnEvent::Agent(AgentEvent::Text { .. })) => chunks += 1,
-            other => panic!("unexpected: {other:?}"),
-        }
-    };
-    assert_eq!(chunks, all);
-    session.answer(&request.id, choose(&request, OptionKind::AllowOnce)).await;
-    let heard = hear(&session, stream, OptionKind::AllowOnce).await;
-    assert!(heard.text.contains("\"yes\"") && heard.outcome == Outcome::Completed);
-    let after = resident_mib();
-    assert!(after < before + 64, "{before} MiB became {after} MiB");
-    peer.finish(&session).await;
-}
-
-/// The memory that this process holds.
-fn resident_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }

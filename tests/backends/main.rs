@@ -9,6 +9,8 @@ mod amplifierd;
 #[cfg(test)]
 mod amplifierd_server;
 #[cfg(test)]
+mod attachments;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 #[path = "../tools/example_agent.rs"]
@@ -16,7 +18,8 @@ mod example_agent;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod interleavings;
+#[path = "../tools/logs.rs"]
+mod logs;
 #[cfg(test)]
 mod npm;
 #[cfg(test)]
@@ -32,11 +35,18 @@ mod peer;
 #[path = "../tools/program.rs"]
 mod program;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod replays;
+#[cfg(test)]
+mod server;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
 #[path = "../tools/size.rs"]
 mod size;
+#[cfg(test)]
+#[path = "../tools/contract.rs"]
+mod table;
 #[cfg(test)]
 mod tmux;

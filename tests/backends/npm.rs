@@ -4,11 +4,16 @@ use hitchline::backend::config::{Acp, Config};
 
 use super::example_agent;
 use super::peer::Peer;
+use super::program::program;
 
-/// A backend over the example agent; without Node or the package, none.
+/// Makes its pauses short.
+const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/quick.cjs");
+
+/// A backend over the example agent; without Node, the package or Python, none. Whatever it is told, it says and asks the same.
 pub(super) fn peer() -> Option<Peer> {
+    program("python3")?;
     let agent = example_agent::script()?;
-    let command = vec!["node".to_owned(), agent.to_string_lossy().into_owned()];
+    let command = ["node", "--require", QUICK, &agent.to_string_lossy()].map(ToOwned::to_owned).to_vec();
     let peer = Peer::of(&Config::Acp(Acp { command, ..Acp::default() }));
-    Some(Peer { crowd: 3, ..peer })
+    Some(Peer { crowd: 5, ..peer })
 }

@@ -17,9 +17,10 @@ const PACKAGE: Package =
 /// A server that runs; it and its model end when it is dropped.
 pub(super) struct Opencode {
     pub(super) url: String,
-    _processes: [Kept; 2],
+    server: Option<Kept>,
+    _model: Kept,
     /// All that it writes is in here.
-    _home: TempDir,
+    home: TempDir,
 }
 
 /// The password that its server wants.
@@ -41,23 +42,36 @@ impl Opencode {
     /// A server of one's own.
     pub(super) fn start() -> Option<Self> {
         let python = program("python3")?;
-        let binary = PACKAGE.installed()?;
+        PACKAGE.installed()?;
         let home = tempfile::tempdir().unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/fake_llm.py");
         let mut model = Kept::spawn(Command::new("sh").args(KEEPER).arg(python).arg(script));
         let model_url = format!("http://127.0.0.1:{}/v1", model.line("port: "));
         configure(home.path(), &model_url);
+        let mut server = Self { url: String::new(), server: None, _model: model, home };
+        server.revive();
+        Some(server)
+    }
+
+    /// Kills the server; the model goes on.
+    pub(super) fn kill(&mut self) {
+        drop(self.server.take());
+    }
+
+    /// Starts the server, at an address of its own, with all that it had on disk.
+    pub(super) fn revive(&mut self) {
+        let binary = PACKAGE.installed().expect("it ran before");
         let mut server = Kept::spawn(
             Command::new("sh")
                 .args(KEEPER)
                 .arg(binary)
                 .args(["serve", "--port", "0", "--hostname", "127.0.0.1"])
-                .env("HOME", home.path())
+                .env("HOME", self.home.path())
                 .env("OPENCODE_SERVER_PASSWORD", PASSWORD)
-                .current_dir(home.path()),
+                .current_dir(self.home.path()),
         );
-        let url = server.line("opencode server listening on ");
-        Some(Self { url, _processes: [model, server], _home: home })
+        self.url = server.line("opencode server listening on ");
+        self.server = Some(server);
     }
 }
 
@@ -73,7 +87,7 @@ fn configure(home: &Path, model_url: &str) {
         "provider": {"mock": {
             "npm": "@ai-sdk/openai-compatible",
             "options": {"baseURL": model_url, "apiKey": "x"},
-            "models": {"mock-1": {}, "mock-2": {}},
+            "models": {"mock-1": {}, "mock-2": {"limit": {"context": 100_000, "output": 1_000}}},
         }},
     });
     std::fs::write(folder.join("opencode.json"), config.to_string()).unwrap();

@@ -1,6 +1,5 @@
 //! A backend under test, and how its turns are read.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use hitchline::backend::error::BackendError;
 use hitchline::backend::{
     Backend, BackendParts, ListQuery, Listed, Outcome, Session, StartSpec, TurnEvent, TurnStream, build,
 };
-use hitchline::clock::Clock;
+use hitchline::clock::{Clock, Hand};
 use hitchline::domain::access::{Admitted, Gate, Rules};
 use hitchline::domain::agent::{AgentEvent, Decision, OptionKind, PermissionRequest, Prompt};
 use hitchline::domain::ids::{SessionId, TurnId};
@@ -20,6 +19,7 @@ use hitchline::scope::Scope;
 use tempfile::TempDir;
 
 use super::program::program;
+use super::server::Server;
 
 /// How long anything may take here; nothing waits for it when all is well.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
@@ -41,11 +41,25 @@ pub(super) struct Peer {
     pub(super) wait: &'static str,
     /// Asks for a decision; nothing for an agent that never does.
     pub(super) ask: Option<&'static str>,
-    /// How many sessions it is asked for at the same time.
+    /// Runs until it is cancelled, and says nothing.
+    pub(super) silent: &'static str,
+    /// How many sessions have a turn at the same time.
     pub(super) crowd: usize,
-    /// What must live as long as its agents do, such as their server.
-    #[expect(dead_code, reason = "it is held, and lets go when it is dropped")]
-    pub(super) keep: Option<Box<dyn Any + Send + Sync>>,
+    /// How its agents are reached.
+    pub(super) reach: Reach,
+}
+
+/// How agents are reached; by this it is known what can be done to them.
+#[derive(Clone)]
+pub(super) enum Reach {
+    /// They are in this process.
+    Inside,
+    /// Over the standard streams of processes of their own.
+    Streams,
+    /// Over HTTP.
+    Server(Arc<Server>),
+    /// On the screen of a terminal.
+    Screen,
 }
 
 impl Peer {
@@ -59,7 +73,46 @@ impl Peer {
 
     /// The same in a later run of the daemon, with the same state.
     pub(super) fn again(&self) -> Self {
-        Self::in_dir(self.dir.clone(), self.clock.clone(), &self.config)
+        self.with(self.clock.clone(), &self.config)
+    }
+
+    /// The same on a clock that the test turns.
+    pub(super) fn by_hand(&self) -> (Self, Hand) {
+        let (clock, hand) = Clock::manual(0);
+        (self.with(clock, &self.config), hand)
+    }
+
+    /// The same, configured otherwise.
+    pub(super) fn configured(&self, config: &Config) -> Self {
+        self.with(self.clock.clone(), config)
+    }
+
+    fn with(&self, clock: Clock, config: &Config) -> Self {
+        let Self { hello, wait, ask, silent, crowd, ref reach, .. } = *self;
+        Self { hello, wait, ask, silent, crowd, reach: reach.clone(), ..Self::in_dir(self.dir.clone(), clock, config) }
+    }
+
+    /// The same with somebody in between who interferes in what is said over the streams; see `meddler.py`.
+    pub(super) fn meddled(&self, arguments: &[&str]) -> Self {
+        let Config::Acp(config) = &self.config else { panic!("it has no streams") };
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/meddler.py");
+        let python = program("python3").unwrap().to_string_lossy().into_owned();
+        let words = [&[&python, script], arguments, &["--"]].concat();
+        let command = words.into_iter().map(ToOwned::to_owned).chain(config.command.iter().cloned()).collect();
+        self.configured(&Config::Acp(Acp { command, ..config.clone() }))
+    }
+
+    /// Whether it is the example agent, which always does the same.
+    pub(super) fn is_example(&self) -> bool {
+        matches!(&self.config, Config::Acp(config) if config.command.last().is_some_and(|last| last.ends_with("/agent.js")))
+    }
+
+    /// Its server, where it has one.
+    pub(super) fn server(&self) -> Option<&Server> {
+        match &self.reach {
+            Reach::Server(server) => Some(server),
+            Reach::Inside | Reach::Streams | Reach::Screen => None,
+        }
     }
 
     fn in_dir(dir: Arc<TempDir>, clock: Clock, config: &Config) -> Self {
@@ -74,8 +127,14 @@ impl Peer {
             state_dir: dir.path().join("state"),
         };
         let backend = build("peer", config, &parts);
-        let (config, ask, keep) = (config.clone(), Some("ask"), None);
-        Self { backend, config, clock, scope, run_id, dir, hello: "hello", wait: "wait", ask, crowd: 20, keep }
+        let reach = match config {
+            Config::Echo(_) => Reach::Inside,
+            Config::Tmux(_) => Reach::Screen,
+            // Whoever has a server says so.
+            Config::Acp(_) | Config::Amplifierd(_) | Config::Opencode(_) => Reach::Streams,
+        };
+        let (config, hello, wait, silent, ask) = (config.clone(), "hello", "wait", "silent", Some("ask"));
+        Self { backend, config, clock, scope, run_id, dir, hello, wait, ask, silent, crowd: 20, reach }
     }
 
     pub(super) fn echo() -> Self {
@@ -85,7 +144,7 @@ impl Peer {
     /// The echo backend, on a clock that the test turns.
     pub(super) fn echo_at(clock: Clock) -> Self {
         let peer = Self::at(clock, &Config::Echo(Echo::default()));
-        Self { wait: "!sleep 1000", ask: Some("!ask"), ..peer }
+        Self { wait: "!sleep 1000", silent: "!sleep 1000", ask: Some("!ask"), crowd: 100, ..peer }
     }
 
     pub(super) fn fake() -> Option<Self> {
@@ -134,7 +193,7 @@ impl Peer {
         command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let mut config = Tmux { command, done: Some("^> ?$".to_owned()), ..Tmux::default() };
         adjust(&mut config);
-        Some(Self { ask: None, ..Self::of(&Config::Tmux(config)) })
+        Some(Self { ask: None, silent: "wait", crowd: 8, ..Self::of(&Config::Tmux(config)) })
     }
 
     /// The processes of its agents, also those that are in another group; not those that are dead.
@@ -187,6 +246,13 @@ impl Peer {
 
 /// Held by tests that need, or measure, much memory.
 pub(super) static MEMORY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// The memory that this process holds.
+pub(super) fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
 
 /// Fails instead of hanging.
 pub(super) async fn soon<F: Future>(future: F) -> F::Output {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitchline::backend::config::{Newlines, Tmux, TmuxOnShutdown};
-use hitchline::backend::error::{BackendError, Phase};
-use hitchline::backend::{Outcome, Session, StartSpec, kill_leftovers};
+use hitchline::backend::error::BackendError;
+use hitchline::backend::{Outcome, Session, kill_leftovers};
 use hitchline::domain::agent::OptionKind;
 use hitchline::domain::session::BackendRef;
 
-use super::peer::{Heard, Peer, hear, prompt, runs, soon, turn, until};
+use super::peer::{Heard, Peer, hear, prompt, soon, turn, until};
 use super::program::program;
 
 /// How a program ended of which tmux never learns that.
@@ -227,20 +227,6 @@ async fn a_server_of_somebody_else_is_not_touched() {
 }
 
 #[tokio::test]
-async fn a_program_that_dies_leaves_its_last_words_without_secrets() {
-    let Some(peer) = Peer::tmux() else { return };
-    let session = peer.start().await;
-    let Outcome::Failed(BackendError::Crashed { exit, stderr }) = say(&session, "die").await.outcome else {
-        panic!("it did not crash")
-    };
-    assert!(UNKNOWN == exit || exit == "exit code 7", "{exit}");
-    assert!(stderr.ends_with("my key is xoxb-…\nthese are my last words"), "{stderr}");
-    assert!(!session.is_alive());
-    peer.finish(&session).await;
-    assert_eq!(peer.processes(), [""; 0]);
-}
-
-#[tokio::test]
 async fn a_program_that_does_not_start_says_why_and_leaves_nothing() {
     let Some(peer) = Peer::tmux_as(&["--broken"], |_| {}) else { return };
     let error = peer.try_start().await.unwrap_err();
@@ -254,50 +240,6 @@ async fn a_program_that_does_not_start_says_why_and_leaves_nothing() {
     assert!(UNKNOWN == exit || exit == "exit code 127", "{exit}");
     assert!(stderr.contains("/no/such/program: not found"), "{exit}: {stderr}");
     assert_eq!(peer.processes(), [""; 0]);
-}
-
-#[tokio::test]
-async fn a_program_that_is_never_ready_and_a_start_that_is_given_up_leave_nothing() {
-    let Some(peer) = Peer::tmux_as(&["--silent"], |_| {}) else { return };
-    let spec = StartSpec { deadline: peer.clock.now() + Duration::from_secs(1), ..peer.spec() };
-    let error = soon(peer.backend.start(spec)).await.unwrap_err();
-    assert!(matches!(error, BackendError::Timeout { phase: Phase::Create, .. }), "{error:?}");
-    assert_eq!(peer.processes(), [""; 0]);
-    let given_up = peer.clock.timeout(Duration::from_millis(500), peer.backend.start(peer.spec())).await;
-    assert!(given_up.is_err());
-    until("nothing is left", || peer.processes().is_empty()).await;
-    soon(peer.backend.shutdown(peer.deadline())).await;
-    soon(peer.scope.wait()).await;
-}
-
-#[tokio::test]
-async fn no_descendant_outlives_its_session() {
-    let Some(peer) = Peer::tmux() else { return };
-    let session = peer.start().await;
-    let heard = say(&session, "children").await;
-    let children: Vec<&str> = heard.text.split_whitespace().collect();
-    assert_eq!(children.len(), 6, "{}", heard.text);
-    assert!(children.iter().all(|id| runs(id)), "{children:?}");
-    let started = peer.clock.now();
-    soon(session.end(peer.deadline())).await.unwrap();
-    assert!(peer.clock.now() - started < Duration::from_secs(5));
-    let left: Vec<_> = children.iter().filter(|id| runs(id)).collect();
-    assert!(left.is_empty(), "{left:?} of {children:?}");
-    assert_eq!(peer.processes(), [""; 0]);
-}
-
-#[tokio::test]
-async fn a_program_that_ignores_its_key_is_ended() {
-    let Some(peer) = Peer::tmux() else { return };
-    let session = peer.start().await;
-    let path = socket(&peer);
-    let stream = session.prompt(prompt("deaf")).await.unwrap();
-    until("it is deaf", || screen(&path).contains("I hear nothing")).await;
-    session.cancel().await.unwrap();
-    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Cancelled);
-    assert!(!session.is_alive());
-    assert_eq!(peer.processes(), [""; 0]);
-    peer.finish(&session).await;
 }
 
 // === Programs that outlive the daemon ===

@@ -8,6 +8,8 @@ mod agent;
 mod amplifierd_server;
 mod api;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod catch_up;
@@ -39,6 +41,9 @@ mod logs;
 mod migration;
 #[cfg(test)]
 mod mounts;
+#[cfg(test)]
+#[path = "../backends/opencode_server.rs"]
+mod opencode_server;
 #[cfg(test)]
 #[path = "../tools/npm.rs"]
 mod package;

@@ -1,7 +1,7 @@
 //! Tools for agents, with the built binary: an agent reaches its own conversation, by HTTP and over standard streams.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -70,6 +70,31 @@ impl House {
 
     fn texts(&self, thread: &str) -> Vec<String> {
         self.slack.replies(GENERAL, thread).iter().map(text).collect()
+    }
+
+    /// A thread in which a turn goes on until it is stopped.
+    fn keep_busy(&self) -> String {
+        let thread = self.ask(ALICE, "wait");
+        let ours = [("channel", GENERAL), ("thread_ts", thread.as_str()), ("user", "U0BOT")];
+        self.slack.wait(&[&ours[..], &[("text_contains", "waiting")]].concat());
+        thread
+    }
+
+    fn stop_turn(&self, thread: &str) {
+        self.slack.say(ALICE, GENERAL, Some(thread), "!stop");
+        self.slack.wait(&[("channel", GENERAL), ("thread_ts", thread), ("text_contains", "Stopped")]);
+    }
+
+    /// Runs an official client through [`every_tool`], and answers its question; what it has to say.
+    fn client_calls_every_tool(&self, thread: &str, sdk: &Path, is_newest: bool) -> Value {
+        let mut client = client(sdk, is_newest, &self.server(), &every_tool());
+        let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let card = self.slack.wait_for_buttons(GENERAL, thread);
+        self.slack.click(ALICE, GENERAL, &card, 1);
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        until("the question is settled", || self.slack.buttons(GENERAL, thread, &card).is_empty());
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 }
 
@@ -151,23 +176,67 @@ fn a_token_is_good_for_nothing_once_its_session_has_ended() {
 }
 
 #[test]
-fn official_clients_of_each_age_list_and_call_the_tools() {
+fn official_clients_of_each_age_list_and_call_every_tool() {
     let (Some(older), Some(newest)) = (OLDER.installed(), NEWEST.installed()) else { return };
     for (capabilities, http) in [("close,http", ""), ("close,http", "mcp_sessions = true"), ("close", "")] {
         let Some(house) = House::open(capabilities, http) else { return };
-        let thread = house.ask(ALICE, "hello");
-        house.wait(&thread, "you said: hello");
+        std::fs::write(house.dir.path().join("report.txt"), "done").unwrap();
+        let thread = house.keep_busy();
+        let mut posted = 0;
         for (sdk, is_newest) in [(&older, false), (&newest, true)] {
-            let said = client(sdk, is_newest, &house.server());
-            let names: Vec<_> = said["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
-            assert_eq!(names[..5], ["ask", "lookup_user", "post", "react", "read_thread"], "{said}");
-            assert_eq!(said["posted"]["content"][0]["text"], "Posted.", "{said}");
-            assert_eq!(said["refused"]["isError"], true, "{said}");
+            let said = house.client_calls_every_tool(&thread, sdk, is_newest);
+            check_every_tool(&said);
+            // What ended is unknown, and a client that begins anew goes on.
             let has_session = http.contains("mcp_sessions") && !is_newest;
-            assert_eq!(said["session"].is_string(), has_session, "{said}");
+            let again = if has_session { json!([404, "Posted."]) } else { json!([null, null]) };
+            assert_eq!(json!([said["again"]["told"], said["again"]["answer"]["content"][0]["text"]]), again, "{said}");
+            posted += 1 + usize::from(has_session);
         }
-        let posts = || house.texts(&thread).iter().filter(|text| text.contains("from the official client")).count();
-        until("both have posted", || posts() == 2);
+        let count = |is_it: &dyn Fn(&Value) -> bool| {
+            house.slack.replies(GENERAL, &thread).iter().filter(|message| is_it(message)).count()
+        };
+        until("all posts are there", || count(&|message| text(message).contains("from the official client")) == posted);
+        assert_eq!(count(&|message| message["files"][0]["name"] == "report.txt"), 2);
+        assert!(house.slack.calls("reactions.add").iter().any(|call| call["args"]["name"] == "tada"));
+        house.stop_turn(&thread);
+        assert_eq!(house.daemon.stop(), 0);
+    }
+}
+
+/// Looks at what came of [`every_tool`].
+fn check_every_tool(said: &Value) {
+    let names: Vec<_> = said["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+    assert_eq!(names, ["ask", "lookup_user", "post", "react", "read_thread", "upload"], "{said}");
+    let expected = [
+        "Posted.",
+        "Uploaded report.txt (4 bytes).",
+        "Done.",
+        "\"name\":\"bob\"",
+        "wait",
+        "right",
+        "not in your working directory",
+    ];
+    let answers = said["answers"].as_array().unwrap();
+    assert_eq!(answers.len(), expected.len(), "{said}");
+    for (n, (answer, part)) in answers.iter().zip(expected).enumerate() {
+        let told = answer["content"][0]["text"].as_str().unwrap();
+        assert!(told.contains(part), "{part}: {said}");
+        assert_eq!(answer["isError"] == true, n == expected.len() - 1, "{part}: {said}");
+    }
+}
+
+#[test]
+fn a_client_that_goes_takes_its_question_with_it() {
+    let Some(sdk) = OLDER.installed() else { return };
+    for capabilities in ["close,http", "close"] {
+        let Some(house) = House::open(capabilities, "") else { return };
+        let thread = house.keep_busy();
+        let mut client = client(&sdk, false, &house.server(), &json!([question()])).spawn().unwrap();
+        let card = house.slack.wait_for_buttons(GENERAL, &thread);
+        client.kill().unwrap();
+        client.wait().unwrap();
+        until("the question is withdrawn", || house.slack.buttons(GENERAL, &thread, &card).is_empty());
+        house.stop_turn(&thread);
         assert_eq!(house.daemon.stop(), 0);
     }
 }
@@ -204,19 +273,34 @@ fn our_program_says_what_it_is_started_without() {
     assert_eq!(exit_code(&["mcp-stdio"], &[]), 64);
 }
 
-/// What an official client has to say.
-fn client(sdk: &Path, is_newest: bool, server: &Value) -> Value {
-    let folder = sdk.ancestors().nth(4).unwrap();
-    let output = Command::new("node")
+/// An official client that makes these calls and prints what came.
+fn client(sdk: &Path, is_newest: bool, server: &Value, calls: &Value) -> Command {
+    let mut command = Command::new("node");
+    command
         .arg("tests/peers/mcp_client.mjs")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("SDK_FOLDER", folder)
+        .env("SDK_FOLDER", sdk.ancestors().nth(4).unwrap())
         .env("NEWEST", if is_newest { "yes" } else { "" })
         .env("SERVER", server.to_string())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+        .env("CALLS", calls.to_string());
+    command
+}
+
+fn question() -> Value {
+    json!({"name": "ask", "arguments": {"question": "Which way?", "choices": ["left", "right"]}})
+}
+
+/// A call of every tool, and one that is refused.
+fn every_tool() -> Value {
+    json!([
+        {"name": "post", "arguments": {"text": "from the official client"}},
+        {"name": "upload", "arguments": {"path": "report.txt"}},
+        {"name": "react", "arguments": {"name": "tada"}},
+        {"name": "lookup_user", "arguments": {"id": BOB}},
+        {"name": "read_thread", "arguments": {}},
+        question(),
+        {"name": "upload", "arguments": {"path": "/etc/hostname"}},
+    ])
 }
 
 /// Calls a tool as plainly as it gets; the answer's status.

@@ -57,7 +57,7 @@ async fn the_list_is_the_same_each_time() {
     let grant = house.grant();
     let first = house.post(token(&grant), &[], &list()).await;
     let again = house.post(token(&grant), &[], &list()).await;
-    assert_eq!(names(&first), ["ask", "lookup_user", "post", "react", "read_thread"]);
+    assert_eq!(names(&first), ["ask", "lookup_user", "post", "react", "read_thread", "upload"]);
     assert_eq!(first.body, again.body);
     let tools = first.message()["result"]["tools"].clone();
     let reads = |name: &str| {

@@ -40,7 +40,7 @@ async fn older_clients_need_no_session_by_default() {
         assert_eq!(begun.message()["result"]["protocolVersion"], version);
         let more = [("MCP-Protocol-Version", version)];
         assert_eq!(house.post(token(&grant), &more, &initialized()).await.status, 202);
-        assert_eq!(names(&house.post(token(&grant), &more, &list()).await).len(), 5);
+        assert_eq!(names(&house.post(token(&grant), &more, &list()).await).len(), 6);
         for method in ["GET", "DELETE"] {
             assert_eq!(house.request(method, "/mcp", &with(token(&grant), &more), "").await.status, 405, "{method}");
         }
@@ -55,7 +55,7 @@ async fn the_newest_clients_have_no_sessions_whatever_is_configured() {
         let more = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/list")];
         let listed = house.post(token(&grant), &more, &with_meta("tools/list", &json!({}))).await;
         assert_eq!((listed.status, listed.session()), (200, None), "{listed:?}");
-        assert_eq!(names(&listed).len(), 5);
+        assert_eq!(names(&listed).len(), 6);
         let more = [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "server/discover")];
         let known = house.post(token(&grant), &more, &with_meta("server/discover", &json!({}))).await;
         assert_eq!(known.status, 200, "{known:?}");
@@ -69,7 +69,7 @@ async fn a_session_works_until_it_is_ended_and_is_then_unknown() {
     for version in OLDER {
         let id = begin(&house, token(&grant), version).await;
         let listed = in_session(&house, token(&grant), &id, version, &list()).await;
-        assert_eq!(names(&listed).len(), 5);
+        assert_eq!(names(&listed).len(), 6);
         let headers = with(token(&grant), &[("Mcp-Session-Id", &id), ("MCP-Protocol-Version", version)]);
         let ended = house.request("DELETE", "/mcp", &headers, "").await;
         assert!((200..300).contains(&ended.status), "{ended:?}");
@@ -97,7 +97,7 @@ async fn a_session_is_of_no_use_with_another_token() {
         let headers = with(token(&foreign), &[("Mcp-Session-Id", &id)]);
         assert_eq!(house.request(method, "/mcp", &headers, "").await.status, 404, "{method}");
     }
-    assert_eq!(names(&in_session(&house, token(&own), &id, OLDER[1], &list()).await).len(), 5, "its owner's still is");
+    assert_eq!(names(&in_session(&house, token(&own), &id, OLDER[1], &list()).await).len(), 6, "its owner's still is");
     house.toolbox.revoke(own.id);
     assert_eq!(in_session(&house, token(&own), &id, OLDER[1], &list()).await.status, 401);
     assert_eq!(in_session(&house, token(&foreign), &id, OLDER[1], &list()).await.status, 404);
@@ -132,7 +132,7 @@ async fn an_agent_has_only_so_many_sessions() {
         last = begin(&house, token(&grant), OLDER[0]).await;
     }
     assert_eq!(in_session(&house, token(&grant), &first, OLDER[0], &list()).await.status, 404, "its oldest has ended");
-    assert_eq!(names(&in_session(&house, token(&grant), &last, OLDER[0], &list()).await).len(), 5);
+    assert_eq!(names(&in_session(&house, token(&grant), &last, OLDER[0], &list()).await).len(), 6);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn our_own_program_needs_no_session_whatever_is_configured() {
     let house = House::open(true, IDLE).await;
     let grant = house.grant();
     let listed = house.request("POST", "/mcp/stdio", &with(token(&grant), &[]), &list().to_string()).await;
-    assert_eq!((listed.status, names(&listed).len()), (200, 5));
+    assert_eq!((listed.status, names(&listed).len()), (200, 6));
     assert_eq!(house.request("POST", "/mcp/stdio", &[], &list().to_string()).await.status, 401);
     assert!(grant.access.stdio_url.ends_with("/mcp/stdio") && grant.access.url.ends_with("/mcp"));
 }

@@ -30,11 +30,12 @@ try {
   await answerWithTheKeyboard(page);
   await approve(page);
   await editAndDelete(page);
+  await attachAFile(page);
   await pressWhatIsForOneAlone(page);
   await growTheBox(page);
   await newChannel(page);
   await look(page);
-  console.log("The page works: streaming, keyboard, approval, editing, private messages, channels, accessibility.");
+  console.log("The page works: streaming, keyboard, approval, editing, files, private messages, channels, accessibility.");
 } catch (error) {
   process.exitCode = 1;
   console.error(error instanceof Wrong ? error.message : `The test itself failed: ${error.stack}`);
@@ -50,7 +51,7 @@ async function streamWithTheMouse(page) {
   await watchGrowth(page);
   await composer(page, "channel").click();
   await page.keyboard.type("@hitchline !stream 60");
-  await page.locator("#channel-composer").getByRole("button", { name: "Send" }).click();
+  await page.locator("#channel-composer").getByRole("button", { name: "Send", exact: true }).click();
   await holds("the message appears in the channel", channelRow(page, "!stream 60").waitFor());
   await holds("the message's thread opens", page.getByRole("complementary", { name: "Thread" }).waitFor());
   await finalAnswer(page, 1, "an answer to `!stream 60` becomes final");
@@ -61,6 +62,19 @@ async function streamWithTheMouse(page) {
   const said = await botRows(page).last().locator(".body").textContent();
   const times = said.split("1 2 3 4 5 ").length - 1;
   wrongUnless(times === 1, `The streamed answer stands ${times} times in its message.`);
+}
+
+async function attachAFile(page) {
+  const box = page.locator("#channel-composer");
+  const chooser = page.waitForEvent("filechooser");
+  await box.getByRole("button", { name: "Attach" }).click();
+  await (await chooser).setFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("in a file") });
+  await holds("the box says that a file is attached", box.getByRole("button", { name: "1 attached" }).waitFor());
+  await composer(page, "channel").click();
+  await page.keyboard.type("with a file");
+  await press(page, "Enter");
+  await holds("the file's name stands at its message", channelRow(page, "with a file").getByText("notes.txt").waitFor());
+  await holds("the box is empty again", box.getByRole("button", { name: "Attach" }).waitFor());
 }
 
 async function answerWithTheKeyboard(page) {

@@ -84,9 +84,9 @@ OPTIONS = [
 ]
 
 
-def ask(session, wait=True, options=OPTIONS):
+def ask(session, wait=True, options=OPTIONS, command="rm file"):
     call = {"toolCallId": "t1", "title": "Remove a file", "kind": "execute", "status": "pending"}
-    call["rawInput"] = {"command": "rm file"}
+    call["rawInput"] = {"command": command}
     return request("session/request_permission", {"sessionId": session, "toolCall": call, "options": options}, wait)
 
 
@@ -214,6 +214,9 @@ def turn(session, text, cancelled):
     elif word == "texts":
         for piece in json.loads(rest):
             say(session, piece)
+    elif word == "count":
+        for n in range(20):
+            say(session, f"{int(rest) + n} ")
     elif word in ("wait", "silent"):
         if word == "wait":
             say(session, "waiting")
@@ -234,6 +237,8 @@ def turn(session, text, cancelled):
         say(session, json.dumps(answer["result"]))
         if answer["result"]["outcome"]["outcome"] == "cancelled":
             return "cancelled"
+    elif word == "propose":
+        say(session, json.dumps(ask(session, command=rest)["result"]))
     elif word == "ask-late":
         say(session, "waiting")
         cancelled.wait()
@@ -384,6 +389,7 @@ def handle(message, turns):
         capabilities = {"loadSession": "load" in offered}
         capabilities["sessionCapabilities"] = {name: {} for name in ("close", "resume", "list") if name in offered}
         capabilities["mcpCapabilities"] = {"http": "http" in offered}
+        capabilities["promptCapabilities"] = {"image": "image" in offered, "embeddedContext": "context" in offered}
         methods = [{"id": "key", "name": "A key"}] if args.auth else []
         send(id=id, result={"protocolVersion": args.version, "agentCapabilities": capabilities, "authMethods": methods})
     elif method == "authenticate":

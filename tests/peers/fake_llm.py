@@ -5,8 +5,10 @@ library is used.
 Words in the last message of the user say what it does:
 
   SLOW      forty small pieces, half a second apart
+  SILENT    nothing for a long time
   TOOL      it calls the shell tool that it is offered, to make a file
   MCPCALL   it calls the tool named `post` of the MCP server `slack`
+  FULL      it answers that it can hardly remember more, so that its agent shortens the history
   FAIL401   it answers with this HTTP status (also 400, 429, 500)
 
 anything else is repeated. After a tool's result it always answers with text. It prints `port: N` when it listens.
@@ -70,6 +72,8 @@ class Request:
         return None
 
     def pieces(self):
+        if "SILENT" in self.said and not self.has_result:
+            time.sleep(1000)
         if "SLOW" in self.said and not self.has_result:
             for n in range(40):
                 time.sleep(0.5)
@@ -170,7 +174,8 @@ class Handler(BaseHTTPRequestHandler):
         send("message_stop")
 
     def openai(self, request):
-        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        used = 1_000_000 if "FULL" in request.said else 10
+        usage = {"prompt_tokens": used, "completion_tokens": 5, "total_tokens": used + 5}
         head = {"id": "c1", "created": int(time.time()), "model": request.model}
         if not request.streams:
             message = {"role": "assistant", "content": "".join(request.pieces())}
@@ -185,6 +190,7 @@ class Handler(BaseHTTPRequestHandler):
         send({"role": "assistant", "content": ""})
         call = request.call()
         if call:
+            send({"content": "Let me see. "})
             tool, given = call
             function = {"name": tool, "arguments": json.dumps(given)}
             calls = [{"index": 0, "id": f"call_{time.time_ns()}", "type": "function", "function": function}]

@@ -47,11 +47,20 @@ def answer(line):
     elif word == "deaf":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         say("I hear nothing")
+        open("deaf", "w").close()
         while True:
             time.sleep(1000)
     elif word == "lines":
         for number in range(int(rest)):
             print(f"line {number}")
+        open("lines", "w").close()
+    elif word == "count":
+        for number in range(20):
+            say(int(rest) + number)
+    elif word == "nonsense":
+        sys.stdout.buffer.write(b"\xff\xfe\xfd \x1b[99999;99999H\x1b]0;a title\x07 \x1b[ \x00\x01\x02\r\n")
+        sys.stdout.buffer.write(b"x" * 10_000_000 + b"\nstill here\n")
+        sys.stdout.buffer.flush()
     elif word == "slowly":
         for number in range(int(rest)):
             say(f"line {number}")

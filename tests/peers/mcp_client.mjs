@@ -1,4 +1,5 @@
-// The official MCP client: connects to the server that SERVER describes as ACP does, lists its tools, calls some, and prints what came.
+// The official MCP client: connects to the server that SERVER describes as ACP does, lists its tools, makes the calls in CALLS one after
+// the other, and prints what came. Where it has a session, that is ended behind its back, and the first call is made once more.
 // NEWEST says which of its two lines it is: the one that speaks 2026-07-28, or the one before.
 import { createRequire } from "node:module";
 
@@ -14,6 +15,7 @@ const { Client, StreamableHTTPClientTransport, StdioClientTransport } = newest
     };
 
 const server = JSON.parse(process.env.SERVER);
+const calls = JSON.parse(process.env.CALLS);
 const named = (pairs) => Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
 
 function transport() {
@@ -21,15 +23,29 @@ function transport() {
   return new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers: named(server.headers) } });
 }
 
-const options = newest ? { versionNegotiation: { mode: { pin: "2026-07-28" } } } : {};
-const client = new Client({ name: "test", version: "1" }, options);
-const connection = transport();
-await client.connect(connection);
-const { tools } = await client.listTools();
-const posted = await client.callTool({ name: "post", arguments: { text: "from the official client" } });
-// No turn runs, so that there is nobody to ask.
-const refused = await client.callTool({ name: "ask", arguments: { question: "?", choices: ["a", "b"] } });
-const session = connection.sessionId;
-if (session) await connection.terminateSession();
-await client.close();
-console.log(JSON.stringify({ tools, posted, refused, session }));
+async function connect() {
+  const options = newest ? { versionNegotiation: { mode: { pin: "2026-07-28" } } } : {};
+  const client = new Client({ name: "test", version: "1" }, options);
+  const connection = transport();
+  await client.connect(connection);
+  return { client, connection };
+}
+
+async function onceMore(lost) {
+  const headers = { ...named(server.headers), "Mcp-Session-Id": lost.connection.sessionId };
+  await fetch(server.url, { method: "DELETE", headers });
+  const told = await lost.client.callTool(calls[0]).catch((error) => error.code);
+  const found = await connect();
+  const answer = await found.client.callTool(calls[0]);
+  await found.connection.terminateSession();
+  await found.client.close();
+  return { told, answer };
+}
+
+const first = await connect();
+const { tools } = await first.client.listTools();
+const answers = [];
+for (const call of calls) answers.push(await first.client.callTool(call));
+const again = first.connection.sessionId ? await onceMore(first) : null;
+await first.client.close();
+console.log(JSON.stringify({ tools, answers, again }));

@@ -185,6 +185,8 @@ async fn a_question_that_nobody_will_see_is_answered_with_no() {
     session.asks("a", OPTIONS).await;
     world.until("an answer", || !locked(&session.answers).is_empty()).await;
     assert_eq!(locked(&session.answers)[0].1, chose(2));
+    let audit = world.store.audit(9).await.unwrap();
+    assert_eq!((audit.len(), audit[0].outcome.as_str(), &audit[0].decider), (1, "expired", &None), "{audit:?}");
     session.ends(Outcome::Completed);
     world.until_told(&thread, "Slack did not take the question").await;
     world.rest().await;
@@ -294,10 +296,24 @@ async fn where_the_file_can_not_come_it_is_said() {
     let refused = WriteError { kind: WriteErrorKind::Permanent, call: "files.getUploadURLExternal", code };
     *locked(&world.slack.no_upload) = Some(refused);
     let thread = world.asked_about(&long()).await;
-    world.card(&thread).await;
-    world.settle().await;
-    world.prompted_now("hello").ends(Outcome::Completed);
+    let (_, card) = world.card(&thread).await;
+    // While it can still be decided, and whatever becomes of streams.
     world.until_told(&thread, "could not be attached (the bot token lacks the scope `files:write`)").await;
+    assert!(matches!(world.card(&thread).await.1.state, ApprovalState::Open { .. }), "{card:?}");
+    assert_eq!((world.slack.count(Step::Start), world.agents.count("answer")), (0, 0));
+}
+
+#[tokio::test]
+async fn an_agent_that_asks_without_end_gets_no_further_question_shown() {
+    let world = World::new().await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    for n in 0..40 {
+        session.asks(&n.to_string(), OPTIONS).await;
+    }
+    world.until("answers to what is too many", || locked(&session.answers).len() == 8).await;
+    world.until("cards", || world.slack.cards(&thread).len() == 32).await;
+    assert!(locked(&session.answers).iter().all(|(_, decision)| *decision == chose(2)), "they are answered with no");
 }
 
 impl Asked {

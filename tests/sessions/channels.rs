@@ -7,6 +7,7 @@ use hitchline::domain::outgoing::Body;
 use hitchline::domain::ports::Receipt;
 use hitchline::store::{Moved, SessionFilter};
 
+use super::agent::Act;
 use super::people;
 use super::slack::Shown;
 use super::world::World;
@@ -71,6 +72,22 @@ async fn a_turn_of_a_whole_channel_is_stopped_from_its_messages_thread() {
     world.until("its end", || world.mappings() == 0).await;
     world.rest().await;
     assert_eq!(world.deliver(people::written("U1", &world.ts(), "anybody?")).await, Receipt::Ignored);
+}
+
+// holds: M-5
+#[tokio::test]
+async fn what_a_tool_posts_while_its_turn_is_being_stopped_stands_in_its_messages_thread() {
+    let world = whole_channel().await;
+    let first = write(&world, "first").await;
+    let session = world.prompted("first").await;
+    session.set(|manners| manners.cancel = Act::Ignore);
+    let record = world.store.sessions(SessionFilter::default()).await.unwrap().remove(0);
+    world.deliver(people::stop("U1", &first, "1")).await;
+    world.until("it is told to stop", || world.agents.count("cancel") == 1).await;
+    world.within(world.manager.post(record.id, "one more thing".into())).await.unwrap();
+    world.until_told(&first, "one more thing").await;
+    session.ends(Outcome::Cancelled);
+    world.rest().await;
 }
 
 // holds: M-5, P-8

@@ -31,6 +31,8 @@ mod edges;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod endpoint;
+#[cfg(test)]
 mod expiry;
 #[cfg(test)]
 mod files;
@@ -81,8 +83,6 @@ mod storms;
 mod tickets;
 #[cfg(test)]
 mod tools;
-#[cfg(test)]
-mod uploads;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

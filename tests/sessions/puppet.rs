@@ -139,6 +139,15 @@ impl Session for Held {
         self.0.leave(act).await
     }
 
+    async fn detach(&self, deadline: Instant) -> Result<(), BackendError> {
+        self.0.agents.called("detach", &self.0.name);
+        self.release(deadline).await
+    }
+
+    fn attach(&self) -> Option<String> {
+        Some(format!("attach to {}", self.0.name))
+    }
+
     async fn end(&self, _deadline: Instant) -> Result<(), BackendError> {
         let act = self.0.act("end", |manners| &manners.end);
         self.0.leave(act).await

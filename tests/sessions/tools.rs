@@ -263,3 +263,16 @@ async fn an_agent_that_does_not_come_up_has_no_way_in() {
     world.rest().await;
     assert_eq!((world.tickets.holders(), world.tickets.given()), (Vec::new(), 1));
 }
+
+// holds: P-6
+#[tokio::test]
+async fn a_session_with_a_way_in_is_left_and_attached_to_as_any_other() {
+    let world = World::new().await;
+    let (_, record) = world.settled_thread("U1", "hello").await;
+    let shown = world.manager.sessions_named(&record.id.to_string(), 1).await.unwrap().remove(0);
+    let name = world.prompted_now("hello").name().to_owned();
+    assert_eq!(shown.attach, Some(format!("attach to {name}")));
+    world.within(world.manager.release(world.clock.now() + Duration::from_secs(1))).await;
+    assert_eq!(world.agents.count("detach"), 1, "what may outlive us is not released");
+    assert!(world.tickets.holders().is_empty());
+}

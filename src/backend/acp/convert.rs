@@ -13,10 +13,8 @@ use crate::domain::ids::RequestId;
 
 /// How many tool calls of a turn are remembered.
 const REMEMBERED: usize = 64;
-/// The longest id of one that is, in bytes.
-const LONGEST_ID: usize = 1024;
-/// The most bytes that are shown of what a tool is about to do.
-const LONGEST_SHOWN: usize = 64 * 1024;
+/// How many bytes of them, beside those of the last. Each is remembered as a whole: nobody can decide about half a command.
+const REMEMBERED_BYTES: usize = 4 * 1024 * 1024;
 
 /// The last tool calls of a turn: a permission request may name only the call's id.
 #[derive(Debug, Default)]
@@ -27,6 +25,12 @@ struct Known {
     id: String,
     title: Option<String>,
     detail: Option<String>,
+}
+
+impl Known {
+    fn size(&self) -> usize {
+        [Some(&self.id), self.title.as_ref(), self.detail.as_ref()].into_iter().flatten().map(String::len).sum()
+    }
 }
 
 impl Tools {
@@ -57,7 +61,8 @@ impl Tools {
         let call = params.get("toolCall").unwrap_or(&Value::Null);
         self.remember(call);
         let known = text_of(call, "toolCallId").and_then(|id| self.0.iter().find(|known| known.id == id));
-        let title = known.and_then(|known| known.title.clone()).or_else(|| title(call));
+        let title =
+            known.and_then(|known| known.title.clone()).or_else(|| text_of(call, "title").map(ToOwned::to_owned));
         let detail = known.and_then(|known| known.detail.clone()).or_else(|| detail(call));
         let options: Vec<_> = params.get("options")?.as_array()?.iter().filter_map(option).collect();
         let title = title.unwrap_or_else(|| "Use a tool".to_owned());
@@ -67,8 +72,8 @@ impl Tools {
     }
 
     fn remember(&mut self, call: &Value) {
-        let Some(id) = text_of(call, "toolCallId").filter(|id| id.len() <= LONGEST_ID) else { return };
-        let (title, detail) = (title(call), detail(call));
+        let Some(id) = text_of(call, "toolCallId") else { return };
+        let (title, detail) = (text_of(call, "title").map(ToOwned::to_owned), detail(call));
         if title.is_none() && detail.is_none() {
             return;
         }
@@ -77,7 +82,9 @@ impl Tools {
         let known =
             at.and_then(|at| self.0.remove(at)).unwrap_or_else(|| Known { id: id.to_owned(), ..Known::default() });
         self.0.push_back(Known { title: title.or(known.title), detail: detail.or(known.detail), ..known });
-        if self.0.len() > REMEMBERED {
+        while self.0.len() > REMEMBERED
+            || self.0.iter().rev().skip(1).map(Known::size).sum::<usize>() > REMEMBERED_BYTES
+        {
             self.0.pop_front();
         }
     }
@@ -126,7 +133,7 @@ fn content(block: &Value) -> Option<String> {
 fn tool(call: &Value) -> Option<ToolCall> {
     Some(ToolCall {
         id: text_of(call, "toolCallId")?.to_owned(),
-        title: title(call),
+        title: text_of(call, "title").map(ToOwned::to_owned),
         status: text_of(call, "status").and_then(progress),
     })
 }
@@ -180,10 +187,6 @@ fn option(option: &Value) -> Option<PermissionOption> {
     Some(PermissionOption { id: id.to_owned(), label, kind })
 }
 
-fn title(call: &Value) -> Option<String> {
-    text_of(call, "title").map(|title| bounded(title.to_owned()))
-}
-
 /// Exactly what a tool is about to do: its command, the file that it touches, or all of its input.
 fn detail(call: &Value) -> Option<String> {
     const PATHS: [&str; 5] = ["file_path", "filePath", "filepath", "path", "abs_path"];
@@ -196,7 +199,7 @@ fn detail(call: &Value) -> Option<String> {
         command.or_else(|| is_of_one_file.then(path).flatten())
     };
     let exact = input.map(|input| named(input).unwrap_or_else(|| pretty(input)));
-    exact.or_else(|| location(call)).map(bounded)
+    exact.or_else(|| location(call))
 }
 
 fn is_empty(input: &Value) -> bool {
@@ -235,15 +238,6 @@ fn location(call: &Value) -> Option<String> {
     let first = |key: &str| call.get(key).and_then(Value::as_array).and_then(|list| list.first());
     let path = |value: &Value| text_of(value, "path").map(ToOwned::to_owned);
     first("locations").and_then(path).or_else(|| first("content").and_then(path))
-}
-
-/// Cut so that everybody sees that it was.
-fn bounded(mut text: String) -> String {
-    if text.len() > LONGEST_SHOWN {
-        text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
-        text.push_str("\n… (cut)");
-    }
-    text
 }
 
 #[cfg(test)]

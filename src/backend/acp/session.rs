@@ -164,6 +164,9 @@ impl Core {
         if self.shared.is_ended(self.id()) {
             return Err(BackendError::Ended);
         }
+        if self.shared.stop.is_cancelled() {
+            return Err(BackendError::ShuttingDown);
+        }
         let cancel = CancellationToken::new();
         let mut refused = None;
         self.state.send_if_modified(|state| {

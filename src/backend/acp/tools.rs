@@ -6,9 +6,6 @@ use crate::domain::agent::ToolAccess;
 
 /// What the server is called: agents name its tools after it.
 const NAME: &str = "slack";
-/// The variables in which our own program finds its way.
-const URL: &str = "HITCHLINE_MCP_URL";
-const TOKEN: &str = "HITCHLINE_MCP_TOKEN";
 
 /// The entry of `mcpServers`. By HTTP where the agent can: that is one process less for each session. What an agent does with a token
 /// is the same either way (claude-agent-acp 0.100 puts the whole entry on a command line, variables too), which is why it is worth so
@@ -20,7 +17,7 @@ pub(super) fn mcp_server(tools: &ToolAccess, by_http: bool) -> Value {
         return json!({"type": "http", "name": NAME, "url": url, "headers": [header]});
     }
     let variable = |name: &str, value: &str| json!({"name": name, "value": value});
-    let env = [variable(URL, stdio_url), variable(TOKEN, token)];
+    let env = [variable(ToolAccess::URL, stdio_url), variable(ToolAccess::TOKEN, token)];
     json!({"name": NAME, "command": program, "args": ["mcp-stdio"], "env": env})
 }
 

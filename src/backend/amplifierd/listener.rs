@@ -162,6 +162,7 @@ impl Reader for Listener {
             heard.push(match text_of(record, "status") {
                 Some("failed") => Heard::Over(Outcome::Failed(self.failure())),
                 _ if is_recorded => Heard::Over(Outcome::Completed),
+                _ if self.has_answered() => Heard::Lost(not_recorded(), Condition::Spent),
                 _ => Heard::Lost(not_begun(), Condition::Spent),
             });
         }
@@ -169,8 +170,7 @@ impl Reader for Listener {
     }
 
     fn verdict(&self, outcome: Outcome) -> Outcome {
-        let is_empty = self.said.is_empty() && self.partial.is_empty() && !self.active;
-        if outcome == Outcome::Completed && is_empty {
+        if outcome == Outcome::Completed && !self.has_answered() {
             return Outcome::Failed(BackendError::Transient("the agent ended the turn without an answer".to_owned()));
         }
         outcome
@@ -178,6 +178,11 @@ impl Reader for Listener {
 }
 
 impl Listener {
+    /// Whether the agent has said or done anything.
+    fn has_answered(&self) -> bool {
+        self.active || !self.said.is_empty() || !self.partial.is_empty()
+    }
+
     /// Those of the recorded answers that were not handed on; nothing where the record does not begin with what was.
     fn not_said(&self, mut recorded: Vec<String>) -> Option<Vec<String>> {
         recorded.starts_with(&self.said).then(|| recorded.split_off(self.said.len()))
@@ -222,6 +227,11 @@ fn provider_error(error: &Value) -> BackendError {
 
 fn not_begun() -> BackendError {
     BackendError::Transient("the agent took the prompt and did not begin with it".to_owned())
+}
+
+fn not_recorded() -> BackendError {
+    let why = "the connection to the agent broke, and nothing tells how this turn ended: its answer may be cut short";
+    BackendError::Transient(why.to_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Requests to a server, over the one lent client; and its answers, read once and in bounded memory.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Method, Response};
@@ -115,7 +115,6 @@ impl Api {
                 response,
                 decoder: Decoder::default(),
                 frames: VecDeque::new(),
-                last_heard: self.clock.now(),
                 clock: self.clock.clone(),
             }),
             _ => Err(Failure::Unexpected("has no events at the usual place; is `url` its address?".to_owned())),
@@ -182,21 +181,23 @@ pub(in crate::backend) struct EventStream {
     decoder: Decoder,
     /// What has come and was not taken yet; no more than one piece of the connection holds.
     frames: VecDeque<Frame>,
-    last_heard: Instant,
     clock: Clock,
 }
 
 impl EventStream {
-    /// The next event; `None` when the stream has ended, broken, or been silent for too long. Cancel safe.
+    /// The next event; `None` when the stream has ended, broken, or is silent for too long while it is listened to: for as long as nobody
+    /// wants its events, the server may be waiting for us. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.frames.pop_front() {
                 return Some(frame);
             }
-            let chunk = self.clock.timeout_at(self.last_heard + SILENCE, self.response.chunk()).await;
+            let chunk = self.clock.timeout(SILENCE, self.response.chunk()).await;
             let Ok(Ok(Some(bytes))) = chunk else { return None };
-            self.last_heard = self.clock.now();
             self.decoder.push(&bytes, &mut self.frames);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,11 @@ enum Step {
 
 /// Decides what is done. A prompt that may have arrived is never sent again.
 fn step(stage: Stage, failure: &Failure, is_gone: bool, was_resumed: bool, condition: Condition) -> Step {
-    match failure.passes_after() {
+    let pause = match stage {
+        Stage::Before => failure.may_pass_after(),
+        Stage::Sending => failure.passes_after(),
+    };
+    match pause {
         _ if is_gone && !was_resumed => Step::Resume,
         _ if is_gone => Step::GiveUp(Condition::PutAway),
         Some(pause) => Step::Wait(pause),
@@ -56,6 +60,7 @@ fn step(stage: Stage, failure: &Failure, is_gone: bool, was_resumed: bool, condi
 /// One delivery.
 struct Attempts {
     condition: Condition,
+    /// Whether the session was brought back, and nothing was waited for since.
     was_resumed: bool,
     backoff: Backoff,
     chance: fastrand::Rng,
@@ -139,6 +144,7 @@ impl Turn {
             Step::Wait(pause) if self.now() < attempts.give_up_at => {
                 self.tell_of_waiting(failure, &mut attempts.told).await;
                 let pause = pause.max(attempts.backoff.next(&mut attempts.chance));
+                attempts.was_resumed = false;
                 tokio::select! {
                     biased;
                     () = self.unwanted() => Err((Outcome::Cancelled, attempts.condition)),

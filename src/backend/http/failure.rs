@@ -71,12 +71,29 @@ impl Failure {
         matches!(refusal.status, 404 | 409) && refusal.code.as_deref().is_some_and(|code| gone.contains(&code))
     }
 
+    /// Whether there is nothing at the place that was asked.
+    pub(in crate::backend) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(Refusal { status: 404, .. }))
+    }
+
     /// When to ask again, where it is certain that nothing was done and likely that this passes: at once where the server named no time.
     pub(super) fn passes_after(&self) -> Option<Duration> {
         match self {
             Self::Unreachable(_) | Self::NotReady(_) => Some(Duration::ZERO),
             Self::Refused(Refusal { status: 409 | 503, retry_after, .. }) => Some(retry_after.unwrap_or_default()),
             _ => None,
+        }
+    }
+
+    /// The same where it makes no difference whether anything was done, as before a prompt: also what lies between us and the server may
+    /// have failed.
+    pub(super) fn may_pass_after(&self) -> Option<Duration> {
+        match self {
+            Self::Broken(_) => Some(Duration::ZERO),
+            Self::Refused(Refusal { status: 429 | 502 | 504, retry_after, .. }) => {
+                Some(retry_after.unwrap_or_default())
+            }
+            _ => self.passes_after(),
         }
     }
 

@@ -46,13 +46,13 @@ impl Line {
         match &mut self.connection {
             Connection::Open(stream) => match stream.next().await {
                 Some(Frame::Data(text)) => self.read(&text),
-                Some(Frame::TooLong) => {
-                    tracing::debug!("An event of an agent is too long and left out");
-                    self.reader.cut();
-                    Vec::new()
-                }
-                None => {
-                    tracing::debug!(server = self.core.shared.dialect.server(), "A turn's events broke off");
+                lost => {
+                    let is_too_long = lost == Some(Frame::TooLong);
+                    tracing::debug!(
+                        server = self.core.shared.dialect.server(),
+                        is_too_long,
+                        "An event of a turn, or more, is lost"
+                    );
                     self.cut();
                     Vec::new()
                 }
@@ -65,7 +65,7 @@ impl Line {
         }
     }
 
-    /// Lets go of the connection, and joins the events anew.
+    /// Lets go of the connection, and joins the events anew: then the record is read.
     pub(super) fn cut(&mut self) {
         self.reader.cut();
         let now = self.core.shared.parts.clock.now();
@@ -83,8 +83,10 @@ impl Line {
             return Vec::new();
         };
         let mut heard = self.reader.read(&event);
-        if let Some(Heard::Over(outcome)) = heard.pop_if(|last| matches!(last, Heard::Over(_))) {
-            self.ending = Some(outcome);
+        match heard.pop_if(|last| matches!(last, Heard::Over(_) | Heard::Unsure)) {
+            Some(Heard::Over(outcome)) => self.ending = Some(outcome),
+            Some(_unsure) => self.cut(),
+            None => {}
         }
         heard
     }

@@ -79,7 +79,7 @@ impl Session for HttpSession {
         let (cancel, condition) = self.0.begin()?;
         let (events, stream) = TurnStream::channel();
         let turn = Turn::new(self.0.clone(), events, cancel);
-        self.0.shared.spawn("http turn", turn.run(prompt.text().to_owned(), condition));
+        self.0.shared.spawn("http turn", turn.run(prompt.text_and_files(), condition));
         Ok(stream)
     }
 

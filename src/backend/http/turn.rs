@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::line::Line;
 use super::session::{CANCEL_GRACE, Core};
 use super::{Condition, Heard};
+use crate::backend::error::BackendError;
 use crate::backend::{Outcome, TurnEvent};
 use crate::domain::agent::AgentEvent;
 
@@ -143,17 +144,29 @@ impl Turn {
         for heard in heard {
             timers.begins = None;
             match heard {
-                Heard::Began => {}
                 Heard::Agent(event) => self.admit(event),
                 Heard::Ending(outcome) => timers.ends = Some((self.now() + ENDS_WITHIN, outcome)),
-                // Servers may be unusable after a cancellation, also one that we did not ask for.
-                Heard::Over(Outcome::Cancelled) => return Some((Outcome::Cancelled, Condition::Spent)),
-                Heard::Over(outcome) if self.cancel.is_cancelled() => return Some((outcome, Condition::Spent)),
-                Heard::Over(outcome) => return Some((outcome, Condition::Fresh)),
+                Heard::Over(outcome) => return Some(self.over(outcome)),
+                // Who is unsure has been seen to where that was heard.
+                Heard::Began | Heard::Unsure => {}
                 Heard::Lost(error, condition) => return Some((Outcome::Failed(error), condition)),
             }
         }
         None
+    }
+
+    /// The end of which a server has told. It may take no prompt after a cancellation, also one that nobody asked for here: another of its
+    /// clients did, or an earlier run of ours.
+    fn over(&self, outcome: Outcome) -> End {
+        match outcome {
+            outcome if self.cancel.is_cancelled() => (outcome, Condition::Spent),
+            Outcome::Cancelled => {
+                let server = self.core.shared.dialect.server();
+                let why = format!("{server} stopped this turn, which nobody here had asked for");
+                (Outcome::Failed(BackendError::Transient(why)), Condition::Spent)
+            }
+            outcome => (outcome, Condition::Fresh),
+        }
     }
 
     /// Takes what the agent said or did, as far as it is for the reader.

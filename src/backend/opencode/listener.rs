@@ -4,32 +4,31 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::decisions::Decisions;
 use super::parts::{self, Parts};
 use super::text_of;
 use crate::backend::Outcome;
 use crate::backend::error::BackendError;
 use crate::backend::http::{Condition, Heard, Reader, shown};
 use crate::domain::agent::AgentEvent;
-use crate::domain::ids::RequestId;
 
 /// Who understands the events of one turn.
 ///
 /// The stream is that of a whole directory. What belongs to the turn is found by the message that holds its prompt: the server gives
-/// the id, and each message of the answer names it. So neither another session's events nor the late end of an earlier turn are taken for
-/// ours.
+/// the id, and each message of the answer names it, or one that the server wrote itself after it, as it does when it has shortened the
+/// session's history. So neither another session's events nor the late end of an earlier turn are taken for ours.
 #[derive(Debug)]
 pub(super) struct Listener {
-    /// The session, and those that its agent has started for parts of the work: they ask for permissions, too.
-    family: Vec<String>,
     prompt: String,
     /// The id of the message with our prompt.
     asked: Option<String>,
     /// The ids of the messages that answer it.
     answers: HashSet<String>,
+    /// Whether the last of these is complete.
+    is_complete: bool,
     parts: Parts,
-    /// The requests for a decision that were handed on.
-    requests: HashSet<String>,
-    /// What the last error means.
+    decisions: Decisions,
+    /// What the last error means, unless the agent went on after it.
     failure: Option<Outcome>,
     /// The last reason why the model is asked again.
     retry: Option<String>,
@@ -44,12 +43,12 @@ pub(super) fn is_running(status: &Value) -> bool {
 impl Listener {
     pub(super) fn new(session: String, prompt: String) -> Self {
         Self {
-            family: vec![session],
             prompt,
             asked: None,
             answers: HashSet::new(),
+            is_complete: false,
             parts: Parts::default(),
-            requests: HashSet::new(),
+            decisions: Decisions::new(session),
             failure: None,
             retry: None,
             is_whole: true,
@@ -70,24 +69,25 @@ impl Listener {
             }
             "todo.updated" => Some(Heard::Agent(parts::plan(properties))),
             "session.status" => self.status(properties.get("status")?),
-            "session.error" => {
-                let failure = parts::failure(properties.get("error")?);
-                self.failure = Some(failure.clone());
-                Some(Heard::Ending(failure))
-            }
-            "session.idle" if self.asked.is_some() => {
-                Some(Heard::Over(self.failure.clone().unwrap_or(Outcome::Completed)))
-            }
+            "session.error" => self.error(properties.get("error")?),
+            "session.idle" if self.asked.is_some() => Some(self.idle()),
             "session.deleted" => Some(Heard::Lost(BackendError::Unknown, Condition::Fresh)),
             _ => None,
         }
     }
 
-    /// A message of the answer names the one with our prompt.
+    /// A message of the answer names the one with our prompt, or a later one: the ids of messages are in their order.
     fn learn(&mut self, message: &Value) {
-        let is_answer = self.asked.is_some() && text_of(message, "parentID") == self.asked.as_deref();
-        if let Some(id) = text_of(message, "id").filter(|_| is_answer) {
-            self.answers.insert(id.to_owned());
+        let follows = |asked: &str| text_of(message, "parentID").is_some_and(|parent| parent >= asked);
+        let is_summary = parts::is_set(message, "summary");
+        let is_answer = self.asked.as_deref().is_some_and(follows) && !is_summary;
+        let Some(id) = text_of(message, "id").filter(|_| is_answer) else { return };
+        if self.answers.insert(id.to_owned()) {
+            self.failure = None;
+        }
+        self.is_complete = message.get("time").and_then(|time| time.get("completed")).is_some();
+        if let Some(error) = message.get("error") {
+            self.failure = Some(parts::failure(error));
         }
     }
 
@@ -96,8 +96,10 @@ impl Listener {
         if self.answers.contains(message) {
             return self.parts.whole(part, false).map(Heard::Agent);
         }
-        let is_prompt = self.asked.is_none() && self.is_prompt(part);
-        is_prompt.then(|| {
+        if self.asked.is_some() {
+            return (text_of(part, "type") == Some("compaction")).then_some(Heard::Agent(AgentEvent::Compacting));
+        }
+        self.is_prompt(part).then(|| {
             self.asked = Some(message.to_owned());
             Heard::Began
         })
@@ -114,32 +116,29 @@ impl Listener {
         is_new.then(|| Heard::Agent(AgentEvent::Notice(format!("The agent's model is asked again: {}", shown(why)))))
     }
 
-    /// An event about a decision, of the session or of one that works for it.
-    fn decision(&mut self, kind: &str, properties: &Value) -> Option<AgentEvent> {
-        let request = match kind {
-            "permission.asked" => parts::permission(properties)?,
-            "question.asked" => parts::question(properties)?,
-            "permission.replied" | "question.replied" | "question.rejected" => {
-                let id = text_of(properties, "requestID")?;
-                return self
-                    .requests
-                    .remove(id)
-                    .then(|| AgentEvent::PermissionWithdrawn(RequestId::from(id.to_owned())));
+    fn error(&mut self, error: &Value) -> Option<Heard> {
+        let failure = parts::failure(error);
+        self.failure = Some(failure.clone());
+        (!parts::is_overflow(error)).then_some(Heard::Ending(failure))
+    }
+
+    /// Nothing runs any more. Without an answer that may still mean an earlier turn, of which the server says it more than once.
+    fn idle(&self) -> Heard {
+        match &self.failure {
+            Some(failure) => Heard::Over(failure.clone()),
+            None if self.is_complete => Heard::Over(Outcome::Completed),
+            None => Heard::Unsure,
+        }
+    }
+
+    /// How a turn has ended that does not run any more, after all that is on record.
+    fn ending(&self) -> Heard {
+        match self.idle() {
+            Heard::Unsure => {
+                let why = "the agent stopped before its answer was complete".to_owned();
+                Heard::Lost(BackendError::Transient(why), Condition::Spent)
             }
-            _ => return None,
-        };
-        let is_new = self.requests.insert(request.id.as_str().to_owned());
-        is_new.then_some(AgentEvent::Permission(request))
-    }
-
-    fn is_of_family(&self, properties: &Value) -> bool {
-        text_of(properties, "sessionID").is_some_and(|id| self.family.iter().any(|known| known == id))
-    }
-
-    fn adopt(&mut self, child: &Value) {
-        let parent = text_of(child, "parentID").filter(|parent| self.family.iter().any(|known| known == parent));
-        if let (Some(_), Some(id)) = (parent, text_of(child, "id")) {
-            self.family.push(id.to_owned());
+            ending => ending,
         }
     }
 
@@ -155,6 +154,7 @@ impl Listener {
             let is_answer = text_of(info, "id").is_some_and(|id| self.answers.contains(id));
             let parts = message.get("parts").and_then(Value::as_array).filter(|_| is_answer);
             for part in parts.into_iter().flatten() {
+                self.decisions.learn(part);
                 heard.extend(self.parts.whole(part, true).map(Heard::Agent));
             }
         }
@@ -167,37 +167,16 @@ impl Listener {
         let id = text_of(message.get("info")?, "id").filter(|_| is_prompt)?;
         Some(id.to_owned())
     }
-
-    /// How a turn that does not run any more has ended, by the last message of its answer.
-    fn ending(&self, messages: &[Value]) -> Heard {
-        let is_answer = |info: &&Value| text_of(info, "id").is_some_and(|id| self.answers.contains(id));
-        let last = messages.iter().rev().filter_map(|message| message.get("info")).find(is_answer);
-        let completed = |info: &Value| info.get("time").and_then(|time| time.get("completed")).is_some();
-        match last {
-            Some(info) if info.get("error").is_some() => Heard::Over(parts::failure(&info["error"])),
-            Some(info) if completed(info) => Heard::Over(Outcome::Completed),
-            _ => Heard::Lost(
-                BackendError::Transient("the agent stopped before its answer was complete".to_owned()),
-                Condition::Spent,
-            ),
-        }
-    }
 }
 
 impl Reader for Listener {
     fn read(&mut self, event: &Value) -> Vec<Heard> {
         let (kind, properties) = (text_of(event, "type").unwrap_or_default(), event.get("properties"));
         let properties = properties.unwrap_or(&Value::Null);
-        if kind == "session.created" {
-            self.adopt(properties.get("info").unwrap_or(&Value::Null));
-        }
-        if !self.is_of_family(properties) {
-            return Vec::new();
-        }
-        if let Some(event) = self.decision(kind, properties) {
+        if let Some(event) = self.decisions.read(kind, properties) {
             return vec![Heard::Agent(event)];
         }
-        let is_own = text_of(properties, "sessionID") == self.family.first().map(String::as_str);
+        let is_own = self.decisions.is_own(properties);
         is_own.then(|| self.own(kind, properties)).flatten().into_iter().collect()
     }
 
@@ -216,12 +195,11 @@ impl Reader for Listener {
         if is_over {
             return heard;
         }
-        if !is_running(record.get("status").unwrap_or(&Value::Null)) {
-            heard.push(self.ending(list("messages")));
-            return heard;
-        }
-        for request in list("permissions").iter().filter(|request| self.is_of_family(request)).collect::<Vec<_>>() {
-            heard.extend(self.decision("permission.asked", request).map(Heard::Agent));
+        if is_running(record.get("status").unwrap_or(&Value::Null)) {
+            let changed = self.decisions.compare(list("permissions"), list("questions"));
+            heard.extend(changed.into_iter().map(Heard::Agent));
+        } else {
+            heard.push(self.ending());
         }
         heard
     }

@@ -21,6 +21,12 @@ const REPLIES: [(&str, &str, OptionKind); 3] = [
     ("always", "Always allow", OptionKind::AllowAlways),
     (REJECT, "Reject", OptionKind::RejectOnce),
 ];
+/// How the ids of a question's choices begin; the agent's word for the choice follows.
+const ANSWER: &str = "answer:";
+/// The option that leaves a question unanswered.
+const DECLINE: &str = "decline";
+/// The name of the error that [`is_overflow`] speaks of.
+const OVERFLOW: &str = "ContextOverflowError";
 
 /// How much of each part was handed on. A part is told in pieces and, at its beginning and its end, as a whole.
 #[derive(Debug, Default)]
@@ -50,8 +56,7 @@ impl Parts {
             "tool" => return tool(part).map(AgentEvent::Tool),
             _ => return None,
         };
-        let is_aside = |key: &str| part.get(key).and_then(Value::as_bool) == Some(true);
-        if is_aside("synthetic") || is_aside("ignored") {
+        if is_set(part, "synthetic") || is_set(part, "ignored") {
             return None;
         }
         let text = text_of(part, "text")?;
@@ -69,6 +74,11 @@ impl Parts {
         part.told += piece.len();
         event(id, part.is_thought, piece.to_owned())
     }
+}
+
+/// Whether something says yes under `key`.
+pub(super) fn is_set(value: &Value, key: &str) -> bool {
+    value.get(key).and_then(Value::as_bool) == Some(true)
 }
 
 /// Each part is a message of its own.
@@ -112,13 +122,14 @@ pub(super) fn plan(properties: &Value) -> AgentEvent {
     AgentEvent::Plan(todos.filter_map(entry).collect())
 }
 
-/// A request for a permission.
-pub(super) fn permission(request: &Value) -> Option<PermissionRequest> {
+/// A request for a permission. `input` is that of the tool call for which it is asked, where it is known.
+pub(super) fn permission(request: &Value, input: Option<&str>) -> Option<PermissionRequest> {
     let patterns = request.get("patterns").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let patterns: Vec<&str> = patterns.collect();
+    let patterns = patterns.collect::<Vec<_>>().join("\n");
     let metadata = request.get("metadata").unwrap_or(&Value::Null);
-    let exact = ["command", "filepath", "filePath", "path", "url"].iter().find_map(|key| text_of(metadata, key));
-    let detail = exact.map_or_else(|| patterns.join("\n"), ToOwned::to_owned);
+    let exact = ["command", "diff"].iter().find_map(|key| text_of(metadata, key)).or(input);
+    let place = ["filepath", "url"].iter().find_map(|key| text_of(metadata, key));
+    let detail = exact.or(place).unwrap_or(&patterns).to_owned();
     let option = |(id, label, kind): (&str, &str, OptionKind)| PermissionOption {
         id: id.to_owned(),
         label: label.to_owned(),
@@ -132,6 +143,11 @@ pub(super) fn permission(request: &Value) -> Option<PermissionRequest> {
     })
 }
 
+/// The answer to a question for which an option stands; nothing where it stands for none.
+pub(super) fn answer(option: &str) -> Option<&str> {
+    option.strip_prefix(ANSWER)
+}
+
 /// A question with choices. One that buttons can't answer can only be declined.
 pub(super) fn question(request: &Value) -> Option<PermissionRequest> {
     let questions = request.get("questions")?.as_array()?;
@@ -139,17 +155,19 @@ pub(super) fn question(request: &Value) -> Option<PermissionRequest> {
         [one] => one.get("options").and_then(Value::as_array).into_iter().flatten().collect::<Vec<_>>(),
         _ => Vec::new(),
     };
-    let choice =
-        |label: &str| PermissionOption { id: label.to_owned(), label: label.to_owned(), kind: OptionKind::Other };
-    let mut options: Vec<_> = labels.iter().filter_map(|option| text_of(option, "label")).map(choice).collect();
-    options.push(PermissionOption {
-        id: REJECT.to_owned(),
-        label: "Don't answer".to_owned(),
-        kind: OptionKind::RejectOnce,
-    });
+    let choice = |id: String, label: &str| PermissionOption { id, label: label.to_owned(), kind: OptionKind::Choice };
+    let labels = labels.iter().filter_map(|option| text_of(option, "label"));
+    let mut options: Vec<_> = labels.map(|label| choice(format!("{ANSWER}{label}"), label)).collect();
+    options.push(choice(DECLINE.to_owned(), "Don't answer"));
     let asked: Vec<&str> = questions.iter().filter_map(|question| text_of(question, "question")).collect();
     let id = RequestId::from(text_of(request, "id")?.to_owned());
     Some(PermissionRequest { id, title: asked.join("\n"), detail: None, options })
+}
+
+/// Whether an error says that the model can't remember so much. The server then shortens the session's history, unless it is configured
+/// not to, and goes on.
+pub(super) fn is_overflow(error: &Value) -> bool {
+    text_of(error, "name") == Some(OVERFLOW)
 }
 
 /// What an error of a session (`session.error`, or that of a message) means for its turn.
@@ -162,7 +180,7 @@ pub(super) fn failure(error: &Value) -> Outcome {
         ("MessageOutputLengthError", _) => Outcome::Truncated,
         ("ContentFilterError", _) => Outcome::Refused,
         ("ProviderAuthError", _) | (_, Some(401 | 403)) => Outcome::Failed(BackendError::Auth(said)),
-        ("ContextOverflowError", _) => Outcome::Failed(BackendError::Rejected(said)),
+        (OVERFLOW, _) => Outcome::Failed(BackendError::Rejected(said)),
         _ => Outcome::Failed(BackendError::Transient(format!("the agent's model failed: {said}"))),
     }
 }

@@ -81,7 +81,7 @@ impl Session for TmuxSession {
 
     async fn prompt(&self, prompt: Prompt) -> Result<TurnStream, BackendError> {
         let cancel = self.0.begin()?;
-        let Some(text) = sanitise(prompt.text(), self.0.newlines) else {
+        let Some(text) = sanitise(&prompt.text_and_files(), self.0.newlines) else {
             self.0.settle();
             return Err(BackendError::Rejected("nothing of it can be typed into a terminal".to_owned()));
         };
@@ -152,6 +152,9 @@ impl Core {
     fn begin(&self) -> Result<CancellationToken, BackendError> {
         if self.is_ended() {
             return Err(BackendError::Ended);
+        }
+        if self.shared.stop.is_cancelled() {
+            return Err(BackendError::ShuttingDown);
         }
         let cancel = CancellationToken::new();
         let mut refused = None;

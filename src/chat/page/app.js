@@ -242,8 +242,8 @@ function approval({ id, title, question, detail, state, decided, buttons }) {
   const outcome = {
     open: "", expired, withdrawn: "Nobody needs to decide this any more.", decided: decided && `Decided: ${decided.label}`,
   }[state];
-  const shown = [element("p", {}, asks({ question }), element("strong", { textContent: title }))];
-  if (detail) shown.push(element("pre", { tabIndex: 0 }, element("code", { textContent: detail })));
+  const shown = [element("p", {}, asks({ question }), element("strong", { className: "exact", textContent: title }))];
+  if (detail) shown.push(element("pre", { className: "exact", tabIndex: 0 }, element("code", { textContent: detail })));
   if (outcome) shown.push(element("p", { className: "quiet", textContent: outcome }));
   if (buttons.length) shown.push(presses(id, buttons));
   return shown;

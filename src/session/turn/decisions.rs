@@ -14,11 +14,18 @@ use crate::session::approvals::{NotPressed, Settled};
 use crate::session::manager::Parts;
 use crate::session::words;
 
+/// How many decisions of one turn may wait for people; a further one is answered with no at once.
+const MOST_OPEN: usize = 32;
+
 impl Live<'_> {
     /// Posts a request for a decision, below everything that was said so far.
     pub(super) async fn ask(&mut self, request: PermissionRequest) {
         if self.cancelling.is_some() {
             return self.decide(&request.id, Decision::Cancelled).await;
+        }
+        if self.approvals.len() >= MOST_OPEN {
+            tracing::warn!(conversation = %self.turn.key, "An agent asks for too many decisions at once; a further one is answered with no");
+            return self.decide(&request.id, request.rejection()).await;
         }
         let timeout = self.turn.inner.parts.policy.approval_timeout;
         let (render, markup) = (&self.turn.inner.parts.render, self.turn.key.markup());
@@ -45,25 +52,38 @@ impl Live<'_> {
 
     /// A question has reached Slack, or never will: then nobody can say yes to it. What its card can't show follows as a file.
     pub(super) async fn on_card(&mut self, id: ApprovalId, fate: Fate) {
-        if let Some(file) = self.approvals.attachment(id).filter(|_| fate != Fate::Dead) {
+        if fate == Fate::Dead {
+            if let Some(unseen) = self.approvals.reject(id) {
+                self.settle_unseen(unseen).await;
+            }
+        } else if let Some(file) = self.approvals.attachment(id) {
             let (inner, to) = (self.turn.inner.clone(), Place::from(&self.turn.key));
             self.attaching.push(async move { inner.show_file(&to, file).await }.boxed());
         }
-        let unseen = if fate == Fate::Dead { self.approvals.reject(id) } else { None };
-        if let Some(Settled { request, decision, card, .. }) = unseen {
-            tracing::warn!(conversation = %self.turn.key, approval.id = %id, "A question that Slack did not take is answered with no");
-            self.decide(&request, decision).await;
-            self.last_heard = self.now();
-            let note = if card.is_question() { words::QUESTION_NOT_ASKED } else { words::NOT_ASKED };
-            self.reply.push(Some("note"), note);
-        }
     }
 
-    /// The file with a whole command is there, or is not.
-    pub(super) fn on_attached(&mut self, attached: Result<(), WriteError>) {
+    /// Answers a question that Slack did not take.
+    async fn settle_unseen(&mut self, unseen: Settled) {
+        let Settled { request, decision, card, .. } = unseen;
+        tracing::warn!(conversation = %self.turn.key, approval.id = %card.id, "A question that Slack did not take is answered with no");
+        let note = if card.is_question() { words::QUESTION_NOT_ASKED } else { words::NOT_ASKED };
+        self.reply.push(Some("note"), note);
+        let Parts { store, clock, .. } = &self.turn.inner.parts;
+        let (key, turn) = (self.turn.key.clone(), self.turn.prompt.turn());
+        if let Err(error) = store.note_unseen(key, turn, card, clock.wall_ms()).await {
+            tracing::error!(conversation = %self.turn.key, %error, "How a question was settled could not be written into the audit");
+        }
+        self.decide(&request, decision).await;
+        self.last_heard = self.now();
+    }
+
+    /// The file with a whole command is there, or is not: then that is said at once, while people decide.
+    pub(super) async fn on_attached(&mut self, attached: Result<(), WriteError>) {
         if let Err(error) = attached {
             tracing::warn!(conversation = %self.turn.key, %error, "A command that is too long for its card could not be attached");
             self.reply.push(Some("note"), &words::not_attached(&error));
+            let said = self.reply.checkpoint().await;
+            self.show(self.rows(said)).await;
         }
     }
 
@@ -89,7 +109,7 @@ impl Live<'_> {
         let Settled { request, decision, row, card } = settled;
         tracing::info!(conversation = %self.turn.key, approval.id = %card.id, state = ?card.state, "An approval is settled");
         let revision = Op::Revise { of: row, body: Body::Approval(card) };
-        // First, for the audit's entry is written with it: what an agent was told must not be missing there.
+        // First, for the audit's entry is written with it.
         self.show(vec![self.row(OwedId::new(), revision)]).await;
         self.decide(&request, decision).await;
         self.last_heard = self.now();

@@ -23,6 +23,10 @@ pub(in crate::session) enum ToolCall {
         /// Told once it is owed. Dropped when the turn leaves it to whoever called.
         done: oneshot::Sender<()>,
     },
+    /// End the message that grows: what is shown next stands below it. Told once that is owed, and dropped as above.
+    BreakOff(oneshot::Sender<()>),
+    /// A tool has shown something that is no message of the turn's.
+    Shown,
     /// Ask the person whose turn it is.
     Ask(Question),
     /// Nobody waits for the answer any more.
@@ -69,11 +73,16 @@ impl Live<'_> {
         self.heard = true;
         match call {
             // What it says while it is being stopped is no part of its answer.
-            ToolCall::Post { .. } | ToolCall::Ask(_) if self.cancelling.is_some() => {}
+            ToolCall::Post { .. } | ToolCall::BreakOff(_) | ToolCall::Ask(_) if self.cancelling.is_some() => {}
             ToolCall::Post { markdown, done } => {
                 self.post(&markdown).await;
                 let _nobody_waits = done.send(());
             }
+            ToolCall::BreakOff(done) => {
+                self.break_off(Vec::new()).await;
+                let _nobody_waits = done.send(());
+            }
+            ToolCall::Shown => self.shown = true,
             ToolCall::Ask(question) => self.ask_person(question).await,
             ToolCall::Withdraw(request) => {
                 if let Some(settled) = self.approvals.withdraw(&request) {
@@ -84,10 +93,15 @@ impl Live<'_> {
     }
 
     async fn post(&mut self, markdown: &str) {
-        self.posted = true;
-        let mut ops = self.reply.checkpoint().await;
+        self.shown = true;
         let parts = self.turn.inner.parts.render.parts(self.turn.key.markup(), markdown);
-        ops.extend(parts.into_iter().map(|text| Op::Post(Body::Text(text))));
+        self.break_off(parts.into_iter().map(|text| Op::Post(Body::Text(text))).collect()).await;
+    }
+
+    /// Ends the message that grows, with more below it.
+    async fn break_off(&mut self, below: Vec<Op>) {
+        let mut ops = self.reply.checkpoint().await;
+        ops.extend(below);
         self.show(self.rows(ops)).await;
     }
 

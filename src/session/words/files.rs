@@ -1,6 +1,7 @@
 //! What is said of files that did not reach the agent, or did not come from it.
 
 use crate::domain::ports::WriteError;
+use crate::domain::visible::hides;
 
 /// The prompt for an agent that is given files without a word.
 pub(in crate::session) const FILES_ALONE: &str = "See the attached files.";
@@ -29,7 +30,7 @@ pub(in crate::session) fn not_attached(error: &WriteError) -> String {
 
 /// A name in which nothing can pass for anything else.
 fn shown(name: &str) -> String {
-    let plain = |c: char| if c.is_control() || matches!(c, '`' | '[' | ']') { '_' } else { c };
+    let plain = |c: char| if hides(c) || matches!(c, '`' | '[' | ']') { '_' } else { c };
     name.chars().map(plain).take(NAME).collect()
 }
 

@@ -1,5 +1,8 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::backends::is_found;
 use super::*;
-use crate::backend::config::Amplifierd;
+use crate::backend::config::{Acp, Amplifierd, Config as Backend, Opencode, Tmux};
 
 fn findings(change: impl FnOnce(&mut Settings)) -> Findings {
     let mut settings = Settings::default();
@@ -174,7 +177,7 @@ fn a_mode_tells_who_surely_can_not_write() {
 #[test]
 fn what_can_not_work_is_found_before_anything_starts() {
     assert!(problem(|s| s.sessions.queue_limit = 0).starts_with("sessions.queue_limit: is 0, so that nothing"));
-    assert!(problem(|s| s.sessions.max_file = 0).starts_with("sessions.max_file: is 0, so that no file"));
+    assert!(problem(|s| s.sessions.max_file_size = 0).starts_with("sessions.max_file_size: is 0, so that no file"));
     assert!(problem(|s| s.http.token = Some(String::new().into())).starts_with("http.token: is empty"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");

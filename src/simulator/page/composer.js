@@ -8,7 +8,8 @@ export class Composer {
   #input = el("textarea", { rows: "1", "aria-describedby": null });
   #label = el("label", { class: "visually-hidden" });
   #banner = el("p", { class: "editing", hidden: true }, "Editing a message. Escape cancels.");
-  #files = el("input", { type: "file", multiple: true, "aria-label": "Files to send" });
+  #files = el("input", { type: "file", multiple: true, hidden: true });
+  #attach = el("button", { type: "button", class: "button" }, "Attach");
   #send = el("button", { type: "submit", class: "button primary" }, "Send");
   #cancel = el("button", { type: "button", class: "button", hidden: true }, "Cancel");
   #drafts = new Map();
@@ -26,12 +27,14 @@ export class Composer {
     this.#label.htmlFor = id;
     const hint = el("p", { class: "quiet hint", id: `${id}-hint` }, "Enter sends, Shift + Enter starts a new line");
     this.#input.setAttribute("aria-describedby", hint.id);
-    form.append(this.#banner, this.#label, this.#input, el("div", { class: "composer-foot" }, hint, this.#files, this.#cancel, this.#send));
+    form.append(this.#banner, this.#label, this.#input, el("div", { class: "composer-foot" }, hint, this.#files, this.#attach, this.#cancel, this.#send));
     form.addEventListener("submit", (event) => this.#submit(event));
     this.#input.addEventListener("input", () => this.#fit());
     addEventListener("resize", () => this.#fit());
     this.#input.addEventListener("keydown", (event) => this.#key(event));
     this.#cancel.addEventListener("click", () => this.#stopEditing());
+    this.#attach.addEventListener("click", () => this.#files.click());
+    this.#files.addEventListener("change", () => this.#countFiles());
   }
 
   /** Writes to another place from now on; what was begun for the place before is kept for it. */
@@ -69,8 +72,13 @@ export class Composer {
     const editing = this.#editing !== null;
     this.#banner.hidden = !editing;
     this.#cancel.hidden = !editing;
-    this.#files.hidden = editing;
+    this.#attach.hidden = editing;
     this.#send.textContent = editing ? "Save" : "Send";
+  }
+
+  #countFiles() {
+    const { length } = this.#files.files;
+    this.#attach.textContent = length === 0 ? "Attach" : `${length} attached`;
   }
 
   #fill(text) {
@@ -112,6 +120,7 @@ export class Composer {
     else this.#fill("");
     const taken = await (editing ? this.#handlers.edit(editing, text) : this.#handlers.send(text, files));
     if (taken && !editing) this.#files.value = "";
+    this.#countFiles();
     if (taken) return;
     if (this.#place !== place) this.#drafts.set(place, text);
     else if (editing) this.startEditing(editing, text);

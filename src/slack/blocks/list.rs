@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CUT, SECTION, mrkdwn, section, shown_label};
+use super::{CUT, SECTION, context, section, shown_label};
 use crate::domain::outgoing::{List, ListButton, ListRow};
 use crate::slack::button;
 
@@ -23,7 +23,7 @@ pub(super) fn list(list: &List) -> (String, Value) {
     let left_out = list.rows.len() - shown;
     if left_out > 0 {
         let rest = format!("… cut: {left_out} more can't be shown here.");
-        blocks.push(json!({"type": "context", "elements": [mrkdwn(&rest)]}));
+        blocks.push(context(&rest));
     }
     let lines = list.rows[..shown].iter().map(|row| row.text.as_str());
     let text = std::iter::once(list.text.as_str()).chain(lines).collect::<Vec<_>>().join("\n");

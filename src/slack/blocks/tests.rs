@@ -55,11 +55,20 @@ fn an_open_request_shows_the_exact_command_and_a_button_for_each_option() {
 }
 
 #[test]
+fn a_title_that_is_the_command_is_shown_as_exactly() {
+    let title = "rm *.__tmp__ `x` :eyes:\u{202e}";
+    let only = ApprovalCard { detail: None, title: title.into(), ..card(ApprovalState::Expired) };
+    let (_, blocks) = content(&Body::Approval(only));
+    assert_eq!(blocks[0]["text"]["text"], "The agent asked for permission and got no answer");
+    assert_eq!(blocks[1]["text"]["text"], "```\nrm *.__tmp__ `x` :eyes:\\u{202E}\n```");
+}
+
+#[test]
 fn a_settled_request_has_no_buttons_and_says_what_became_of_it() {
     for (state, says) in [
         (ApprovalState::Decided { by: "U2".into(), option: 2 }, "<@U2> chose: Reject"),
         (ApprovalState::Expired, "rejected"),
-        (ApprovalState::Withdrawn, "before anybody decided"),
+        (ApprovalState::Withdrawn, "Nobody needs to decide"),
         (ApprovalState::CutOff, "Expired: Hitchline was restarted"),
     ] {
         let (_, blocks) = content(&Body::Approval(card(state)));
@@ -86,10 +95,14 @@ fn a_question_is_plain_text_with_a_button_for_each_choice() {
     let labels: Vec<_> =
         blocks[3]["elements"].as_array().unwrap().iter().map(|button| &button["text"]["text"]).collect();
     assert_eq!(labels, ["Left", "Right"]);
+    let long = ApprovalCard { title: "x".repeat(2_900), ..question(ApprovalState::Expired) };
+    assert!(shows_whole(&question(ApprovalState::Expired)) && !shows_whole(&long));
+    let (_, blocks) = content(&Body::Approval(ApprovalCard { attached: true, ..long.clone() }));
+    assert!(blocks[1]["text"]["text"].as_str().unwrap().ends_with(CUT) && blocks[2].to_string().contains(&long.hash()));
     for (state, says) in [
         (ApprovalState::Decided { by: "U2".into(), option: 1 }, "<@U2> chose: Right"),
         (ApprovalState::Expired, "Nobody answered in time"),
-        (ApprovalState::Withdrawn, "before anybody answered"),
+        (ApprovalState::Withdrawn, "Nobody needs to answer"),
         (ApprovalState::CutOff, "restarted"),
     ] {
         let all = content(&Body::Approval(question(state))).1.to_string();
@@ -226,21 +239,19 @@ proptest! {
             let shown = shown.as_str().unwrap();
             shown.contains(text) || shown.contains("… cut")
         };
-        prop_assert!(whole(sections[0], &escape(&visible(&title).replace('*', "∗"))));
-        if let Some(detail) = &detail {
-            let shown = visible(detail);
-            if shown.contains("```") {
-                let code = code_of(&blocks[1]).unwrap();
-                let rest = if code == shown { "" } else { "… cut" };
-                prop_assert!(shown.starts_with(code) && sections.last().unwrap().as_str().unwrap().contains(rest));
-            } else {
-                prop_assert!(whole(sections[1], &code_block(&shown)));
-                prop_assert_eq!(sections[1].as_str().unwrap().matches("```").count(), 2, "it can't end its own block");
-            }
+        prop_assert!(detail.is_none() || whole(sections[0], &escape(&visible(&title).replace('*', "∗"))));
+        let shown = visible(detail.as_ref().unwrap_or(&title));
+        if shown.contains("```") {
+            let code = code_of(&blocks[1]).unwrap();
+            let rest = if code == shown { "" } else { "… cut" };
+            prop_assert!(shown.starts_with(code) && sections.last().unwrap().as_str().unwrap().contains(rest));
+        } else {
+            prop_assert!(whole(sections[1], &code_block(&shown)));
+            prop_assert_eq!(sections[1].as_str().unwrap().matches("```").count(), 2, "it can't end its own block");
         }
         let buttons: Vec<_> = of_type(&blocks, "actions").flat_map(|actions| actions["elements"].as_array().unwrap()).collect();
         prop_assert_eq!(buttons.len(), if open { options.len().min(25) } else { 0 });
-        prop_assert!(!open || options.len() <= 25 || whole(contexts[0], "… cut"));
+        prop_assert!(!open || options.len() <= 25 || whole(contexts.last().unwrap(), "… cut"));
         for (button, (label, _)) in buttons.iter().zip(&options) {
             prop_assert!((1..=75).contains(&length(&button["text"]["text"])));
             prop_assert!(length(&button["value"]) <= 2_000 && length(&button["action_id"]) <= 255);

@@ -21,7 +21,7 @@ mod split;
 mod table;
 mod width;
 
-pub use escape::{escape, visible};
+pub use escape::escape;
 pub use fence::{Piece, code_block, pieces};
 
 use escape::APART;

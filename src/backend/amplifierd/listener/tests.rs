@@ -184,11 +184,16 @@ fn f_58_a_block_that_was_cut_in_the_middle_is_completed() {
 
 #[test]
 fn a_record_tells_how_a_turn_ended_that_nobody_heard() {
-    let outcome = |record: &Value| listener().compare(record, false).pop();
+    let outcome = |record: &Value| self::listener().compare(record, false).pop();
     assert_eq!(outcome(&transcript(&["Hi."])), Some(Heard::Over(Outcome::Completed)));
     assert!(matches!(outcome(&json!({"status": "failed"})), Some(Heard::Over(Outcome::Failed(_)))));
     assert_eq!(outcome(&json!({"status": "executing"})), None);
     for unknown in [transcript(&[]), json!({"status": "idle"})] {
         assert_eq!(outcome(&unknown), Some(Heard::Lost(not_begun(), Condition::Spent)), "{unknown}");
     }
+    let mut listener = listener();
+    listener.read(&block("one"));
+    listener.cut();
+    let ended = listener.compare(&json!({"status": "idle"}), false).pop();
+    assert_eq!(ended, Some(Heard::Lost(not_recorded(), Condition::Spent)), "it has begun");
 }

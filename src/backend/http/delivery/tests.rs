@@ -20,7 +20,12 @@ fn what_is_done_depends_on_whether_the_prompt_may_have_arrived() {
         (Before, refused(503), Step::Wait(named)),
         (Sending, refused(503), Step::Wait(named)),
         (Sending, refused(409), Step::Wait(named)),
-        (Before, broken(), Step::GiveUp(Fresh)),
+        // What was not sent can wait, whatever stands between.
+        (Before, broken(), Step::Wait(Duration::ZERO)),
+        (Before, refused(429), Step::Wait(named)),
+        (Before, refused(502), Step::Wait(named)),
+        (Before, refused(504), Step::Wait(named)),
+        (Before, refused(500), Step::GiveUp(Fresh)),
         // It may run by now: its end must be waited for before the next.
         (Sending, broken(), Step::GiveUp(Spent)),
         (Sending, refused(500), Step::GiveUp(Fresh)),

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::domain::agent::Decision;
 
 fn part(text: &str) -> Value {
     json!({"id": "p", "type": "text", "text": text})
@@ -70,7 +71,7 @@ fn thoughts_tools_and_asides_are_told_apart() {
 fn a_permission_shows_the_exact_command_and_three_ways_to_answer() {
     let asked = json!({"id": "per_1", "sessionID": "ses_1", "permission": "bash", "patterns": ["touch x"],
         "metadata": {"command": "touch x; rm y"}, "always": ["touch *"]});
-    let request = permission(&asked).unwrap();
+    let request = permission(&asked, Some("{}")).unwrap();
     assert_eq!((request.id.as_str(), request.title.as_str()), ("per_1", "bash"));
     assert_eq!(request.detail.as_deref(), Some("touch x; rm y"));
     let options: Vec<_> = request.options.iter().map(|option| (option.id.as_str(), option.kind)).collect();
@@ -79,21 +80,40 @@ fn a_permission_shows_the_exact_command_and_three_ways_to_answer() {
         [("once", OptionKind::AllowOnce), ("always", OptionKind::AllowAlways), ("reject", OptionKind::RejectOnce)]
     );
     let patterns = json!({"id": "per_2", "patterns": ["a", "b"]});
-    assert_eq!(permission(&patterns).unwrap().detail.as_deref(), Some("a\nb"));
+    assert_eq!(permission(&patterns, None).unwrap().detail.as_deref(), Some("a\nb"));
+}
+
+#[test]
+fn a_permission_shows_all_that_is_known_of_what_it_is_for() {
+    let detail = |metadata: Value, input: Option<&str>| {
+        let asked = json!({"id": "per_1", "patterns": ["*"], "metadata": metadata});
+        permission(&asked, input).unwrap().detail.unwrap()
+    };
+    let edit = json!({"filepath": "/w/a", "diff": "--- a\n+++ a"});
+    assert_eq!(detail(edit, Some("{}")), "--- a\n+++ a");
+    assert_eq!(detail(json!({"url": "http://x"}), Some("{\"url\": \"http://x\"}")), "{\"url\": \"http://x\"}");
+    assert_eq!(detail(json!({"filepath": "/w/a"}), None), "/w/a");
+    // Tools of MCP servers say nothing themselves.
+    assert_eq!(detail(json!({}), Some("{\"text\": \"hi\"}")), "{\"text\": \"hi\"}");
 }
 
 #[test]
 fn a_question_has_its_choices_and_a_way_out() {
-    let one = json!({"question": "Which?", "header": "H", "options": [{"label": "This"}, {"label": "That"}]});
-    let labels = |questions: Value| {
+    let one = json!({"question": "Which?", "header": "H", "options": [{"label": "reject"}, {"label": "decline"}]});
+    let choices = |questions: Value| {
         let request = question(&json!({"id": "que_1", "questions": questions})).unwrap();
-        (request.title, request.options.into_iter().map(|option| option.id).collect::<Vec<_>>())
+        assert_eq!(request.rejection(), Decision::Cancelled, "it is no permission");
+        let choices = request.options.iter().map(|option| (option.label.clone(), answer(&option.id)));
+        let choices: Vec<_> = choices.map(|(label, answer)| (label, answer.map(ToOwned::to_owned))).collect();
+        (request.title, choices)
     };
+    let (given, none) = (|label: &str| (label.to_owned(), Some(label.to_owned())), ("Don't answer".to_owned(), None));
     assert_eq!(
-        labels(json!([one])),
-        ("Which?".to_owned(), vec!["This".to_owned(), "That".to_owned(), REJECT.to_owned()])
+        choices(json!([one])),
+        ("Which?".to_owned(), vec![given("reject"), given("decline"), none.clone()]),
+        "whatever its choices are called"
     );
-    assert_eq!(labels(json!([one, one])), ("Which?\nWhich?".to_owned(), vec![REJECT.to_owned()]));
+    assert_eq!(choices(json!([one, one])), ("Which?\nWhich?".to_owned(), vec![none]));
 }
 
 #[test]
