@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use rustix::process::Signal;
+
 use super::proc::Stat;
 
 /// A process of which something is left to be done. Where there are no such handles, nobody has one.
@@ -24,7 +26,12 @@ impl Handle {
 
     /// Kills it; says whether it was there to be killed.
     pub(super) fn kill(&self) -> bool {
-        rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL).is_ok()
+        self.signal(Signal::KILL)
+    }
+
+    /// Sends it a signal; says whether it was there to get one.
+    pub(super) fn signal(&self, signal: Signal) -> bool {
+        rustix::process::pidfd_send_signal(&self.process, signal).is_ok()
     }
 
     /// Whether nothing of it is left for us: it is dead, and if it had become our child, it is reaped.
@@ -46,6 +53,10 @@ impl Handle {
     }
 
     pub(super) fn kill(&self) -> bool {
+        false
+    }
+
+    pub(super) fn signal(&self, _signal: Signal) -> bool {
         false
     }
 

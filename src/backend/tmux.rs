@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use self::reference::Reference;
 use self::rules::Rules;
-use self::server::{Above, Fate, Launch, Look, Pane, Server, Trouble};
+use self::server::{Launch, Server, Trouble};
 use self::session::{Manner, TmuxSession};
 use self::terminal::Terminal;
 use super::config::{Tmux, TmuxOnShutdown};
@@ -40,10 +40,6 @@ pub use self::rules::BadPattern;
 
 /// The folder of the sockets, in the state directory.
 const FOLDER: &str = "tmux";
-/// The pause between two looks at a program that starts.
-const PAUSE: Duration = Duration::from_millis(100);
-/// How long a program that was left running may take to show that it is ready; one that works on something does not.
-const READY_AGAIN: Duration = Duration::from_secs(2);
 
 /// Interactive programs, as configured under one name.
 #[derive(Debug)]
@@ -121,7 +117,7 @@ impl TmuxBackend {
         let launch =
             async { Terminal::launch(server, self.launch(&name, spec.working_dir).await?, &self.shared).await };
         let terminal = clock.timeout_at(spec.deadline, launch).await.map_err(|_| late())??;
-        let started = has_started(terminal.server(), terminal.pane(), &manner.rules);
+        let started = terminal.until(|screen, still| manner.rules.is_ready(screen, still));
         let error = match (clock.timeout_at(spec.deadline, started).await, terminal.pane().program) {
             (Ok(Ok(())), Some(program)) => {
                 let reference = Reference { name, program }.written();
@@ -146,32 +142,23 @@ impl TmuxBackend {
         Ok(Launch { command: command.clone(), dir, env, columns: *columns, rows: *rows })
     }
 
-    /// Takes up a program that an earlier run of the daemon left running.
+    /// Takes up a program that an earlier run of the daemon left running. It may still work on what it was told then.
     async fn reattach(&self, reference: Reference) -> Result<Arc<dyn Session>, BackendError> {
         let manner = self.manner()?;
         let server = self.server(reference.name.clone())?;
-        let pane = match server.find(reference.program.id).await {
-            Ok(pane) if pane.program == Some(reference.program) => pane,
-            // The program has ended, and its server shows its last words to nobody.
-            Ok(pane) if pane.program.is_none() => return Err(self.clear_away(server, pane).await),
-            Ok(_) | Err(Trouble::Gone) => return Err(BackendError::Unknown),
-            Err(trouble) => return Err(trouble.into()),
-        };
-        let clock = &self.shared.parts.clock;
-        match clock.timeout(READY_AGAIN, has_started(&server, &pane, &manner.rules)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(Trouble::Gone)) => return Err(self.clear_away(server, pane).await),
-            Ok(Err(trouble)) => return Err(trouble.into()),
-            Err(_late) => return Err(BackendError::Busy),
+        match server.find(reference.program.id).await {
+            Ok(pane) if pane.program == Some(reference.program) => {
+                self.ensure_open()?;
+                let terminal = Terminal::adopt(server, pane, &self.shared);
+                Ok(Arc::new(TmuxSession::taken_up(reference.written(), terminal, manner, self.shared.clone())))
+            }
+            // One of the two has ended, and what is left of the other runs for nobody.
+            Ok(_) | Err(Trouble::Gone) => {
+                terminal::end(&server, None, server.clock.now()).await;
+                Err(BackendError::Unknown)
+            }
+            Err(trouble) => Err(trouble.into()),
         }
-        self.ensure_open()?;
-        let terminal = Terminal::adopt(server, pane, &self.shared);
-        Ok(Arc::new(TmuxSession::new(reference.written(), terminal, manner, self.shared.clone())))
-    }
-
-    async fn clear_away(&self, server: Server, pane: Pane) -> BackendError {
-        Terminal::adopt(server, pane, &self.shared).kill(&self.shared.parts.clock).await;
-        BackendError::Unknown
     }
 }
 
@@ -225,24 +212,6 @@ impl Shared {
 
     fn mark_ended(&self, session: &BackendRef) {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(session.0.clone());
-    }
-}
-
-/// Waits until the program in a pane is ready for input. Nothing comes of one that ends.
-async fn has_started(server: &Server, pane: &Pane, rules: &Rules) -> Result<(), Trouble> {
-    let clock = &server.clock;
-    let (mut shown, mut changed) = (None, clock.now());
-    loop {
-        match server.look(pane, Above::Lines(0)).await? {
-            Look { fate: Fate::Leaves | Fate::Ended(_), .. } => return Err(Trouble::Gone),
-            Look { picture, .. } if shown.as_ref() == Some(&picture) => {
-                if rules.is_ready(&picture, clock.now().saturating_duration_since(changed)) {
-                    return Ok(());
-                }
-            }
-            Look { picture, .. } => (shown, changed) = (Some(picture), clock.now()),
-        }
-        clock.sleep(PAUSE).await;
     }
 }
 

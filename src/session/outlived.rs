@@ -14,7 +14,7 @@ use crate::store::{SessionFilter, StoreError};
 use super::live::{NotReady, Origin, Ready};
 use super::manager::Inner;
 
-/// The pause before one that can't be taken up yet is tried again, such as one that still works on what it was told before the restart.
+/// The pause before one that can't be taken up yet is tried again, such as when its backend, or the store, did not answer in time.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What came of an attempt to take a session up.
@@ -58,31 +58,39 @@ impl Inner {
     async fn take_up_session(self: &Arc<Self>, id: SessionId) -> Attempt {
         let Ok(record) = self.parts.store.session(id).await else { return Attempt::Later };
         let Some(record) = record else { return Attempt::Done };
+        let gate = self.gate(&record.conversation).await;
+        let attempt = self.take_up_alone(&record).await;
+        drop(gate);
+        self.slots().forget_if_empty(&record.conversation);
+        attempt
+    }
+
+    /// The same, while nobody else brings the conversation's session up.
+    async fn take_up_alone(self: &Arc<Self>, record: &SessionRecord) -> Attempt {
         let (Some(name), Ok(backend)) = (&record.backend_ref, self.backend(&record.backend)) else {
             return Attempt::Done;
         };
-        let _one_at_a_time = self.gate(&record.conversation).await;
         if record.status == SessionStatus::Active {
-            self.remember(&record);
+            self.remember(record);
         }
-        if self.slots().active_mut(&record).is_some_and(|active| active.live.is_some()) {
+        if self.slots().active_mut(record).is_some_and(|active| active.live.is_some()) {
             return Attempt::Done;
         }
-        let stands = match self.confirm(&record).await {
+        let stands = match self.confirm(record).await {
             Ok(()) => true,
             Err(NotReady::Elsewhere) if record.status == SessionStatus::Ended => false,
             // It has just ended or moved, or can't be read.
             Err(_) => return Attempt::Later,
         };
         let restore = |spec| async { Ok((backend.restore(name, spec).await?, Origin::Restored)) };
-        let (session, origin) = match self.in_time(&record, restore).await {
+        let (session, origin) = match self.in_time(record, restore).await {
             Ok(restored) => restored,
             Err(BackendError::Unsupported(_)) => return Attempt::Done,
             Err(error) if error.kind() == Kind::Permanent => return Attempt::Done,
-            Err(_busy) => return Attempt::Later,
+            Err(_) => return Attempt::Later,
         };
         let ready = Ready { session, origin, untold: false };
-        if !stands || !self.keep_live(&record, &ready) {
+        if !stands || !self.keep_live(record, &ready) {
             self.end_live(record.conversation.clone(), ready.session);
         }
         Attempt::Done

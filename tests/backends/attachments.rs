@@ -22,7 +22,7 @@ async fn an_amplifierd_agent_is_told_where_files_lie() {
 
 #[tokio::test]
 async fn an_opencode_agent_is_told_where_files_lie() {
-    let Some(peer) = opencode::peer() else { return };
+    let Some(peer) = opencode::peer().await else { return };
     is_told(peer).await;
 }
 

@@ -17,7 +17,8 @@ const PACKAGE: Package =
 /// A server that runs; it and its model end when it is dropped.
 pub(super) struct Opencode {
     pub(super) url: String,
-    server: Option<Kept>,
+    /// The server's process; taking it away kills it, and the model goes on.
+    pub(super) server: Option<Kept>,
     _model: Kept,
     /// All that it writes is in here.
     home: TempDir,
@@ -51,11 +52,6 @@ impl Opencode {
         let mut server = Self { url: String::new(), server: None, _model: model, home };
         server.revive();
         Some(server)
-    }
-
-    /// Kills the server; the model goes on.
-    pub(super) fn kill(&mut self) {
-        drop(self.server.take());
     }
 
     /// Starts the server, at an address of its own, with all that it had on disk.
@@ -97,7 +93,7 @@ fn configure(home: &Path, model_url: &str) {
 const KEEPER: [&str; 2] = ["-c", r#""$0" "$@" </dev/null & read -r _; kill -KILL $!"#];
 
 /// A process that ends with us.
-struct Kept {
+pub(super) struct Kept {
     keeper: Child,
     lines: Box<dyn Iterator<Item = std::io::Result<String>> + Send + Sync>,
 }

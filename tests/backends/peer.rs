@@ -1,12 +1,14 @@
 //! A backend under test, and how its turns are read.
 
+use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hitchline::backend::config::{Acp, Config, Echo, Tmux};
 use hitchline::backend::error::BackendError;
 use hitchline::backend::{
-    Backend, BackendParts, ListQuery, Listed, Outcome, Session, StartSpec, TurnEvent, TurnStream, build,
+    Backend, BackendParts, ListQuery, Listed, Outcome, Session, StartSpec, TurnEvent, TurnStream, build, kill_leftovers,
 };
 use hitchline::clock::{Clock, Hand};
 use hitchline::domain::access::{Admitted, Gate, Rules};
@@ -32,7 +34,7 @@ pub(super) struct Peer {
     pub(super) clock: Clock,
     pub(super) scope: Scope,
     /// What its agents' processes carry as `HITCHLINE_RUN_ID`; no other peer has it.
-    pub(super) run_id: String,
+    pub(super) run_id: RunId,
     /// Its working directory.
     pub(super) dir: Arc<TempDir>,
     /// Answered with some text.
@@ -60,6 +62,22 @@ pub(super) enum Reach {
     Server(Arc<Server>),
     /// On the screen of a terminal.
     Screen,
+}
+
+/// A run of the daemon. When it is dropped nothing of its agents is left, also when their test failed.
+pub(super) struct RunId(String);
+
+impl Drop for RunId {
+    fn drop(&mut self) {
+        kill_leftovers(&self.0, &BTreeSet::new());
+    }
+}
+
+impl Deref for RunId {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Peer {
@@ -117,13 +135,13 @@ impl Peer {
 
     fn in_dir(dir: Arc<TempDir>, clock: Clock, config: &Config) -> Self {
         let scope = Scope::new();
-        let run_id = SessionId::new().to_string();
+        let run_id = RunId(SessionId::new().to_string());
         let parts = BackendParts {
             clock: clock.clone(),
             scope: scope.clone(),
             http: Owner::build(&http_client::Config::default(), true).unwrap().lend(),
             environment: Arc::new(std::env::vars().collect()),
-            run_id: run_id.clone(),
+            run_id: run_id.0.clone(),
             state_dir: dir.path().join("state"),
         };
         let backend = build("peer", config, &parts);
@@ -198,7 +216,7 @@ impl Peer {
 
     /// The processes of its agents, also those that are in another group; not those that are dead.
     pub(super) fn processes(&self) -> Vec<String> {
-        let variable = format!("HITCHLINE_RUN_ID={}", self.run_id);
+        let variable = format!("HITCHLINE_RUN_ID={}", self.run_id.0);
         let is_ours = |id: &String| {
             let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
             environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())

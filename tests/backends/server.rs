@@ -65,7 +65,7 @@ impl Server {
         match &self.behind {
             Behind::Amplifierd(server) => server.lock().await.down().await,
             Behind::Shared(_) => panic!("others use it"),
-            Behind::Own(server) => server.lock().await.kill(),
+            Behind::Own(server) => drop(server.lock().await.server.take()),
         }
     }
 

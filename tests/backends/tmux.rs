@@ -11,6 +11,7 @@ use hitchline::backend::error::BackendError;
 use hitchline::backend::{Outcome, Session, kill_leftovers};
 use hitchline::domain::agent::OptionKind;
 use hitchline::domain::session::BackendRef;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::peer::{Heard, Peer, hear, prompt, soon, turn, until};
 use super::program::program;
@@ -242,6 +243,23 @@ async fn a_program_that_does_not_start_says_why_and_leaves_nothing() {
     assert_eq!(peer.processes(), [""; 0]);
 }
 
+#[tokio::test]
+async fn a_program_that_can_not_be_told_to_stop_is_ended() {
+    let Some(peer) = Peer::tmux() else { return };
+    let session = peer.start().await;
+    let path = socket(&peer);
+    let stream = session.prompt(prompt("wait")).await.unwrap();
+    until("the prompt is seen", || screen(&path).contains("> wait")).await;
+    let server = String::from_utf8(tmux(&path, &["display-message", "-p", "-t", "%0", "#{pid}"]).stdout).unwrap();
+    // It answers nobody any more.
+    kill_process(Pid::from_raw(server.trim().parse().unwrap()).unwrap(), Signal::STOP).unwrap();
+    session.cancel().await.unwrap();
+    assert_eq!(hear(&session, stream, OptionKind::AllowOnce).await.outcome, Outcome::Cancelled);
+    assert!(!session.is_alive(), "or the next prompt is typed into whatever it does");
+    until("nothing is left", || peer.processes().is_empty()).await;
+    peer.finish(&session).await;
+}
+
 // === Programs that outlive the daemon ===
 
 fn detaching() -> Option<Peer> {
@@ -306,13 +324,65 @@ async fn a_program_that_still_works_is_busy_until_it_is_done() {
     until("it works", || screen(&path).contains("one moment")).await;
     // As if the daemon had been killed.
     let second = first.again();
-    assert_eq!(second.restore(&name).await.unwrap_err(), BackendError::Busy);
-    hear(&session, stream, OptionKind::AllowOnce).await;
     let again = second.restore(&name).await.unwrap();
+    assert_eq!(again.attach(), session.attach(), "people may want to see what it does");
+    assert_eq!(say(&again, "too early").await.outcome, Outcome::Failed(BackendError::Busy));
+    assert!(!screen(&path).contains("too early"));
+    hear(&session, stream, OptionKind::AllowOnce).await;
     assert_eq!(say(&again, "hello").await.text, "you said: hello");
     second.finish(&again).await;
     first.finish(&session).await;
     assert_eq!(first.processes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_program_that_works_for_ever_can_be_ended_after_a_restart() {
+    let Some(first) = detaching() else { return };
+    let session = first.start().await;
+    let stream = session.prompt(prompt("wait")).await.unwrap();
+    let path = socket(&first);
+    until("the prompt is seen", || screen(&path).contains("> wait")).await;
+    let second = first.again();
+    let again = second.restore(&session.backend_ref()).await.unwrap();
+    soon(again.end(second.deadline())).await.unwrap();
+    assert_eq!(first.processes(), [""; 0]);
+    hear(&session, stream, OptionKind::AllowOnce).await;
+    first.finish(&session).await;
+}
+
+#[tokio::test]
+async fn a_program_that_looks_otherwise_than_after_its_start_is_taken_up_again() {
+    let adjust = |config: &mut Tmux| {
+        config.on_shutdown = TmuxOnShutdown::Detach;
+        (config.ready, config.done) = (Some("^Welcome$".to_owned()), None);
+        config.idle = Some(Duration::from_secs(1));
+    };
+    let Some(first) = Peer::tmux_as(&["--silent"], adjust) else { return };
+    let session = first.start().await;
+    assert_eq!(say(&session, "hello").await.text, "you said: hello");
+    soon(session.detach(first.deadline())).await.unwrap();
+    let second = first.again();
+    let again = second.restore(&session.backend_ref()).await.unwrap();
+    assert_eq!(say(&again, "and again").await.text, "you said: and again");
+    second.finish(&again).await;
+}
+
+#[tokio::test]
+async fn a_program_whose_terminal_can_not_be_reached_any_more_is_ended() {
+    let Some(peer) = detaching() else { return };
+    let session = peer.start().await;
+    std::fs::remove_file(socket(&peer)).unwrap();
+    let outcome = say(&session, "hello").await.outcome;
+    assert!(matches!(outcome, Outcome::Failed(BackendError::Crashed { .. })), "{outcome:?}");
+    assert!(!session.is_alive(), "or every message would fail like this one");
+    assert_eq!(peer.processes(), [""; 0]);
+
+    let session = peer.start().await;
+    soon(session.detach(peer.deadline())).await.unwrap();
+    std::fs::remove_file(socket(&peer)).unwrap();
+    let second = peer.again();
+    assert_eq!(second.restore(&session.backend_ref()).await.unwrap_err(), BackendError::Unknown);
+    assert_eq!(peer.processes(), [""; 0]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ fn daemon(place: &Place, on_shutdown: &str) -> Option<Running> {
          working_dir = \"{}\"\ncommand = [{python:?}, \"{AGENT}\"]\ndone = \"^> ?$\"\non_shutdown = \"{on_shutdown}\"\n",
         place.dir
     );
-    Some(place.slack.start_daemon(&place.dir, &sections))
+    Some(place.slack.listening(&place.dir, "", &sections))
 }
 
 fn say(place: &Place, thread: &str, text: &str) {

@@ -123,13 +123,17 @@ impl Slack {
 
     /// The same, with tools for its agents; it logs all that it has to say. `http`: more lines for the listener.
     pub(crate) fn daemon_with_tools(&self, dir: &str, agent: &[&str], http: &str) -> Running {
-        let listen = format!("listen = \"127.0.0.1:0\"\n{http}");
-        let config = self.config(dir).replace("listen = \"\"", &listen);
         let sections = format!(
             "[log]\nlevel = \"trace\"\n[sessions]\nbackend = \"agent\"\n\
              [backends.agent]\nkind = \"acp\"\nworking_dir = \"{dir}\"\ncommand = {agent:?}\n"
         );
-        with_config(dir, &(config + &sections))
+        self.listening(dir, http, &sections)
+    }
+
+    /// A daemon with a listener for its operators, the web chat and its agents' tools. `http`: more lines for that.
+    pub(crate) fn listening(&self, dir: &str, http: &str, sections: &str) -> Running {
+        let listen = format!("listen = \"127.0.0.1:0\"\n{http}");
+        with_config(dir, &(self.config(dir).replace("listen = \"\"", &listen) + sections))
     }
 
     fn config(&self, dir: &str) -> String {
@@ -213,9 +217,9 @@ impl Running {
 
     /// Ids of the agents' processes: those that work in its directory, itself excepted.
     pub(crate) fn agents(&self, dir: &str) -> Vec<u32> {
-        let processes = std::fs::read_dir("/proc").unwrap().flatten();
-        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.filter(|id| *id != self.process.child.id() && works_in(*id, dir)).collect()
+        let mut ids = working_in(dir);
+        ids.retain(|id| *id != self.process.child.id());
+        ids
     }
 }
 
@@ -327,6 +331,13 @@ pub(crate) fn of_run(run: &str) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     ids.filter(|id| run_of(*id).as_deref() == Some(run)).collect()
+}
+
+/// Every process on this machine with this working directory.
+pub(crate) fn working_in(dir: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id| works_in(*id, dir)).collect()
 }
 
 /// Whether a process has this working directory.

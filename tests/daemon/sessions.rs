@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::harness::{Running, Slack, text, until, with_config, works_in};
+use super::harness::{Running, Slack, text, until, with_config, working_in, works_in};
 use super::program::program;
 
 const CHANNEL: &str = "C0GENERAL";
@@ -66,6 +66,16 @@ impl Place {
     pub(crate) fn wait_for(&self, thread: &str, part: &str) {
         let told = || self.slack.replies(CHANNEL, thread).iter().any(|message| text(message).contains(part));
         until(&format!("`{part}` in a thread"), told);
+    }
+}
+
+impl Drop for Place {
+    /// Of agents that may outlive their daemon none outlives a test, also when it fails.
+    fn drop(&mut self) {
+        for id in working_in(&self.dir) {
+            // One that has gone meanwhile needs no more.
+            let _ = kill_process(Pid::from_raw(id.cast_signed()).unwrap(), Signal::KILL);
+        }
     }
 }
 

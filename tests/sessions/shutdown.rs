@@ -9,6 +9,7 @@ use hitchline::backend::error::BackendError;
 use hitchline::domain::agent::OptionKind;
 use hitchline::domain::outgoing::ApprovalState;
 use hitchline::domain::ports::Line;
+use hitchline::store::SessionFilter;
 
 use super::agent::{Act, locked};
 use super::logs;
@@ -107,6 +108,22 @@ async fn a_backend_that_does_not_stop_is_left_at_the_deadline() {
         let deadline = world.clock.now() + SECOND;
         world.within(async { tokio::join!(world.manager.release(deadline), world.time_passes()) }).await;
     }
+}
+
+// holds: P-6
+#[tokio::test]
+async fn agents_with_tools_can_be_attached_to_and_outlive_our_stop_if_they_may() {
+    let (world, sessions) = with_sessions(2).await;
+    assert_eq!(world.tickets.holders().len(), 2, "or this tests nothing");
+    let shown = world.manager.sessions(SessionFilter::default()).await.unwrap();
+    let commands: Vec<_> = shown.into_iter().filter_map(|session| session.attach).collect();
+    for session in &sessions {
+        assert!(commands.contains(&format!("attach {}", session.name())), "{commands:?}");
+    }
+    let deadline = world.clock.now() + SECOND;
+    assert_eq!(world.within(world.manager.release(deadline)).await, 0);
+    assert_eq!(world.agents.count("detach"), 2);
+    assert_eq!(world.tickets.holders(), [], "and without a way in to us");
 }
 
 // holds: P-4

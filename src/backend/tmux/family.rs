@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::process::Signal;
 
+use crate::backend::handle::Handle;
 use crate::backend::proc::{self, Stat};
 use crate::backend::stray;
 
@@ -31,38 +32,33 @@ impl Process {
     }
 
     /// Sends a signal to it and to nobody else.
-    #[cfg(target_os = "linux")]
     pub(super) fn signal(self, signal: Signal) {
-        use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
-        let open = |id| pidfd_open(id, PidfdFlags::empty()).ok();
-        let Some(handle) = Pid::from_raw(self.id).and_then(open) else { return };
-        // Looked at only now: the handle stays with one process, whoever has the number later.
-        if self.is_alive() {
-            // One that has ended meanwhile needs none.
-            let _ = pidfd_send_signal(handle, signal);
+        // Looked at only when it is held: the handle stays with one process, whoever has the number later.
+        if let Some(process) = Handle::open(self.id)
+            && self.is_alive()
+        {
+            process.signal(signal);
         }
     }
-
-    /// Without handles on processes nobody is sure to be meant.
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn signal(self, _signal: Signal) {}
 }
 
 /// All that live of the program `root` and of its descendants: its children and theirs, everybody in a session that one of them leads,
-/// and whoever bears `mark`; `except` is not among them. Reads all of `/proc`.
-pub(super) fn members(root: Option<Process>, mark: &str, except: i32) -> Vec<Process> {
+/// and whoever bears `mark`; the server of their terminal, `except`, is not among them. Reads all of `/proc`.
+pub(super) fn members(root: Option<Process>, mark: &str, except: Option<i32>) -> Vec<Process> {
     let all: BTreeMap<i32, Stat> = proc::all().collect();
     let root = root.filter(|root| all.get(&root.id).is_some_and(|stat| stat.started == root.started));
-    let first = root.map(|root| root.id).into_iter().chain(stray::marked(mark)).filter(|id| *id != except);
+    let first = root.map(|root| root.id).into_iter().chain(stray::marked(mark)).filter(|id| Some(*id) != except);
     let living = |id: i32| all.get(&id).filter(|stat| !stat.is_dead).map(|stat| Process { id, started: stat.started });
     descend(first.collect(), &all, except).into_iter().filter_map(living).collect()
 }
 
 /// `found`, and everybody who descends from them or is in their sessions.
-fn descend(mut found: BTreeSet<i32>, all: &BTreeMap<i32, Stat>, except: i32) -> BTreeSet<i32> {
+fn descend(mut found: BTreeSet<i32>, all: &BTreeMap<i32, Stat>, except: Option<i32>) -> BTreeSet<i32> {
     loop {
         let belongs = |(id, stat): &(&i32, &Stat)| {
-            **id != except && !found.contains(id) && (found.contains(&stat.parent) || found.contains(&stat.session))
+            Some(**id) != except
+                && !found.contains(id)
+                && (found.contains(&stat.parent) || found.contains(&stat.session))
         };
         let more: Vec<i32> = all.iter().filter(belongs).map(|(id, _)| *id).collect();
         if more.is_empty() {
@@ -97,11 +93,11 @@ mod tests {
             (20, stat(1, 20)),
             (21, stat(5, 21)),
         ]);
-        assert_eq!(descend([10].into(), &all, 5), [10, 11, 12, 13, 14, 15].into());
+        assert_eq!(descend([10].into(), &all, Some(5)), [10, 11, 12, 13, 14, 15].into());
         // Found by its mark alone, after all before it have gone.
-        assert_eq!(descend([14].into(), &all, 5), [14, 15].into());
-        assert_eq!(descend([].into(), &all, 5), [].into());
-        assert!(!descend([1].into(), &all, 10).contains(&10));
+        assert_eq!(descend([14].into(), &all, Some(5)), [14, 15].into());
+        assert_eq!(descend([].into(), &all, Some(5)), [].into());
+        assert!(!descend([1].into(), &all, Some(10)).contains(&10));
     }
 
     #[test]

@@ -15,6 +15,8 @@ const STARTED: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(2);
 /// The same for a turn that was told to stop.
 const IDLE_AFTER_STOP: Duration = Duration::from_secs(1);
+/// How long a program that was left running is looked at, beside the time for which it must stand still.
+const REST: Duration = Duration::from_secs(2);
 
 /// What tells the end of a turn, as configured.
 #[derive(Debug, Clone)]
@@ -51,6 +53,19 @@ impl Rules {
             Some(pattern) => still >= SETTLE && ends_with(screen, pattern),
             None => still >= STARTED && screen.last().is_some(),
         }
+    }
+
+    /// Whether a program that an earlier run of the daemon left running is ready for input: as at the end of a turn, or as it was after its
+    /// start, because no turn may have run in it.
+    pub(super) fn is_at_rest(&self, screen: &Picture, still: Duration) -> bool {
+        let shows = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|pattern| ends_with(screen, pattern));
+        let is_prompting = still >= SETTLE && (shows(&self.done) || shows(&self.ready));
+        is_prompting || self.idle.is_some_and(|idle| still >= idle)
+    }
+
+    /// How long it takes at the most to see that a program is at rest.
+    pub(super) fn rest_within(&self) -> Duration {
+        REST + self.idle.unwrap_or_default()
     }
 
     /// Whether the last line is a prompt line.
@@ -98,6 +113,27 @@ mod tests {
         for (ready, done, screen, still, expected) in cases {
             let is_ready = rules(ready, done, None).is_ready(&Picture::of(screen), ms(still));
             assert_eq!(is_ready, expected, "{ready:?} {done:?} {screen:?} {still}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_was_left_running_rests_as_after_a_turn_or_its_start() {
+        let cases = [
+            // A pattern for the start alone says nothing once there was a turn.
+            (Some("^ready$"), Some("^> $"), None, "ready\n> go\ndone\n> ", 200, true),
+            (Some("^ready$"), Some("^> $"), None, "ready", 200, true),
+            (Some("^ready$"), Some("^> $"), None, "ready\n> go\nworking", 600_000, false),
+            (None, Some("^> $"), None, "> ", 199, false),
+            (Some("^ready$"), None, None, "ready\ngo\ndone", 2_000, true),
+            (Some("^ready$"), None, None, "ready\ngo\ndone", 1_999, false),
+            (None, Some("^> $"), Some(60_000), "> go\nasks something", 60_000, true),
+            (None, Some("^> $"), Some(60_000), "> go\nasks something", 59_999, false),
+        ];
+        for (ready, done, idle, screen, still, expected) in cases {
+            let rules = rules(ready, done, idle);
+            let rests = rules.is_at_rest(&Picture::of(screen), Duration::from_millis(still));
+            assert_eq!(rests, expected, "{ready:?} {done:?} {idle:?} {screen:?} {still}");
+            assert!(rules.rest_within() > idle.map_or(SETTLE, Duration::from_millis), "there is time to see it");
         }
     }
 

@@ -102,8 +102,12 @@ fn echo_at(lines: &[String], typed: &[char]) -> Option<usize> {
         }
         let longest = shown.len().min(left.len());
         let shortest = if index == 0 { 1 } else { shown.len().saturating_sub(DECORATION).max(1) };
-        let taken = (shortest..=longest).rev().find(|taken| shown[shown.len() - taken..] == left[..*taken])?;
-        left = &left[taken..];
+        match (shortest..=longest).rev().find(|taken| shown[shown.len() - taken..] == left[..*taken]) {
+            Some(taken) => left = &left[taken..],
+            // A blank line of the prompt, with what the program puts before it.
+            None if index > 0 && shown.len() <= DECORATION => {}
+            None => return None,
+        }
         if left.is_empty() {
             return Some(index + 1);
         }

@@ -257,7 +257,8 @@ async fn run(command: &mut Command, input: Option<&[u8]>) -> std::io::Result<std
 
 /// What a command means that tmux refused, by its words (tmux 3.3a).
 fn refusal(said: &str) -> Trouble {
-    const GONE: [&str; 5] = ["no server running", "error connecting", "can't find", "server exited", "lost server"];
+    const GONE: [&str; 5] =
+        ["no server running", "No such file or directory", "can't find", "server exited", "lost server"];
     if GONE.iter().any(|words| said.contains(words)) {
         return Trouble::Gone;
     }
@@ -321,8 +322,14 @@ fn quote(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/tools/program.rs"]
+mod program;
+
+#[cfg(test)]
 mod tests {
+    use super::program::program;
     use super::*;
+    use crate::backend::stray;
 
     #[test]
     fn a_program_is_started_with_its_arguments_as_they_are() {
@@ -334,6 +341,46 @@ mod tests {
         assert!(joined.ends_with("; set-option -w -t =hl-1: window-size manual"), "{joined}");
         let start = arguments.iter().position(|word| word == RUN).unwrap() + 1;
         assert_eq!(arguments[start..start + 7], ["agent", "a b", "x\\;", "\\;", "#{pid}", "", "$HOME"]);
+    }
+
+    /// Sees to it that a server does not outlive its test, also when that fails.
+    struct Ended(String);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            stray::kill(stray::MARK, &self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_program_that_is_ours_gets_keys() {
+        let Some(tmux) = program("tmux") else { return };
+        let dir = tempfile::tempdir().unwrap();
+        let name = format!("keys-{}", std::process::id());
+        let server = Server { tmux, dir: dir.path().into(), name: name.clone(), clock: Clock::system() };
+        let env = BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap()), (stray::MARK.to_owned(), name)]);
+        let _ended = Ended(server.name.clone());
+        let command = ["sh", "-c", "stty raw -echo; printf 'ready\\r\\n'; exec cat -v"].map(str::to_owned).to_vec();
+        let pane =
+            server.start(&Launch { command, dir: "/".into(), env, columns: 80, rows: 24 }).await.expect("it starts");
+        let shows = async |text: &str| {
+            let mut left = 500;
+            while server.look(&pane, Above::Lines(0)).await.unwrap().picture.tail(100) != text {
+                left -= 1;
+                assert!(left > 0, "it never showed {text:?}: {:?}", server.look(&pane, Above::Lines(0)).await);
+                server.clock.sleep(Duration::from_millis(10)).await;
+            }
+        };
+        shows("ready").await;
+        let program = pane.program.unwrap();
+        for program in [Some(Process { id: program.id + 1, ..program }), None] {
+            let foreign = Pane { program, ..pane.clone() };
+            assert_eq!(server.paste(&foreign, "not for you").await, Err(Trouble::Gone));
+            assert_eq!(server.press(&foreign, "C-c").await, Err(Trouble::Gone));
+        }
+        server.paste(&pane, "for you").await.unwrap();
+        server.press(&pane, "C-c").await.unwrap();
+        shows("ready\nfor you^C").await;
     }
 
     #[test]
@@ -359,6 +406,7 @@ mod tests {
             ("lost server\n", true),
             ("server exited unexpectedly\n", true),
             ("fork failed: Resource temporarily unavailable\n", false),
+            ("error connecting to /x/hl-1.sock (Resource temporarily unavailable)\n", false),
             ("", false),
         ];
         for (said, is_gone) in cases {

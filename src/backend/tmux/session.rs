@@ -1,6 +1,7 @@
 //! One session: its state, its lock on the keyboard, and its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -39,6 +40,8 @@ pub(super) struct Core {
     reference: BackendRef,
     /// Whether its program may outlive the daemon.
     may_outlive: bool,
+    /// Whether its program may still work on what an earlier run of the daemon told it.
+    pub(super) may_work: AtomicBool,
     state: watch::Sender<State>,
 }
 
@@ -62,10 +65,19 @@ pub(super) struct Manner {
 }
 
 impl TmuxSession {
+    /// The session of a program that has just started.
     pub(super) fn new(reference: BackendRef, terminal: Terminal, manner: Manner, shared: Arc<Shared>) -> Self {
         let (state, _) = watch::channel(State::Idle);
         let Manner { rules, cancel_key, newlines, may_outlive } = manner;
-        Self(Arc::new(Core { terminal, rules, cancel_key, shared, newlines, reference, may_outlive, state }))
+        let may_work = AtomicBool::new(false);
+        Self(Arc::new(Core { terminal, rules, cancel_key, shared, newlines, reference, may_outlive, may_work, state }))
+    }
+
+    /// The session of a program that an earlier run of the daemon left running.
+    pub(super) fn taken_up(reference: BackendRef, terminal: Terminal, manner: Manner, shared: Arc<Shared>) -> Self {
+        let session = Self::new(reference, terminal, manner, shared);
+        session.0.may_work.store(true, Ordering::Relaxed);
+        session
     }
 }
 

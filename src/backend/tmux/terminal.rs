@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::family::{self, Process};
+use super::screen::Picture;
 use super::server::{Above, Fate, Launch, Look, Pane, Server, Trouble};
 use crate::backend::error::BackendError;
 use crate::backend::stray;
@@ -21,6 +22,8 @@ const TERM_GRACE: Duration = Duration::from_secs(1);
 const HANG_UP_GRACE: Duration = Duration::from_millis(500);
 /// How long we wait for those that were killed.
 pub(super) const REAP_GRACE: Duration = Duration::from_secs(2);
+/// The pause between two looks at a screen.
+pub(super) const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// The pause between two looks at who still lives.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often we look for how a program ended that has just done so.
@@ -103,6 +106,24 @@ impl Terminal {
 
     pub(super) async fn look(&self, above: Above) -> Result<Look, Trouble> {
         self.server.look(&self.pane, above).await
+    }
+
+    /// Waits until `is_so` of what it shows, and of how long that stands. Nothing comes of a program that ends.
+    pub(super) async fn until(&self, is_so: impl Fn(&Picture, Duration) -> bool) -> Result<(), Trouble> {
+        let clock = &self.server.clock;
+        let (mut shown, mut changed) = (None, clock.now());
+        loop {
+            match self.look(Above::Lines(0)).await? {
+                Look { fate: Fate::Leaves | Fate::Ended(_), .. } => return Err(Trouble::Gone),
+                Look { picture, .. } if shown.as_ref() == Some(&picture) => {
+                    if is_so(&picture, clock.now().saturating_duration_since(changed)) {
+                        return Ok(());
+                    }
+                }
+                Look { picture, .. } => (shown, changed) = (Some(picture), clock.now()),
+            }
+            clock.sleep(LOOK_PAUSE).await;
+        }
     }
 
     pub(super) async fn paste(&self, text: &str) -> Result<(), Trouble> {
@@ -191,7 +212,7 @@ impl Owner {
             },
             None => self.server.clock.now(),
         };
-        self.end(pane.as_ref(), deadline).await;
+        end(&self.server, pane.as_ref(), deadline).await;
     }
 
     async fn let_go(&mut self) -> Leaving {
@@ -203,40 +224,38 @@ impl Owner {
             () = self.stop.cancelled() => unsaid,
         }
     }
+}
 
-    /// Ends the program with all its descendants, then the server. Whoever does not go when asked is killed at `deadline` at the latest.
-    async fn end(&self, pane: Option<&Pane>, deadline: Instant) {
-        let members = self.members(pane).await;
-        for member in &members {
-            member.signal(Signal::TERM);
-        }
-        self.have_gone(&members, TERM_GRACE, deadline).await;
-        let clock = &self.server.clock;
-        let _stuck = clock.timeout(REAP_GRACE, self.server.kill()).await;
-        self.have_gone(&members, HANG_UP_GRACE, deadline).await;
-        for member in &members {
-            member.signal(Signal::KILL);
-        }
-        let name = self.server.name.clone();
-        // Who was started meanwhile, and the server if it is stuck. A scan that fails leaves them to the next start.
-        let _ = tokio::task::spawn_blocking(move || stray::kill(stray::MARK, &name)).await;
-        // One that never was, or is gone already, needs no removal.
-        let _ = std::fs::remove_file(self.server.socket());
+/// Ends a program with all its descendants, then its server. Whoever does not go when asked is killed at `deadline` at the latest. Without a
+/// pane, as of a server that can't be reached any more, all go who bear the session's mark.
+pub(super) async fn end(server: &Server, pane: Option<&Pane>, deadline: Instant) {
+    let members = members(server, pane).await;
+    for member in &members {
+        member.signal(Signal::TERM);
     }
-
-    async fn members(&self, pane: Option<&Pane>) -> Vec<Process> {
-        let Some(pane) = pane.cloned() else { return Vec::new() };
-        let name = self.server.name.clone();
-        let scan = move || family::members(pane.program, &name, pane.server);
-        tokio::task::spawn_blocking(scan).await.unwrap_or_default()
+    have_gone(&server.clock, &members, TERM_GRACE, deadline).await;
+    let _stuck = server.clock.timeout(REAP_GRACE, server.kill()).await;
+    have_gone(&server.clock, &members, HANG_UP_GRACE, deadline).await;
+    for member in &members {
+        member.signal(Signal::KILL);
     }
+    let name = server.name.clone();
+    // Who was started meanwhile, and the server if it is stuck. A scan that fails leaves them to the next start.
+    let _ = tokio::task::spawn_blocking(move || stray::kill(stray::MARK, &name)).await;
+    // One that never was, or is gone already, needs no removal.
+    let _ = std::fs::remove_file(server.socket());
+}
 
-    /// Waits until all have gone, no longer than `grace`, nor than until `deadline`.
-    async fn have_gone(&self, members: &[Process], grace: Duration, deadline: Instant) {
-        let clock = &self.server.clock;
-        let until = (clock.now() + grace).min(deadline);
-        while clock.now() < until && members.iter().any(|member| member.is_alive()) {
-            clock.sleep(PAUSE).await;
-        }
+async fn members(server: &Server, pane: Option<&Pane>) -> Vec<Process> {
+    let program = pane.and_then(|pane| pane.program);
+    let (name, except) = (server.name.clone(), pane.map(|pane| pane.server));
+    tokio::task::spawn_blocking(move || family::members(program, &name, except)).await.unwrap_or_default()
+}
+
+/// Waits until all have gone, no longer than `grace`, nor than until `deadline`.
+async fn have_gone(clock: &Clock, members: &[Process], grace: Duration, deadline: Instant) {
+    let until = (clock.now() + grace).min(deadline);
+    while clock.now() < until && members.iter().any(|member| member.is_alive()) {
+        clock.sleep(PAUSE).await;
     }
 }

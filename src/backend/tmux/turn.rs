@@ -1,6 +1,7 @@
 //! One turn: the prompt is typed, the screen is watched, and there is exactly one end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -10,12 +11,12 @@ use super::screen::{Piece, Told};
 use super::seen::Seen;
 use super::server::{Above, Fate, HISTORY, Trouble};
 use super::session::{CANCEL_GRACE, Core};
+use super::terminal::LOOK_PAUSE;
 use crate::backend::config::CancelKey;
+use crate::backend::error::BackendError;
 use crate::backend::{Outcome, TurnEvent};
 use crate::domain::agent::AgentEvent;
 
-/// The pause between two looks at the screen.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How long we wait at the most for what was pasted to be seen, before it is sent: some programs take the key for a part of it.
 const ECHO: Duration = Duration::from_secs(1);
 /// How many looks in a row may fail before a turn does.
@@ -28,6 +29,8 @@ pub(super) struct Turn {
     cancel: CancellationToken,
     /// What is typed.
     text: String,
+    /// Whether some of it may have been.
+    is_typed: bool,
     told: Told,
     failures: u32,
 }
@@ -47,22 +50,35 @@ impl Turn {
         cancel: CancellationToken,
         text: String,
     ) -> Self {
-        Self { core, events, cancel, text, told: Told::default(), failures: 0 }
+        Self { core, events, cancel, text, is_typed: false, told: Told::default(), failures: 0 }
     }
 
     /// Runs the turn to its end. The session takes the next prompt before the reader hears of the end.
     pub(super) async fn run(mut self) {
         let outcome = match self.converse().await {
             Ok(outcome) => outcome,
-            Err(Trouble::Gone) => self.unless_cancelled(Outcome::Failed(self.core.terminal.last_words().await)),
-            Err(trouble) => self.unless_cancelled(Outcome::Failed(trouble.into())),
+            Err(trouble) => self.unless_cancelled(Outcome::Failed(self.give_up(trouble).await)),
         };
         self.core.settle();
         // A reader that went away needs no end.
         let _ = self.events.send(TurnEvent::End(outcome)).await;
     }
 
+    /// Why the turn fails. A program of which it is not known what it does, and what stands typed in it, gets no other prompt.
+    async fn give_up(&self, trouble: Trouble) -> BackendError {
+        let terminal = &self.core.terminal;
+        let (is_gone, is_typed) = (trouble == Trouble::Gone, self.is_typed);
+        let error = if is_gone { terminal.last_words().await } else { trouble.into() };
+        if is_gone || is_typed {
+            terminal.kill(&self.core.shared.parts.clock).await;
+        }
+        error
+    }
+
     async fn converse(&mut self) -> Result<Outcome, Trouble> {
+        if !self.is_at_rest().await? {
+            return Ok(self.unless_cancelled(Outcome::Failed(BackendError::Busy)));
+        }
         let mut seen = self.picture_before().await?;
         if self.cancel.is_cancelled() {
             return Ok(Outcome::Cancelled);
@@ -96,6 +112,22 @@ impl Turn {
         }
     }
 
+    /// Whether the program takes a prompt. One that an earlier run of the daemon left running gets a moment to show that.
+    async fn is_at_rest(&self) -> Result<bool, Trouble> {
+        let Core { terminal, rules, may_work, .. } = &*self.core;
+        if !may_work.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let rest = Box::pin(terminal.until(|screen, still| rules.is_at_rest(screen, still)));
+        let rest = self.core.shared.parts.clock.timeout(rules.rest_within(), rest);
+        match self.cancel.run_until_cancelled(rest).await {
+            Some(Ok(rests)) => rests?,
+            Some(Err(_)) | None => return Ok(false),
+        }
+        may_work.store(false, Ordering::Relaxed);
+        Ok(true)
+    }
+
     /// What stands on the screen before the prompt. There is room for a long answer above it.
     async fn picture_before(&self) -> Result<Seen, Trouble> {
         let terminal = &self.core.terminal;
@@ -109,10 +141,11 @@ impl Turn {
 
     /// Pastes the prompt and, once it is seen, sends it; one that is cancelled by then is not sent.
     async fn submit(&mut self, seen: &mut Seen) -> Result<(), Trouble> {
+        self.is_typed = true;
         self.core.terminal.paste(&self.text).await?;
         let until = self.now() + ECHO;
-        while self.now() < until && !seen.is_changed_and_still(self.now(), PAUSE) {
-            if self.cancel.run_until_cancelled(self.core.shared.parts.clock.sleep(PAUSE)).await.is_none() {
+        while self.now() < until && !seen.is_changed_and_still(self.now(), LOOK_PAUSE) {
+            if self.cancel.run_until_cancelled(self.core.shared.parts.clock.sleep(LOOK_PAUSE)).await.is_none() {
                 return Ok(());
             }
             self.look(seen).await?;
@@ -134,7 +167,7 @@ impl Turn {
             () = self.cancel.cancelled(), if grace_over.is_none() => Woke::Cancelled,
             () = grace => Woke::GraceOver,
             () = self.events.closed(), if !self.cancel.is_cancelled() => Woke::Unread,
-            () = clock.sleep(PAUSE) => Woke::Look,
+            () = clock.sleep(LOOK_PAUSE) => Woke::Look,
         }
     }
 

@@ -26,6 +26,7 @@ fn the_answer_is_what_came_between_the_prompt_and_the_next_one() {
         // Several lines, with a mark before the further ones, and blank lines among them.
         ("> ", "> one\n... two\n... three\nanswer\n> ", "one\ntwo\nthree", "answer"),
         ("> ", "> one\n\n  two\nanswer\n> ", "one\n\ntwo", "answer"),
+        (">>> ", ">>> def f():\n...   return 7\n...\n>>> f()\n7\n>>> ", "def f():\n  return 7\n\nf()", "7"),
         // Blank lines around the answer, and in it.
         ("> ", "> x\n\n\na\n\nb\n\n> ", "x", "a\n\nb"),
         // It was stopped before it could begin.
