@@ -54,7 +54,7 @@ impl Config {
 }
 
 /// The most that these libraries may say.
-const QUIET: [&str; 5] = ["agent_client_protocol=info", "tungstenite=info", "hyper=info", "reqwest=info", "rmcp=warn"];
+const QUIET: [&str; 5] = ["agent_client_protocol=error", "tungstenite=info", "hyper=info", "reqwest=info", "rmcp=warn"];
 
 /// Sends log lines to stderr, without ever waiting for whoever reads them. A second call in one process changes nothing.
 pub fn init(config: &Config) {

@@ -15,6 +15,7 @@ mod desk;
 mod gate;
 mod greeting;
 mod host;
+mod line;
 mod offers;
 mod process;
 mod quirks;

@@ -180,12 +180,24 @@ async fn f_52_daemons_of_an_agent_are_killed_and_reaped() {
 }
 
 #[tokio::test]
-async fn children_die_with_an_agent_that_exits_by_itself() {
+async fn children_die_with_an_agent_that_exits_when_it_is_let_go() {
     let Some(peer) = Peer::fake() else { return };
     let session = peer.start().await;
     let children = turn(&session, "children", OptionKind::AllowOnce).await.text;
     peer.finish(&session).await;
     until("the children are gone", || !children.split(' ').any(runs)).await;
+}
+
+#[tokio::test]
+async fn f_52_children_do_not_outlive_an_agent_that_crashes() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "crash-parent", OptionKind::AllowOnce).await;
+    assert!(matches!(heard.outcome, Outcome::Failed(BackendError::Crashed { .. })), "{:?}", heard.outcome);
+    let children: Vec<&str> = heard.text.split(' ').collect();
+    assert_eq!(children.len(), 3);
+    until("the children are gone", || !children.iter().any(|child| runs(child))).await;
+    peer.finish(&session).await;
 }
 
 #[tokio::test]
@@ -215,6 +227,30 @@ async fn f_54_a_prompt_that_is_answered_twice_has_ended_once() {
     for text in ["answer-twice", "hello", "answer-twice", "hello"] {
         assert_eq!(turn(&session, text, OptionKind::AllowOnce).await.outcome, Outcome::Completed, "{text}");
     }
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_54_half_a_character_costs_neither_the_turn_nor_a_request() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    // More than may be inside at once.
+    let texts = format!("texts [{}]", vec![r#""\ud83d""#; 200].join(","));
+    let heard = turn(&session, &texts, OptionKind::AllowOnce).await;
+    assert_eq!((heard.text, heard.outcome), ("\u{fffd}".repeat(200), Outcome::Completed));
+    let offer = r#"ask-offering [{"optionId": "a", "name": "Yes \ud83d", "kind": "allow_once"}]"#;
+    let heard = turn(&session, offer, OptionKind::AllowOnce).await;
+    assert_eq!((heard.asked[0].options[0].label.as_str(), heard.outcome), ("Yes \u{fffd}", Outcome::Completed));
+    peer.finish(&session).await;
+}
+
+#[tokio::test]
+async fn f_54_an_answer_that_is_not_clear_fails_the_turn_and_the_session_goes_on() {
+    let Some(peer) = Peer::fake() else { return };
+    let session = peer.start().await;
+    let heard = turn(&session, "answer-unclear", OptionKind::AllowOnce).await;
+    assert!(matches!(&heard.outcome, Outcome::Failed(BackendError::Transient(_))), "{:?}", heard.outcome);
+    assert_eq!(turn(&session, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
     peer.finish(&session).await;
 }
 

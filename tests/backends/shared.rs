@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hitchline::backend::config::{Acp, Process};
 use hitchline::backend::error::BackendError;
 use hitchline::backend::{Outcome, TurnEvent};
@@ -96,10 +97,11 @@ async fn a_turn_that_ignores_its_cancellation_is_closed_and_costs_the_others_not
     assert!(matches!(soon(stream.next()).await, Some(TurnEvent::Agent(AgentEvent::Text { .. }))));
     deaf.cancel().await.unwrap();
     let mut heard = Box::pin(hear(&deaf, stream, OptionKind::AllowOnce));
-    while futures_util::poll!(heard.as_mut()).is_pending() {
+    until("the turn is over", || {
         hand.advance(Duration::from_secs(1));
-        Clock::system().sleep(Duration::from_millis(20)).await;
-    }
+        heard.as_mut().now_or_never().is_some()
+    })
+    .await;
     drop(heard);
     assert!(!deaf.is_alive() && other.is_alive());
     assert_eq!(turn(&other, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
@@ -129,4 +131,30 @@ async fn f_63_a_session_that_comes_too_late_is_closed_and_the_next_gets_another_
     assert_eq!(peer.processes().len(), 2, "a process that was too slow gets no further session");
     soon(first.end(peer.deadline())).await.unwrap();
     peer.finish(&next).await;
+}
+
+#[tokio::test]
+async fn f_63_sessions_that_never_come_do_not_keep_a_process_alive() {
+    for is_dropped in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let Some(peer) = pairs(Clock::system(), &["--log", log.to_str().unwrap()]) else { return };
+        let asked = || std::fs::read_to_string(&log).unwrap_or_default().matches("session/new").count();
+        let first = peer.start().await;
+        std::fs::write(peer.dir.path().join("hold"), "").unwrap();
+        let mut never = Box::pin(peer.backend.start(peer.spec()));
+        tokio::select! {
+            _ = &mut never => panic!("it is held"),
+            () = until("it is asked for", || asked() == 2) => {}
+        }
+        drop(never);
+        assert_eq!(turn(&first, "hello", OptionKind::AllowOnce).await.outcome, Outcome::Completed);
+        if is_dropped {
+            drop(first);
+        } else {
+            soon(first.end(peer.deadline())).await.unwrap();
+        }
+        until("the process is gone", || peer.processes().is_empty()).await;
+        soon(peer.scope.wait()).await;
+    }
 }

@@ -211,6 +211,9 @@ def turn(session, text, cancelled):
     if word == "chunks":
         for n in range(int(rest)):
             say(session, f"{n} ")
+    elif word == "texts":
+        for piece in json.loads(rest):
+            say(session, piece)
     elif word == "count":
         for n in range(20):
             say(session, f"{int(rest) + n} ")
@@ -308,6 +311,9 @@ def turn(session, text, cancelled):
         say(session, "done")
     elif word == "children":
         say(session, children())
+    elif word == "crash-parent":
+        say(session, children())
+        os._exit(6)
     elif word == "daemons":
         say(session, daemons())
     elif word == "stubborn":
@@ -345,6 +351,8 @@ def run_turn(id, session, text, cancelled):
     end = turn(session, text, cancelled)
     if isinstance(end, dict):
         send(id=id, error=end)
+    elif text == "answer-unclear":
+        send(id=id, result={"stopReason": end}, error=None)
     else:
         send(id=id, result={"stopReason": end})
     if text == "answer-twice":

@@ -57,9 +57,9 @@ impl Inbox for Board {
         }
     }
 
-    fn permission(&self, params: Value, reply: Reply) {
+    fn permission(&self, params: Value, reply: Reply, credit: Credit) {
         match self.desk_for(&params) {
-            Some(desk) => desk.permission(params, reply),
+            Some(desk) => desk.permission(params, reply, credit),
             None => reply.send(convert::decision(&Decision::Cancelled)),
         }
     }

@@ -22,8 +22,8 @@ pub(super) trait Inbox: Send + Sync + 'static {
     /// A `session/update`. As long as its credit lives, it counts as not consumed.
     fn update(&self, params: Value, credit: Credit);
 
-    /// A `session/request_permission`.
-    fn permission(&self, params: Value, reply: Reply);
+    /// A `session/request_permission`. As long as its credit lives, it counts as not consumed.
+    fn permission(&self, params: Value, reply: Reply, credit: Credit);
 }
 
 /// Who hears of the answer to a request before whoever asked: in its place among the updates. It may not wait.
@@ -206,12 +206,15 @@ fn receive(message: Dispatch, inbox: &dyn Inbox, listeners: &Listeners, books: &
             }
             Ok(())
         }
-        Dispatch::Request(message, reply) if message.method == "session/request_permission" => {
-            inbox.permission(message.params, Reply(reply));
-            Ok(())
+        Dispatch::Request(message, reply) => {
+            let credit = books.received();
+            if message.method == "session/request_permission" {
+                inbox.permission(message.params, Reply(reply), credit);
+                return Ok(());
+            }
+            // An agent that waits for an answer must get one, whatever it asked.
+            reply.respond_with_error(Error::method_not_found().data(message.method))
         }
-        // An agent that waits for an answer must get one, whatever it asked.
-        Dispatch::Request(message, reply) => reply.respond_with_error(Error::method_not_found().data(message.method)),
         Dispatch::Response(result, router) => {
             let listener = listeners.all().remove(&router.id().to_string());
             if let (Ok(answer), Some(listener)) = (&result, listener) {

@@ -1,7 +1,7 @@
 //! What an agent sends, in our words. Tolerant: what is not known, or not of the known shape, is left out.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -12,23 +12,24 @@ use crate::domain::agent::{
 use crate::domain::ids::RequestId;
 
 /// How many tool calls of a turn are remembered.
-const REMEMBERED: usize = 1024;
-/// With how many bytes of text no further one is. Each is remembered as a whole: nobody can decide about half a command.
+const REMEMBERED: usize = 64;
+/// How many bytes of them, beside those of the last. Each is remembered as a whole: nobody can decide about half a command.
 const REMEMBERED_BYTES: usize = 4 * 1024 * 1024;
 
-/// The tool calls of a turn: a permission request may name only the call's id.
+/// The last tool calls of a turn: a permission request may name only the call's id.
 #[derive(Debug, Default)]
-pub(super) struct Tools(HashMap<String, Known>);
+pub(super) struct Tools(VecDeque<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
+    id: String,
     title: Option<String>,
     detail: Option<String>,
 }
 
 impl Known {
     fn size(&self) -> usize {
-        [&self.title, &self.detail].into_iter().flatten().map(String::len).sum()
+        [Some(&self.id), self.title.as_ref(), self.detail.as_ref()].into_iter().flatten().map(String::len).sum()
     }
 }
 
@@ -59,7 +60,7 @@ impl Tools {
     pub(super) fn permission(&mut self, id: RequestId, params: &Value) -> Option<PermissionRequest> {
         let call = params.get("toolCall").unwrap_or(&Value::Null);
         self.remember(call);
-        let known = text_of(call, "toolCallId").and_then(|id| self.0.get(id));
+        let known = text_of(call, "toolCallId").and_then(|id| self.0.iter().find(|known| known.id == id));
         let title =
             known.and_then(|known| known.title.clone()).or_else(|| text_of(call, "title").map(ToOwned::to_owned));
         let detail = known.and_then(|known| known.detail.clone()).or_else(|| detail(call));
@@ -72,15 +73,19 @@ impl Tools {
 
     fn remember(&mut self, call: &Value) {
         let Some(id) = text_of(call, "toolCallId") else { return };
-        if self.0.len() >= REMEMBERED || self.0.values().map(Known::size).sum::<usize>() >= REMEMBERED_BYTES {
-            self.0.retain(|other, _| other == id);
+        let (title, detail) = (text_of(call, "title").map(ToOwned::to_owned), detail(call));
+        if title.is_none() && detail.is_none() {
+            return;
         }
-        let known = self.0.entry(id.to_owned()).or_default();
-        if let Some(title) = text_of(call, "title") {
-            known.title = Some(title.to_owned());
-        }
-        if let Some(detail) = detail(call) {
-            known.detail = Some(detail);
+        // The one that was spoken of last is the last to be forgotten.
+        let at = self.0.iter().position(|known| known.id == id);
+        let known =
+            at.and_then(|at| self.0.remove(at)).unwrap_or_else(|| Known { id: id.to_owned(), ..Known::default() });
+        self.0.push_back(Known { title: title.or(known.title), detail: detail.or(known.detail), ..known });
+        while self.0.len() > REMEMBERED
+            || self.0.iter().rev().skip(1).map(Known::size).sum::<usize>() > REMEMBERED_BYTES
+        {
+            self.0.pop_front();
         }
     }
 }
@@ -182,14 +187,16 @@ fn option(option: &Value) -> Option<PermissionOption> {
     Some(PermissionOption { id: id.to_owned(), label, kind })
 }
 
-/// Exactly what a tool is about to do: its command, the path that it touches, or all of its input.
+/// Exactly what a tool is about to do: its command, the file that it touches, or all of its input.
 fn detail(call: &Value) -> Option<String> {
-    const PATHS: [&str; 6] = ["file_path", "filePath", "filepath", "path", "abs_path", "url"];
+    const PATHS: [&str; 5] = ["file_path", "filePath", "filepath", "path", "abs_path"];
     let input = call.get("rawInput").filter(|input| !is_empty(input));
+    // Of another kind, the rest of the input counts as well: where something is moved to, or what is sent.
+    let is_of_one_file = matches!(text_of(call, "kind"), None | Some("read" | "edit" | "delete"));
     let named = |input: &Value| {
         let command = input.get("command").or_else(|| input.get("cmd")).and_then(words);
         let path = || PATHS.iter().find_map(|key| text_of(input, key)).map(ToOwned::to_owned);
-        command.or_else(path)
+        command.or_else(|| is_of_one_file.then(path).flatten())
     };
     let exact = input.map(|input| named(input).unwrap_or_else(|| pretty(input)));
     exact.or_else(|| location(call))
@@ -204,16 +211,16 @@ fn words(command: &Value) -> Option<String> {
     match command {
         Value::String(text) => Some(text.clone()),
         Value::Array(words) => {
-            let words: Option<Vec<&str>> = words.iter().map(Value::as_str).collect();
-            words.map(|words| words.into_iter().map(quoted).collect::<Vec<_>>().join(" "))
+            let words: Option<Vec<_>> = words.iter().map(|word| word.as_str().map(quoted)).collect();
+            words.map(|words| words.join(" "))
         }
         _ => None,
     }
 }
 
-/// A word as a shell would read it as one.
+/// A word as a shell has to be given it, so that it can't pass for several.
 fn quoted(word: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.into();
     }

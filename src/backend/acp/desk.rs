@@ -11,15 +11,15 @@ use super::gate::{self, Credit};
 use super::offers::Menu;
 use crate::domain::agent::Decision;
 
-/// How many messages of an agent may wait for the turn. The gate admits fewer; one that finds it full is dropped, a request answered.
-const INBOX: usize = 64 + gate::REQUESTS;
+/// How many messages of an agent may wait for the turn. The gate admits no more; one that finds it full is dropped, a request answered.
+const INBOX: usize = gate::CREDITS as usize;
 
 /// What an agent sends during a turn.
 pub(super) enum Incoming {
     /// An update; its credit is held until it has been handed on.
     Update(Value, Credit),
-    /// It wants a decision.
-    Permission(Value, Reply),
+    /// It wants a decision; the credit is held until the question has been handed on.
+    Permission(Value, Box<Reply>, Credit),
 }
 
 /// Where messages for a session go: to the running turn, or into the menu of what it offers. Without a turn all else means nothing, such as
@@ -69,8 +69,10 @@ impl Desk {
         drop(self.hand_on(Incoming::Update(params, credit)));
     }
 
-    pub(super) fn permission(&self, params: Value, reply: Reply) {
-        if let Some(Incoming::Permission(_, reply)) = self.hand_on(Incoming::Permission(params, reply)) {
+    pub(super) fn permission(&self, params: Value, reply: Reply, credit: Credit) {
+        if let Some(Incoming::Permission(_, reply, _)) =
+            self.hand_on(Incoming::Permission(params, Box::new(reply), credit))
+        {
             reply.send(convert::decision(&Decision::Cancelled));
         }
     }

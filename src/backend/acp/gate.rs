@@ -1,44 +1,50 @@
-//! The gate before the protocol crate: bounded lines, no garbage, and one update admitted for each one consumed.
+//! The gate before the protocol crate: bounded lines, no garbage, and one message admitted for each one consumed.
 //!
-//! The crate's own queues have no bound. They need none behind this gate: an update enters only with a credit, and the credit comes
-//! back when the update has been handed on; a request enters only while few are unanswered; answers are as many as we asked for; and
+//! The crate's own queues have no bound. They need none behind this gate: an update or a request enters only with a credit, and the credit
+//! comes back when it has been handed on; a request enters only while few are unanswered; answers are as many as we asked for; and
 //! nothing else enters.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::{Sink, Stream, sink, stream};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::Semaphore;
 
+use super::line::{self, Sort};
+
 /// The longest line, in bytes.
 const LONGEST_LINE: usize = 16 * 1024 * 1024;
-/// How many updates may be inside at once. When all are, the agent's output is not read on.
-const CREDITS: u32 = 64;
-/// For how many bytes of an update one credit is due.
+/// How many updates and requests may be inside at once. When all are, the agent's output is not read on.
+pub(super) const CREDITS: u32 = 64;
+/// For how many bytes one credit is due.
 const BYTES_PER_CREDIT: usize = 64 * 1024;
 /// How many of the agent's requests may be unanswered. When all are, its output is not read on.
-pub(super) const REQUESTS: usize = 64;
+const REQUESTS: usize = 64;
 
 /// The books of a gate; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Books {
     credits: Arc<Semaphore>,
-    /// What the updates inside the crate cost, in their order.
+    /// What the updates and requests inside the crate cost, in their order.
     costs: Arc<Mutex<VecDeque<u32>>>,
     requests: Arc<Semaphore>,
     violation: Arc<OnceLock<String>>,
 }
 
-/// What an update paid to enter; dropping it lets the next one in.
+/// What an update or a request paid to enter; dropping it lets the next one in.
 #[derive(Debug)]
 pub(super) struct Credit {
     credits: Arc<Semaphore>,
     cost: u32,
+}
+
+impl Credit {
+    /// Whether it was for more than many such messages may take together.
+    pub(super) fn is_big(&self) -> bool {
+        self.cost > 1
+    }
 }
 
 impl Books {
@@ -51,7 +57,7 @@ impl Books {
         }
     }
 
-    /// To be called for each update that comes out of the crate, in order.
+    /// To be called for each update and each request that comes out of the crate, in order.
     pub(super) fn received(&self) -> Credit {
         let cost = self.costs.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(0);
         Credit { credits: self.credits.clone(), cost }
@@ -62,8 +68,8 @@ impl Books {
         self.violation.get().map(String::as_str)
     }
 
-    async fn admit_update(&self, bytes: usize) {
-        let cost = u32::try_from(bytes / BYTES_PER_CREDIT).unwrap_or(CREDITS).clamp(1, CREDITS);
+    async fn admit(&self, bytes: usize) {
+        let cost = u32::try_from(bytes.div_ceil(BYTES_PER_CREDIT)).unwrap_or(CREDITS).clamp(1, CREDITS);
         if let Ok(permit) = self.credits.acquire_many(cost).await {
             permit.forget();
             self.costs.lock().unwrap_or_else(PoisonError::into_inner).push_back(cost);
@@ -109,7 +115,7 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     sink::unfold((writer, books), |(mut writer, books), mut line: String| async move {
-        if sort(&line) == Sort::Response {
+        if line::is_response(&line) {
             books.requests.add_permits(1);
         }
         line.push('\n');
@@ -127,13 +133,13 @@ struct Gate<R> {
 impl<R: AsyncRead + Unpin> Gate<R> {
     async fn next(&mut self) -> io::Result<Option<String>> {
         while let Some(line) = self.line().await? {
-            let Ok(line) = String::from_utf8(line) else {
-                tracing::debug!("An agent wrote a line that is not UTF-8; it is ignored");
-                continue;
-            };
-            match sort(&line) {
-                Sort::Update => self.books.admit_update(line.len()).await,
-                Sort::Request => self.books.admit_request().await,
+            let (sort, line) = line::read(line);
+            match sort {
+                Sort::Update => self.books.admit(line.len()).await,
+                Sort::Request => {
+                    self.books.admit_request().await;
+                    self.books.admit(line.len()).await;
+                }
                 Sort::Response | Sort::Withdrawal => {}
                 Sort::Other => continue,
             }
@@ -165,54 +171,6 @@ impl<R: AsyncRead + Unpin> Gate<R> {
     }
 }
 
-/// What a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Update,
-    Request,
-    Response,
-    /// The agent takes a request back.
-    Withdrawal,
-    /// A notification that nobody reads, a JSON array, or no message at all.
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    jsonrpc: Cow<'a, str>,
-    #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
-    /// Whether there is one; `null` is an id too.
-    #[serde(default, deserialize_with = "present")]
-    id: bool,
-    /// Read only to see that they are an object.
-    #[serde(default, rename = "params")]
-    _params: Option<Params>,
-}
-
-#[derive(Deserialize)]
-struct Params {}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
-}
-
-fn sort(line: &str) -> Sort {
-    // A struct could be read from an array as well.
-    if !line.trim_start().starts_with('{') {
-        return Sort::Other;
-    }
-    let Ok(head) = serde_json::from_str::<Head<'_>>(line) else { return Sort::Other };
-    match (head.jsonrpc.as_ref(), head.method.as_deref(), head.id) {
-        ("2.0", Some("session/update"), false) => Sort::Update,
-        ("2.0", Some("$/cancel_request"), false) => Sort::Withdrawal,
-        ("2.0", Some(_), true) => Sort::Request,
-        ("2.0", None, true) => Sort::Response,
-        _ => Sort::Other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::{FutureExt as _, StreamExt as _};
@@ -228,35 +186,10 @@ mod tests {
         lines.map(Result::unwrap).collect().await
     }
 
-    #[test]
-    fn lines_are_told_apart_by_their_head() {
-        let cases = [
-            (UPDATE, Sort::Update),
-            (REQUEST, Sort::Request),
-            (RESPONSE, Sort::Response),
-            (r#"{"id":"a","error":{"code":1,"message":"m"},"jsonrpc":"2.0"}"#, Sort::Response),
-            (r#"{"jsonrpc":"2.0","method":"$/cancel_request","params":{"requestId":1}}"#, Sort::Withdrawal),
-            (r#"{"jsonrpc":"2.0","method":"_auth/status_update","params":{}}"#, Sort::Other),
-            (r#"{"jsonrpc":"2.0","method":"session/update","params":"no"}"#, Sort::Other),
-            (r#"["2.0","session/update"]"#, Sort::Other),
-            (r#"{"jsonrpc":"2.0"}"#, Sort::Other),
-            ("{}", Sort::Other),
-            ("Listening …", Sort::Other),
-            ("", Sort::Other),
-        ];
-        for (line, expected) in cases {
-            assert_eq!(sort(line), expected, "{line}");
-        }
-    }
-
     #[tokio::test]
     async fn garbage_and_half_a_line_are_dropped() {
         let input = format!("warning: x\n[{UPDATE}]\n{RESPONSE}\n\n{REQUEST}\n{{\"jsonrpc\":");
         assert_eq!(admitted(&input).await, [RESPONSE, REQUEST]);
-        let mut bytes = b"\xff\xfe{}\n".to_vec();
-        bytes.extend_from_slice(format!("{UPDATE}\n").as_bytes());
-        let lines: Vec<_> = incoming(io::Cursor::new(bytes), Books::new()).map(Result::unwrap).collect().await;
-        assert_eq!(lines, [UPDATE]);
     }
 
     #[tokio::test]
@@ -274,14 +207,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_big_update_waits_until_nothing_else_is_inside() {
-        let books = Books::new();
-        let big = UPDATE.replace("\"s\"", &format!("{:?}", "x".repeat(8 << 20)));
-        let mut lines = Box::pin(incoming(io::Cursor::new(format!("{UPDATE}\n{big}\n").into_bytes()), books.clone()));
-        assert!(lines.next().now_or_never().is_some());
-        assert!(lines.next().now_or_never().is_none());
-        drop(books.received());
-        assert!(lines.next().now_or_never().is_some());
+    async fn a_big_update_or_request_waits_until_nothing_else_is_inside() {
+        for small in [UPDATE, REQUEST] {
+            let books = Books::new();
+            let big =
+                small.replace("{}", "{\"sessionId\":\"s\"}").replace("\"s\"", &format!("{:?}", "x".repeat(8 << 20)));
+            let input = format!("{small}\n{big}\n").into_bytes();
+            let mut lines = Box::pin(incoming(io::Cursor::new(input), books.clone()));
+            assert!(lines.next().now_or_never().is_some());
+            assert!(lines.next().now_or_never().is_none(), "{small}");
+            assert!(!books.received().is_big());
+            assert!(lines.next().now_or_never().is_some());
+            assert!(books.received().is_big());
+        }
     }
 
     #[tokio::test]

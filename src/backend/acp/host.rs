@@ -41,8 +41,9 @@ pub(super) struct Seat {
     pub(super) id: String,
     pub(super) host: Arc<Host>,
     pub(super) desk: Arc<Desk>,
-    /// `None` once it was left.
+    /// `None` when nobody waited for the session any more, and once it was left.
     place: Mutex<Option<Place>>,
+    is_left: AtomicBool,
 }
 
 impl Host {
@@ -68,28 +69,32 @@ impl Host {
         opening: Opening,
         scope: &Scope,
     ) -> Result<Seat, BackendError> {
+        let mut waiting = Waiting { host: self, place: Some(place) };
+        let seat = self.made(opening, scope).await;
+        let place = waiting.place.take();
+        seat.map(|seat| seat.at(place))
+    }
+
+    async fn made(self: &Arc<Self>, opening: Opening, scope: &Scope) -> Result<Seat, BackendError> {
         if self.size == 1 {
-            return self.make(place, opening).await;
+            return self.make(opening).await;
         }
         // The process stays for others: a session that comes too late has to be closed, so somebody must go on waiting for it.
         let (made, seat) = oneshot::channel();
         let host = self.clone();
         scope.spawn("acp session", OnCrash::Log, async move {
             // Where nobody waits for it, it is dropped.
-            drop(made.send(host.make(place, opening).await));
+            drop(made.send(host.make(opening).await));
         });
-        let mut waiting = Waiting { host: self, is_over: false };
-        let seat = seat.await;
-        waiting.is_over = true;
-        seat.unwrap_or(Err(BackendError::ShuttingDown))
+        seat.await.unwrap_or(Err(BackendError::ShuttingDown))
     }
 
-    async fn make(self: &Arc<Self>, place: Place, opening: Opening) -> Result<Seat, BackendError> {
+    async fn make(self: &Arc<Self>, opening: Opening) -> Result<Seat, BackendError> {
         let _one_at_a_time = self.making.lock().await;
         let desk = Arc::new(Desk::default());
         let greeting = Greeting { agent: &self.agent, handshake: &self.handshake };
         let id = greeting.session(&opening, &self.board, &desk).await?;
-        Ok(Seat { id, host: self.clone(), desk, place: Mutex::new(Some(place)) })
+        Ok(Seat { id, host: self.clone(), desk, place: Mutex::default(), is_left: AtomicBool::new(false) })
     }
 
     /// Whether there is more than one place.
@@ -116,42 +121,50 @@ impl Host {
     }
 }
 
-/// Somebody who waits for a session.
+/// Somebody who waits for a session, with the place for it.
 struct Waiting<'a> {
     host: &'a Host,
-    is_over: bool,
+    place: Option<Place>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
+        // It is still there only when the session has not come.
+        let Some(place) = self.place.take() else { return };
+        drop(place);
         self.host.is_slow.store(true, Ordering::Relaxed);
-        if self.host.is_alone() {
+        if self.host.retire() {
             self.host.agent.kill_soon();
         }
     }
 }
 
 impl Seat {
+    fn at(self, place: Option<Place>) -> Self {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        self
+    }
+
     /// Leaves the place, after which nothing that is said of the session counts. Says whether it was the last one in the process.
     pub(super) fn leave(&self) -> bool {
+        if self.is_left.swap(true, Ordering::Relaxed) {
+            return false;
+        }
         self.host.board.forget(&self.id);
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The second time nothing is left to do.
-        place.map(drop).is_some() && self.host.retire()
+        drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.host.retire()
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if self.place.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if self.is_left.load(Ordering::Relaxed) {
             return;
         }
-        if !self.host.is_alone() {
+        if self.leave() {
+            self.host.agent.kill_soon();
+        } else {
             self.host.agent.connection().request_unheard("session/close", json!({"sessionId": self.id}));
         }
-        self.leave();
     }
 }

@@ -15,6 +15,9 @@ use crate::backend::Outcome;
 use crate::backend::error::BackendError;
 use crate::domain::agent::AgentEvent;
 
+/// From how many bytes on nothing is added to an error that came as if it were the answer. Less is shown of it.
+const LONGEST_ERROR: usize = 4 * 1024;
+
 /// What is peculiar to an agent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Quirks {
@@ -146,7 +149,9 @@ impl Reading {
         self.failing |= self.quirks.announces_error(update);
         match event? {
             AgentEvent::Text { message: None, delta } if self.failing => {
-                self.error.push_str(&delta);
+                if self.error.len() < LONGEST_ERROR {
+                    self.error.push_str(&delta);
+                }
                 None
             }
             AgentEvent::Text { message, delta } if self.quirks.is_aside(message.as_deref(), &delta) => {

@@ -23,9 +23,6 @@ use crate::backend::{Answered, Outcome, TURN_CAPACITY, TurnEvent};
 use crate::domain::agent::{AgentEvent, Decision, Prompt};
 use crate::domain::ids::RequestId;
 
-/// An event of more bytes waits until the reader has taken all before it, so that only one such is held.
-const BIG: usize = 64 * 1024;
-
 /// A turn that runs.
 pub(super) struct Turn {
     core: Arc<Core>,
@@ -131,11 +128,11 @@ impl Turn {
                     self.ready.push_back((event, Some(credit)));
                 }
             }
-            Incoming::Permission(params, reply) => self.ask(&params, reply),
+            Incoming::Permission(params, reply, credit) => self.ask(&params, *reply, credit),
         }
     }
 
-    fn ask(&mut self, params: &Value, reply: Reply) {
+    fn ask(&mut self, params: &Value, reply: Reply, credit: Credit) {
         let withdrawal = reply.withdrawal();
         let id = self.core.wait_for_decision(reply);
         // A turn that is over, or about to be, waits for no decision.
@@ -147,7 +144,7 @@ impl Turn {
             self.core.answer(&id, &Decision::Cancelled);
             return;
         };
-        self.ready.push_back((AgentEvent::Permission(request), None));
+        self.ready.push_back((AgentEvent::Permission(request), Some(credit)));
         self.withdrawals.push(Box::pin(async move {
             withdrawal.happens().await;
             id
@@ -223,18 +220,9 @@ impl Turn {
     }
 }
 
-/// Waits until the first event may be handed on; `false` when nobody reads any more.
+/// Waits until the first event may be handed on; `false` when nobody reads any more. A big one waits until the reader has taken all before
+/// it, so that only one such is held.
 async fn room(events: &mpsc::Sender<TurnEvent>, ready: &VecDeque<(AgentEvent, Option<Credit>)>) -> bool {
-    let big = ready.front().is_some_and(|(event, _)| size(event) > BIG);
+    let big = ready.front().is_some_and(|(_, credit)| credit.as_ref().is_some_and(Credit::is_big));
     events.reserve_many(if big { TURN_CAPACITY } else { 1 }).await.is_ok()
-}
-
-fn size(event: &AgentEvent) -> usize {
-    match event {
-        AgentEvent::Text { delta: text, .. } | AgentEvent::Thought(text) | AgentEvent::Notice(text) => text.len(),
-        AgentEvent::Plan(entries) => entries.iter().map(|entry| entry.text.len()).sum(),
-        AgentEvent::Tool(call) => call.title.as_ref().map_or(0, String::len),
-        AgentEvent::Permission(request) => request.detail.as_ref().map_or(0, String::len),
-        AgentEvent::PermissionWithdrawn(_) | AgentEvent::Compacting | AgentEvent::Usage(_) => 0,
-    }
 }

@@ -75,8 +75,14 @@ fn a_permission_shows_exactly_what_would_be_done() {
     let cases = [
         (json!({"rawInput": {"command": "rm -rf x", "description": "clean"}}), Some("rm -rf x")),
         (json!({"rawInput": {"command": ["git", "push"]}}), Some("git push")),
+        (json!({"rawInput": {"command": ["sh", "-c", "rm a b", "it's", ""]}}), Some(r"sh -c 'rm a b' 'it'\''s' ''")),
         (json!({"rawInput": {"command": ["sh", "-c", "a 'b'", ""]}}), Some(r"sh -c 'a '\''b'\''' ''")),
         (json!({"rawInput": {"file_path": "/etc/passwd", "content": "…"}}), Some("/etc/passwd")),
+        (json!({"kind": "edit", "rawInput": {"file_path": "/etc/passwd", "content": "…"}}), Some("/etc/passwd")),
+        (
+            json!({"kind": "move", "rawInput": {"path": "a", "to": "b"}}),
+            Some("{\n  \"path\": \"a\",\n  \"to\": \"b\"\n}"),
+        ),
         (json!({"rawInput": {"query": "a"}}), Some("{\n  \"query\": \"a\"\n}")),
         (json!({"rawInput": {}, "locations": [{"path": "/a"}]}), Some("/a")),
         (json!({"content": [{"type": "diff", "path": "/b", "newText": ""}]}), Some("/b")),
@@ -127,17 +133,32 @@ fn a_turn_ends_as_its_stop_reason_says() {
 }
 
 #[test]
-fn remembered_calls_are_bounded() {
+fn what_is_remembered_of_calls_is_bounded_and_the_last_ones_are_known() {
     let mut tools = Tools::default();
-    for n in 0..3 * REMEMBERED {
-        tools.event(&json!({"sessionUpdate": "tool_call", "toolCallId": n.to_string(), "title": "x"}));
+    let called = |n: usize, bytes: usize| {
+        let command = format!("{n}{}", "x".repeat(bytes));
+        json!({"sessionUpdate": "tool_call", "toolCallId": n.to_string(), "rawInput": {"command": command}})
+    };
+    let again = json!({"sessionUpdate": "tool_call_update", "toolCallId": "0", "title": "still there"});
+    tools.event(&called(0, 1));
+    for n in 1..3 * REMEMBERED {
+        tools.event(&called(n, 1));
+        tools.event(&again);
+        tools.event(&json!({"sessionUpdate": "tool_call_update", "toolCallId": "of nothing", "status": "failed"}));
+        assert!(tools.0.len() <= REMEMBERED);
     }
-    assert!(tools.0.len() <= REMEMBERED);
-    let long = "x".repeat(REMEMBERED_BYTES / 4);
+    let mut asked = |id: &str| {
+        let params = json!({"toolCall": {"toolCallId": id}, "options": [{"optionId": "a", "kind": "allow_once"}]});
+        let request = tools.permission("1".into(), &params).unwrap();
+        (request.title, request.detail)
+    };
+    assert_eq!(asked("0"), ("still there".to_owned(), Some("0x".to_owned())));
+    assert_eq!(asked("1").1, None, "that was long ago");
     for n in 0..40 {
-        let call = json!({"sessionUpdate": "tool_call", "toolCallId": (n % 20).to_string(), "rawInput": long});
-        tools.event(&call);
-        let held: usize = tools.0.values().map(Known::size).sum();
-        assert!(held <= REMEMBERED_BYTES + long.len(), "{held}");
+        tools.event(&called(n % 20, REMEMBERED_BYTES / 4));
+        let held: usize = tools.0.iter().map(Known::size).sum();
+        assert!(held <= REMEMBERED_BYTES * 3 / 2, "{held}");
     }
+    tools.event(&called(7, 3 * REMEMBERED_BYTES));
+    assert_eq!(tools.0.len(), 1 + 3, "the last one, whatever its size, and what fits beside it");
 }
