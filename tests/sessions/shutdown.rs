@@ -9,7 +9,6 @@ use hitchline::backend::error::BackendError;
 use hitchline::domain::agent::OptionKind;
 use hitchline::domain::outgoing::ApprovalState;
 use hitchline::domain::ports::Line;
-use hitchline::store::SessionFilter;
 
 use super::agent::{Act, locked};
 use super::logs;
