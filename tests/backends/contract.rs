@@ -22,11 +22,11 @@
 //! | 13 | no process is left                      | `faults::f_51_…`, `faults::children_die_with…`, `faults::…is_dropped…`            |
 //! | 14 | crashes, also between turns             | `faults::f_49_…`, `faults::a_crash_…`                                             |
 //! | 15 | restored without repeating              | `acp::a_session_is_brought_back…`, `a_released_session…`; what is lost: `sessions` |
-//! | 16 | who says "unknown session", and how     | `a_name_of_somebody_else_is_unknown`, `amplifierd::f_59_…`, unit `acp::classify`, |
+//! | 16 | who says "unknown session", and how     | `a_name_of_somebody_else_is_unknown`, `amplifierd…f_59_…`, unit `acp::classify`,  |
 //! |    |                                         | `http::failure`                                                                   |
-//! | 17 | failures that keep the session          | `acp::an_error_of_a_prompt…`, `amplifierd::f_58_…`, `…f_59_…`, `…f_61_…`,         |
+//! | 17 | failures that keep the session          | `acp::an_error_of_a_prompt…`, `amplifierd…f_58_…`, `…f_59_…`, `…f_61_…`,          |
 //! |    |                                         | `opencode::a_model_that_fails…`, unit `acp::classify`, `http::failure`            |
-//! | 18 | no second POST                          | `amplifierd::a_prompt_that_may_have_arrived…`, `…f_58_…`, unit `http::delivery`   |
+//! | 18 | no second POST                          | `amplifierd…a_prompt_that_may_have_arrived…`, `…f_58_…`, unit `http::delivery`    |
 //! | 19 | sign-in is not permanent, and no secret | `acp::a_missing_sign_in…`, unit `acp::classify`, `acp::process`                   |
 //! | 20 | silence and endless turns               | `sessions`; the `silent` peer passes all of this without a word during a turn     |
 //! | 21 | garbage, long and half lines, stderr    | `faults::f_54_…`, `…a_long_line…`, `…a_flood…`                                    |
