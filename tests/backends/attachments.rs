@@ -1,5 +1,6 @@
 //! Files of a prompt, with agents that take nothing but text.
 
+use hitchline::backend::config::Newlines;
 use hitchline::domain::agent::{Attachment, OptionKind};
 
 use super::peer::{Peer, hear, prompt, soon};
@@ -28,6 +29,7 @@ async fn an_opencode_agent_is_told_where_files_lie() {
 
 #[tokio::test]
 async fn a_program_in_a_terminal_is_told_where_files_lie() {
-    let Some(peer) = Peer::tmux() else { return };
+    // Each line is a prompt of its own to it.
+    let Some(peer) = Peer::tmux_as(&[], |config| config.newlines = Newlines::Space) else { return };
     is_told(peer).await;
 }
