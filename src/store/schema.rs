@@ -7,7 +7,12 @@ use rusqlite::Connection;
 use super::OpenError;
 
 /// One script for each version: the first makes an empty database, each further one what is new. None is ever changed.
-const SCRIPTS: [&str; 3] = [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const SCRIPTS: [&str; 4] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 
 /// The version that this binary writes; a newer one is refused.
 pub(super) const VERSION: usize = SCRIPTS.len();
@@ -43,9 +48,15 @@ fn step(connection: &Connection, script: &str, version: usize) -> rusqlite::Resu
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
     use crate::domain::ids::SessionId;
     use crate::store::{DATABASE, Store};
+
+    /// With what the scripts' SHA-256 begin. A new script gets a new one.
+    const DIGESTS: [[u8; 4]; 4] =
+        [[0x9e, 0xe6, 0xf7, 0x4d], [0xbe, 0x8e, 0x4f, 0x03], [0x3d, 0x3b, 0x17, 0x1e], [0x49, 0xb2, 0x26, 0xf3]];
 
     const ROWS: &str = "
         INSERT INTO session (id, team, channel, thread, backend, working_dir, description, creator, created_ms, last_active_ms, status)
@@ -155,7 +166,15 @@ mod tests {
         assert_eq!(found(&left).unwrap(), 2);
         assert_eq!(all(&left, "SELECT 'seq ' || seq FROM inbox ORDER BY seq"), ["seq 7", "seq 8"]);
         migrate(&left, &path).unwrap();
-        assert_eq!(found(&left).unwrap(), 3);
+        assert_eq!(usize::try_from(found(&left).unwrap()), Ok(VERSION));
+    }
+
+    /// A script that has made a database is what that database is: who changes it finds neither its tables nor the way to them.
+    #[test]
+    fn no_script_is_ever_changed() {
+        for (script, digest) in SCRIPTS.iter().zip(DIGESTS) {
+            assert!(Sha256::digest(script).starts_with(&digest), "{}", script.lines().next().unwrap_or_default());
+        }
     }
 
     #[test]
