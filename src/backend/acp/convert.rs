@@ -24,6 +24,8 @@ pub(super) struct Tools(VecDeque<Known>);
 struct Known {
     id: String,
     title: Option<String>,
+    /// What kind of tool it is; later words about a call may leave that out.
+    kind: Option<String>,
     detail: Option<String>,
 }
 
@@ -63,7 +65,7 @@ impl Tools {
         let known = text_of(call, "toolCallId").and_then(|id| self.0.iter().find(|known| known.id == id));
         let title =
             known.and_then(|known| known.title.clone()).or_else(|| text_of(call, "title").map(ToOwned::to_owned));
-        let detail = known.and_then(|known| known.detail.clone()).or_else(|| detail(call));
+        let detail = known.and_then(|known| known.detail.clone()).or_else(|| detail(call, text_of(call, "kind")));
         let options: Vec<_> = params.get("options")?.as_array()?.iter().filter_map(option).collect();
         let title = title.unwrap_or_else(|| "Use a tool".to_owned());
         let ids: HashSet<&str> = options.iter().map(|option| option.id.as_str()).collect();
@@ -73,15 +75,17 @@ impl Tools {
 
     fn remember(&mut self, call: &Value) {
         let Some(id) = text_of(call, "toolCallId") else { return };
-        let (title, detail) = (text_of(call, "title").map(ToOwned::to_owned), detail(call));
+        let at = self.0.iter().position(|known| known.id == id);
+        let text = |key| text_of(call, key).map(ToOwned::to_owned);
+        let kind = text("kind").or_else(|| at.and_then(|at| self.0.get(at)?.kind.clone()));
+        let (title, detail) = (text("title"), detail(call, kind.as_deref()));
         if title.is_none() && detail.is_none() {
             return;
         }
         // The one that was spoken of last is the last to be forgotten.
-        let at = self.0.iter().position(|known| known.id == id);
         let known =
             at.and_then(|at| self.0.remove(at)).unwrap_or_else(|| Known { id: id.to_owned(), ..Known::default() });
-        self.0.push_back(Known { title: title.or(known.title), detail: detail.or(known.detail), ..known });
+        self.0.push_back(Known { title: title.or(known.title), kind, detail: detail.or(known.detail), ..known });
         while self.0.len() > REMEMBERED
             || self.0.iter().rev().skip(1).map(Known::size).sum::<usize>() > REMEMBERED_BYTES
         {
@@ -187,19 +191,26 @@ fn option(option: &Value) -> Option<PermissionOption> {
     Some(PermissionOption { id: id.to_owned(), label, kind })
 }
 
-/// Exactly what a tool is about to do: its command, the file that it touches, or all of its input.
-fn detail(call: &Value) -> Option<String> {
+/// Exactly what a tool of this kind is about to do: its command or the file that it touches, where that says it all, else all of its input.
+fn detail(call: &Value, kind: Option<&str>) -> Option<String> {
     const PATHS: [&str; 5] = ["file_path", "filePath", "filepath", "path", "abs_path"];
     let input = call.get("rawInput").filter(|input| !is_empty(input));
     // Of another kind, the rest of the input counts as well: where something is moved to, or what is sent.
-    let is_of_one_file = matches!(text_of(call, "kind"), None | Some("read" | "edit" | "delete"));
+    let is_of_one_file = matches!(kind, Some("read" | "edit" | "delete"));
     let named = |input: &Value| {
-        let command = input.get("command").or_else(|| input.get("cmd")).and_then(words);
         let path = || PATHS.iter().find_map(|key| text_of(input, key)).map(ToOwned::to_owned);
-        command.or_else(|| is_of_one_file.then(path).flatten())
+        command(input).or_else(|| is_of_one_file.then(path).flatten())
     };
     let exact = input.map(|input| named(input).unwrap_or_else(|| pretty(input)));
-    exact.or_else(|| location(call))
+    exact.or_else(|| places(call))
+}
+
+/// The command of a tool's input, unless more than words about it stands beside it, such as its arguments.
+fn command(input: &Value) -> Option<String> {
+    const ABOUT_IT: [&str; 6] = ["command", "cmd", "description", "timeout", "timeout_ms", "run_in_background"];
+    let is_all = input.as_object()?.keys().all(|key| ABOUT_IT.contains(&key.as_str()));
+    let is_one = input.get("command").is_none() || input.get("cmd").is_none();
+    input.get("command").or_else(|| input.get("cmd")).filter(|_| is_all && is_one).and_then(words)
 }
 
 fn is_empty(input: &Value) -> bool {
@@ -234,10 +245,13 @@ fn pretty(input: &Value) -> String {
     }
 }
 
-fn location(call: &Value) -> Option<String> {
-    let first = |key: &str| call.get(key).and_then(Value::as_array).and_then(|list| list.first());
-    let path = |value: &Value| text_of(value, "path").map(ToOwned::to_owned);
-    first("locations").and_then(path).or_else(|| first("content").and_then(path))
+/// The files that a call names, one in a line.
+fn places(call: &Value) -> Option<String> {
+    let paths = |key: &str| {
+        let list = call.get(key).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|value| text_of(value, "path")).collect::<Vec<_>>().join("\n")
+    };
+    [paths("locations"), paths("content")].into_iter().find(|paths| !paths.is_empty())
 }
 
 #[cfg(test)]

@@ -77,7 +77,12 @@ fn a_permission_shows_exactly_what_would_be_done() {
         (json!({"rawInput": {"command": ["git", "push"]}}), Some("git push")),
         (json!({"rawInput": {"command": ["sh", "-c", "rm a b", "it's", ""]}}), Some(r"sh -c 'rm a b' 'it'\''s' ''")),
         (json!({"rawInput": {"command": ["sh", "-c", "a 'b'", ""]}}), Some(r"sh -c 'a '\''b'\''' ''")),
-        (json!({"rawInput": {"file_path": "/etc/passwd", "content": "…"}}), Some("/etc/passwd")),
+        (
+            json!({"rawInput": {"command": "git", "args": ["push"]}}),
+            Some("{\n  \"command\": \"git\",\n  \"args\": [\n    \"push\"\n  ]\n}"),
+        ),
+        (json!({"rawInput": {"command": "ls", "cmd": "rm"}}), Some("{\n  \"command\": \"ls\",\n  \"cmd\": \"rm\"\n}")),
+        (json!({"rawInput": {"file_path": "/a"}}), Some("{\n  \"file_path\": \"/a\"\n}")),
         (json!({"kind": "edit", "rawInput": {"file_path": "/etc/passwd", "content": "…"}}), Some("/etc/passwd")),
         (
             json!({"kind": "move", "rawInput": {"path": "a", "to": "b"}}),
@@ -85,14 +90,19 @@ fn a_permission_shows_exactly_what_would_be_done() {
         ),
         (json!({"rawInput": {"query": "a"}}), Some("{\n  \"query\": \"a\"\n}")),
         (json!({"rawInput": {}, "locations": [{"path": "/a"}]}), Some("/a")),
+        (json!({"kind": "delete", "locations": [{"path": "/a"}, {"line": 1}, {"path": "/b"}]}), Some("/a\n/b")),
         (json!({"content": [{"type": "diff", "path": "/b", "newText": ""}]}), Some("/b")),
         (json!({"title": "Something"}), None),
     ];
     for (call, expected) in cases {
-        assert_eq!(detail(&call).as_deref(), expected, "{call}");
+        assert_eq!(detail(&call, text_of(&call, "kind")).as_deref(), expected, "{call}");
     }
     let long = "é".repeat(1_000_000);
-    assert_eq!(detail(&json!({"rawInput": {"command": long}})), Some(long), "nobody can decide about half a command");
+    assert_eq!(
+        detail(&json!({"rawInput": {"command": long}}), None),
+        Some(long),
+        "nobody can decide about half a command"
+    );
 }
 
 #[test]
@@ -114,6 +124,18 @@ fn a_permission_that_names_only_the_call_is_filled_in_from_before() {
     for unclear in [json!([]), json!([{"name": "without id"}]), json!("all"), twice] {
         let params = json!({"toolCall": {"toolCallId": "t"}, "options": unclear});
         assert_eq!(tools.permission("2".into(), &params), None, "{params}");
+    }
+}
+
+#[test]
+fn the_kind_of_a_call_stays_when_it_is_not_said_again() {
+    for (kind, expected) in [("edit", "a"), ("move", "{\n  \"path\": \"a\",\n  \"to\": \"b\"\n}")] {
+        let mut tools = Tools::default();
+        let input = json!({"path": "a", "to": "b"});
+        tools.event(&json!({"sessionUpdate": "tool_call", "toolCallId": "t", "title": "T", "kind": kind}));
+        let options = json!([{"optionId": "a", "kind": "allow_once"}]);
+        let params = json!({"toolCall": {"toolCallId": "t", "rawInput": input}, "options": options});
+        assert_eq!(tools.permission("1".into(), &params).unwrap().detail.as_deref(), Some(expected), "{kind}");
     }
 }
 
