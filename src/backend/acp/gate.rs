@@ -16,6 +16,8 @@ use super::line::{self, Sort};
 
 /// The longest line, in bytes.
 const LONGEST_LINE: usize = 16 * 1024 * 1024;
+/// The most values in a line. In memory each takes some dozens of bytes, however short it is in the line.
+const MOST_VALUES: usize = 500_000;
 /// How many updates and requests may be inside at once. When all are, the agent's output is not read on.
 pub(super) const CREDITS: u32 = 64;
 /// For how many bytes one credit is due.
@@ -93,7 +95,7 @@ impl Drop for Credit {
     }
 }
 
-/// The lines of `reader` that may enter. It ends with an error when a line is too long.
+/// The lines of `reader` that may enter. It ends with an error when a line is too long, or too much in it.
 pub(super) fn incoming<R>(reader: R, books: Books) -> impl Stream<Item = io::Result<String>> + Send + 'static
 where
     R: AsyncRead + Unpin + Send + 'static,
@@ -133,6 +135,9 @@ struct Gate<R> {
 impl<R: AsyncRead + Unpin> Gate<R> {
     async fn next(&mut self) -> io::Result<Option<String>> {
         while let Some(line) = self.line().await? {
+            if line.len() > MOST_VALUES && line::values(&line) > MOST_VALUES {
+                return Err(self.books.violated(format!("it wrote a line with more than {MOST_VALUES} values in it")));
+            }
             let (sort, line) = line::read(line);
             match sort {
                 Sort::Update => self.books.admit(line.len()).await,
@@ -229,5 +234,16 @@ mod tests {
         assert!(lines.next().await.unwrap().is_err());
         assert!(lines.next().await.is_none());
         assert!(books.violation().unwrap().contains("16 MiB"));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_would_grow_in_memory_ends_the_reading() {
+        for (numbers, enters) in [(400_000, true), (600_000, false)] {
+            let books = Books::new();
+            let update = UPDATE.replace("\"s\"", &format!("[0{}]", ",0".repeat(numbers)));
+            let mut lines = Box::pin(incoming(io::Cursor::new(format!("{update}\n").into_bytes()), books.clone()));
+            assert_eq!(lines.next().await.unwrap().is_ok(), enters);
+            assert_eq!(books.violation().is_some_and(|why| why.contains("values")), !enters);
+        }
     }
 }

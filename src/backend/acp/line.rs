@@ -28,10 +28,40 @@ pub(super) fn read(line: Vec<u8>) -> (Sort, String) {
         (whole, message)
     };
     let sort = sort(&message);
-    if sort == Sort::Response && !is_clear(&message) {
-        return (sort, unclear(&message));
+    if sort != Sort::Response || is_clear(&message) {
+        return (sort, line);
     }
+    let tidied = without_null(message);
+    let line = if is_clear(&tidied) { tidied.to_string() } else { unclear(&tidied) };
     (sort, line)
+}
+
+/// A response without the half that says nothing: some write both, one of them `null`.
+fn without_null(mut response: Value) -> Value {
+    if let Some(fields) = response.as_object_mut() {
+        let says = |key: &str| fields.get(key).is_some_and(|value| !value.is_null());
+        match (says("result"), says("error")) {
+            (_, false) if fields.contains_key("result") => drop(fields.remove("error")),
+            (false, true) => drop(fields.remove("result")),
+            _ => {}
+        }
+    }
+    response
+}
+
+/// About how many values a line holds: each has a mark of its own before it, outside of texts.
+pub(super) fn values(line: &[u8]) -> usize {
+    let (mut values, mut is_text, mut is_escaped) = (0, false, false);
+    for byte in line {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b',' | b'[' | b'{' if !is_text => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 /// What a line is that we write ourselves.
@@ -157,6 +187,13 @@ mod tests {
     }
 
     #[test]
+    fn values_are_counted_outside_of_texts() {
+        for (line, expected) in [(r#"{"a":[1,2,{"b":"[,{"}]}"#, 5), (r#"["\",[", "\\", 1]"#, 3), ("", 0)] {
+            assert_eq!(values(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
     fn half_a_character_costs_no_more_than_itself() {
         let line =
             |text: &str| format!(r#"{{"jsonrpc":"2.0","method":"session/update","params":{{"text":"{text}"}}}}"#);
@@ -182,10 +219,26 @@ mod tests {
     }
 
     #[test]
+    fn a_half_of_an_answer_that_is_null_says_nothing() {
+        for (outcome, expected) in [
+            (r#""result":{"a":1},"error":null"#, json!({"jsonrpc": "2.0", "id": "a", "result": {"a": 1}})),
+            (r#""result":null,"error":null"#, json!({"jsonrpc": "2.0", "id": "a", "result": null})),
+            (
+                r#""result":null,"error":{"code":1,"message":"m"}"#,
+                json!({"jsonrpc": "2.0", "id": "a", "error": {"code": 1, "message": "m"}}),
+            ),
+        ] {
+            let (sort, line) = read_text(&format!(r#"{{"jsonrpc":"2.0","id":"a",{outcome}}}"#));
+            assert_eq!((sort, serde_json::from_str(&line).unwrap()), (Sort::Response, expected));
+        }
+    }
+
+    #[test]
     fn an_answer_that_is_not_clear_is_an_error() {
         for (outcome, says) in [
             ("", "neither a result"),
-            (r#","result":{},"error":null"#, "or has both"),
+            (r#","result":{},"error":{"code":1,"message":"m"}"#, "or has both"),
+            (r#","error":null"#, "neither a result"),
             (r#","error":"boom""#, "boom"),
             (r#","error":{"code":"E1","message":"boom"}"#, "boom"),
             (r#","error":{"code":5000000000,"message":"boom"}"#, "boom"),
