@@ -86,12 +86,24 @@ impl Dialect for Server {
         self.api.events(Request::get(&["events"]).query("session", &place.id)).await
     }
 
-    async fn submit(&self, place: &Place, text: &str, _: &[(String, String)]) -> Result<Box<dyn Reader>, Failure> {
+    async fn mark(&self, place: &Place) -> Value {
+        let transcript = self.api.call(Request::get(&["sessions", &place.id, "transcript"])).await.unwrap_or_default();
+        transcript.get("transcript").and_then(Value::as_array).map_or(0, Vec::len).into()
+    }
+
+    async fn submit(
+        &self,
+        place: &Place,
+        text: &str,
+        _: &[(String, String)],
+        mark: &Value,
+    ) -> Result<Box<dyn Reader>, Failure> {
         let request = Request::post(&["sessions", &place.id, "execute", "stream"]).json(json!({"prompt": text}));
         let accepted = self.api.call(request).await?;
         let turn = text_of(&accepted, "correlation_id").map(ToOwned::to_owned);
         let turn = turn.ok_or_else(|| Failure::Unexpected("accepted a prompt without an id for it".to_owned()))?;
-        Ok(Box::new(Listener::new(place.id.clone(), turn, text.to_owned())))
+        let before = mark.as_u64().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        Ok(Box::new(Listener::new(place.id.clone(), turn, text.to_owned(), before)))
     }
 
     async fn record(&self, place: &Place) -> Result<Value, Failure> {

@@ -68,8 +68,19 @@ pub(super) trait Dialect: Send + Sync + Debug + 'static {
     /// Opens the stream of a session's events.
     async fn events(&self, place: &Place) -> Result<EventStream, Failure>;
 
-    /// Hands a prompt over, once. `chosen` are the options that a person has set. Returns who understands the turn's events.
-    async fn submit(&self, place: &Place, text: &str, chosen: &[(String, String)]) -> Result<Box<dyn Reader>, Failure>;
+    /// Where a session's record ends now, by which a prompt is told from an earlier one that reads the same: people say "go on" more than
+    /// once. `null` where that is not known.
+    async fn mark(&self, place: &Place) -> Value;
+
+    /// Hands a prompt over, once. `chosen` are the options that a person has set, and the record ended at `mark`. Returns who understands
+    /// the turn's events.
+    async fn submit(
+        &self,
+        place: &Place,
+        text: &str,
+        chosen: &[(String, String)],
+        mark: &Value,
+    ) -> Result<Box<dyn Reader>, Failure>;
 
     /// What the server has on record of a session, for [`Reader::compare`].
     async fn record(&self, place: &Place) -> Result<Value, Failure>;

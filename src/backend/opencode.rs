@@ -84,7 +84,19 @@ impl Dialect for Server {
         self.api.events(in_dir(Request::get(&["event"]), &place.dir)).await
     }
 
-    async fn submit(&self, place: &Place, text: &str, chosen: &[(String, String)]) -> Result<Box<dyn Reader>, Failure> {
+    async fn mark(&self, place: &Place) -> Value {
+        let last = Request::get(&["session", &place.id, "message"]).query("limit", "1");
+        let last = self.api.call(in_dir(last, &place.dir)).await.unwrap_or_default();
+        last.pointer("/0/info/id").cloned().unwrap_or_default()
+    }
+
+    async fn submit(
+        &self,
+        place: &Place,
+        text: &str,
+        chosen: &[(String, String)],
+        mark: &Value,
+    ) -> Result<Box<dyn Reader>, Failure> {
         let mut body = json!({"parts": [{"type": "text", "text": text}]});
         let of = |option| chosen.iter().find(|(id, _)| id == option).map(|(_, value)| value.as_str());
         if let Some((provider, model)) =
@@ -97,7 +109,8 @@ impl Dialect for Server {
         }
         let request = in_dir(Request::post(&["session", &place.id, "prompt_async"]), &place.dir);
         self.api.call(request.json(body)).await?;
-        Ok(Box::new(Listener::new(place.id.clone(), text.to_owned())))
+        let before = mark.as_str().map(ToOwned::to_owned);
+        Ok(Box::new(Listener::new(place.id.clone(), text.to_owned(), before)))
     }
 
     async fn record(&self, place: &Place) -> Result<Value, Failure> {

@@ -85,6 +85,7 @@ async fn a_turn_asks_what_was_recorded_and_in_that_order() {
     let expected = [
         "GET /ready",
         "POST /sessions",
+        "GET /sessions/ID/transcript",
         // The events first, so that none is missed.
         "GET /events",
         "POST /sessions/ID/execute/stream",

@@ -82,7 +82,7 @@ fn what_an_opencode_server_asks_is_decided_by_buttons_and_each_press_counts_once
     let daemon = slack.daemon_in(dir, &environment);
     let thread = place.begin("TOOL please");
     let first = slack.wait_for_buttons(CHANNEL, &thread);
-    assert_eq!(slack.buttons(CHANNEL, &thread, &first), ["Allow once", "Always allow", "Reject"]);
+    assert_eq!(slack.buttons(CHANNEL, &thread, &first), ["Allow once", "Always allow: touch *", "Reject"]);
     let shown = card(slack, &thread, &first);
     assert!(shown["blocks"].to_string().contains("touch made_by_tool"), "the exact command: {shown:#}");
     let value = value_of(&shown);

@@ -15,6 +15,8 @@ pub(super) struct Listener {
     /// The server's id of the turn, which its events carry.
     turn: String,
     prompt: String,
+    /// How many messages the transcript had before it.
+    before: usize,
     /// The blocks of text that were handed on.
     said: Vec<String>,
     /// What was handed on of the block that is being written.
@@ -34,9 +36,9 @@ pub(super) fn is_running(session: &Value) -> bool {
 }
 
 impl Listener {
-    pub(super) fn new(session: String, turn: String, prompt: String) -> Self {
+    pub(super) fn new(session: String, turn: String, prompt: String, before: usize) -> Self {
         let (said, partial, held, active, error) = (Vec::new(), String::new(), None, false, None);
-        Self { session, turn, prompt, said, partial, held, active, error }
+        Self { session, turn, prompt, before, said, partial, held, active, error }
     }
 
     /// Whether an event belongs to the turn. A child's events come on the same stream, and so do late ones of an earlier turn; what is
@@ -153,7 +155,7 @@ impl Reader for Listener {
             return Vec::new();
         }
         let transcript = record.get("transcript").unwrap_or(&Value::Null);
-        let recorded = transcript::answers(transcript, &self.prompt);
+        let recorded = transcript::answers(transcript, &self.prompt, self.before);
         let is_recorded = recorded.as_ref().is_some_and(|answers| !answers.is_empty());
         let held = self.held.take().unwrap_or_default();
         let missing = recorded.and_then(|answers| self.not_said(answers)).unwrap_or(held);

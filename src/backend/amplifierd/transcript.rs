@@ -5,9 +5,10 @@ use serde_json::Value;
 use super::text_of;
 
 /// The texts with which the agent answered the last prompt that reads like `prompt`, in order; nothing where the transcript does not
-/// have it.
-pub(super) fn answers(transcript: &Value, prompt: &str) -> Option<Vec<String>> {
+/// have it. `before` messages stood there already; of a transcript that has fewer now, which was shortened, all counts.
+pub(super) fn answers(transcript: &Value, prompt: &str, before: usize) -> Option<Vec<String>> {
     let messages = transcript.as_array()?;
+    let messages = messages.get(before..).unwrap_or(messages);
     let is_prompt = |message: &Value| is_of(message, "user") && texts(message).concat() == prompt;
     let asked = messages.iter().rposition(is_prompt)?;
     let answer = messages[asked..].iter().filter(|message| is_of(message, "assistant"));
@@ -49,8 +50,11 @@ mod tests {
             {"role": "assistant", "content": null},
             {"role": "assistant", "content": "Done."},
         ]);
-        assert_eq!(answers(&transcript, "hello").unwrap(), ["Let me see.", "Done."]);
-        assert_eq!(answers(&transcript, "other"), None);
-        assert_eq!(answers(&Value::Null, "hello"), None);
+        for before in [0, 2, 100] {
+            assert_eq!(answers(&transcript, "hello", before).unwrap(), ["Let me see.", "Done."], "{before}");
+        }
+        assert_eq!(answers(&transcript, "hello", 7), None, "that was an earlier prompt");
+        assert_eq!(answers(&transcript, "other", 0), None);
+        assert_eq!(answers(&Value::Null, "hello", 0), None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::line::Line;
 use super::session::CANCEL_GRACE;
 use super::turn::{End, Turn};
@@ -52,7 +54,7 @@ fn step(stage: Stage, failure: &Failure, is_gone: bool, was_resumed: bool, condi
         _ if is_gone && !was_resumed => Step::Resume,
         _ if is_gone => Step::GiveUp(Condition::PutAway),
         Some(pause) => Step::Wait(pause),
-        None if stage == Stage::Sending && matches!(failure, Failure::Broken(_)) => Step::GiveUp(Condition::Spent),
+        None if stage == Stage::Sending && failure.may_have_arrived() => Step::GiveUp(Condition::Spent),
         None => Step::GiveUp(condition),
     }
 }
@@ -83,9 +85,9 @@ impl Turn {
         loop {
             let (stage, failure) = match self.prepare(attempts.condition).await? {
                 Err(failure) => (Stage::Before, failure),
-                Ok(stream) => {
+                Ok((stream, mark)) => {
                     attempts.condition = Condition::Fresh;
-                    match self.send(text).await? {
+                    match self.send(text, &mark).await? {
                         Ok(reader) => {
                             self.waited(attempts.told).await;
                             return Ok(Line::new(self.core.clone(), stream, reader));
@@ -99,7 +101,7 @@ impl Turn {
     }
 
     /// Sees to the session, and opens its events: before the prompt, so that none is missed.
-    async fn prepare(&self, condition: Condition) -> Result<Result<EventStream, Failure>, End> {
+    async fn prepare(&self, condition: Condition) -> Result<Result<(EventStream, Value), Failure>, End> {
         let (dialect, place) = (&self.core.shared.dialect, &self.core.place);
         let preparing = async {
             match condition {
@@ -107,7 +109,8 @@ impl Turn {
                 Condition::Spent => self.renew().await?,
                 Condition::PutAway => drop(dialect.resume(&place.id, &place.dir).await?),
             }
-            dialect.events(place).await
+            let mark = dialect.mark(place).await;
+            Ok((dialect.events(place).await?, mark))
         };
         tokio::select! {
             biased;
@@ -117,7 +120,7 @@ impl Turn {
     }
 
     /// Sends the prompt. Once begun it is not broken off when the turn is cancelled: whether it has arrived must be known.
-    async fn send(&self, text: &str) -> Result<Result<Box<dyn Reader>, Failure>, End> {
+    async fn send(&self, text: &str, mark: &Value) -> Result<Result<Box<dyn Reader>, Failure>, End> {
         let core = &self.core;
         let chosen = core.chosen();
         let too_late = async {
@@ -126,7 +129,7 @@ impl Turn {
         };
         tokio::select! {
             biased;
-            sent = core.shared.dialect.submit(&core.place, text, &chosen) => Ok(sent),
+            sent = core.shared.dialect.submit(&core.place, text, &chosen, mark) => Ok(sent),
             () = too_late => Err((Outcome::Cancelled, Condition::Spent)),
         }
     }

@@ -97,6 +97,11 @@ impl Failure {
         }
     }
 
+    /// Whether a request may have been taken all the same: nobody said so, or only what lies between us and the server.
+    pub(super) fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Refused(Refusal { status: 502 | 504, .. }))
+    }
+
     /// What it means for a session of `server`; unknown causes are transient.
     pub(super) fn error(&self, server: &str, gone: &[&str]) -> BackendError {
         match self {

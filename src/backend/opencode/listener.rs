@@ -20,6 +20,8 @@ use crate::domain::agent::AgentEvent;
 #[derive(Debug)]
 pub(super) struct Listener {
     prompt: String,
+    /// The id of the last message before our prompt, where it is known.
+    before: Option<String>,
     /// The id of the message with our prompt.
     asked: Option<String>,
     /// The ids of the messages that answer it.
@@ -41,9 +43,10 @@ pub(super) fn is_running(status: &Value) -> bool {
 }
 
 impl Listener {
-    pub(super) fn new(session: String, prompt: String) -> Self {
+    pub(super) fn new(session: String, prompt: String, before: Option<String>) -> Self {
         Self {
             prompt,
+            before,
             asked: None,
             answers: HashSet::new(),
             is_complete: false,
@@ -99,10 +102,15 @@ impl Listener {
         if self.asked.is_some() {
             return (text_of(part, "type") == Some("compaction")).then_some(Heard::Agent(AgentEvent::Compacting));
         }
-        self.is_prompt(part).then(|| {
+        (self.is_new(message) && self.is_prompt(part)).then(|| {
             self.asked = Some(message.to_owned());
             Heard::Began
         })
+    }
+
+    /// Whether a message came after those that stood there before our prompt: the ids of messages are in their order.
+    fn is_new(&self, message: &str) -> bool {
+        self.before.as_deref().is_none_or(|before| message > before)
     }
 
     fn is_prompt(&self, part: &Value) -> bool {
@@ -164,7 +172,7 @@ impl Listener {
     /// The id of a message, where it holds our prompt.
     fn prompt_in(&self, message: &Value) -> Option<String> {
         let is_prompt = message.get("parts")?.as_array()?.iter().any(|part| self.is_prompt(part));
-        let id = text_of(message.get("info")?, "id").filter(|_| is_prompt)?;
+        let id = text_of(message.get("info")?, "id").filter(|id| is_prompt && self.is_new(id))?;
         Some(id.to_owned())
     }
 }

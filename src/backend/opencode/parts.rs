@@ -15,12 +15,8 @@ use crate::domain::ids::RequestId;
 
 /// The option that means no.
 pub(super) const REJECT: &str = "reject";
-/// The ways to answer a permission request (`POST /permission/{id}/reply`), with the names that opencode's own ACP side gives them.
-const REPLIES: [(&str, &str, OptionKind); 3] = [
-    ("once", "Allow once", OptionKind::AllowOnce),
-    ("always", "Always allow", OptionKind::AllowAlways),
-    (REJECT, "Reject", OptionKind::RejectOnce),
-];
+/// The most characters of what "always" is about that stand on its button; of more than that people don't decide there.
+const LONGEST_RULE: usize = 60;
 /// How the ids of a question's choices begin; the agent's word for the choice follows.
 const ANSWER: &str = "answer:";
 /// The option that leaves a question unanswered.
@@ -61,7 +57,8 @@ impl Parts {
         }
         let text = text_of(part, "text")?;
         let known = self.0.entry(id.to_owned()).or_insert(Part { is_thought, told: 0, is_joined: true });
-        known.is_joined = !is_recorded;
+        // A part that began while the record was read, and is in it already, is told again from its beginning.
+        known.is_joined = !is_recorded && text.len() >= known.told;
         let rest = text.get(known.told..).unwrap_or_default().to_owned();
         known.told = known.told.max(text.len());
         event(id, is_thought, rest)
@@ -130,17 +127,29 @@ pub(super) fn permission(request: &Value, input: Option<&str>) -> Option<Permiss
     let exact = ["command", "diff"].iter().find_map(|key| text_of(metadata, key)).or(input);
     let place = ["filepath", "url"].iter().find_map(|key| text_of(metadata, key));
     let detail = exact.or(place).unwrap_or(&patterns).to_owned();
-    let option = |(id, label, kind): (&str, &str, OptionKind)| PermissionOption {
-        id: id.to_owned(),
-        label: label.to_owned(),
-        kind,
-    };
     Some(PermissionRequest {
         id: RequestId::from(text_of(request, "id")?.to_owned()),
         title: text_of(request, "permission").unwrap_or("Use a tool").to_owned(),
         detail: (!detail.is_empty()).then_some(detail),
-        options: REPLIES.map(option).into(),
+        options: replies(request),
     })
+}
+
+/// The ways to answer a permission request (`POST /permission/{id}/reply`), with the names that opencode's own ACP side gives them. What
+/// "always" allows from then on is more than what is asked, such as `touch *`, and is said.
+fn replies(request: &Value) -> Vec<PermissionOption> {
+    let rules = request.get("always").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let rules = rules.collect::<Vec<_>>().join(", ");
+    let always = if rules.is_empty() { "Always allow".to_owned() } else { format!("Always allow: {rules}") };
+    let replies = [
+        ("once", "Allow once", OptionKind::AllowOnce),
+        ("always", always.as_str(), OptionKind::AllowAlways),
+        (REJECT, "Reject", OptionKind::RejectOnce),
+    ];
+    let is_seen = |kind: OptionKind| kind != OptionKind::AllowAlways || rules.chars().count() <= LONGEST_RULE;
+    let option =
+        |(id, label, kind): (&str, &str, _)| PermissionOption { id: id.to_owned(), label: label.to_owned(), kind };
+    replies.into_iter().filter(|(_, _, kind)| is_seen(*kind)).map(option).collect()
 }
 
 /// The answer to a question for which an option stands; nothing where it stands for none.

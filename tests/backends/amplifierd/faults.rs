@@ -26,10 +26,13 @@ async fn f_58_a_stream_that_is_cut_is_joined_again_and_nothing_is_said_twice() {
 async fn f_58_a_record_that_can_not_be_read_is_asked_for_again() {
     let pair = Pair::new().await;
     let session = pair.start().await;
-    pair.server.answer("/transcript", StatusCode::INTERNAL_SERVER_ERROR);
+    // Before the prompt, and when its stream breaks.
+    for _ in 0..2 {
+        pair.server.answer("/transcript", StatusCode::INTERNAL_SERVER_ERROR);
+    }
     let heard = pair.turn(&session, "cut").await;
     assert_eq!((heard.text.as_str(), heard.outcome), ("one two three", Outcome::Completed));
-    assert_eq!(pair.server.asked("/transcript"), 2);
+    assert_eq!(pair.server.asked("/transcript"), 3);
     pair.finish(&session).await;
 }
 
@@ -209,14 +212,16 @@ async fn a_prompt_that_is_accepted_and_not_begun_fails() {
     let (pair, hand) = Pair::manual().await;
     let session = pair.start().await;
     let id = session.backend_ref().0;
+    assert_eq!(pair.turn(&session, "hello").await.text, "echo: hello", "an earlier prompt reads the same");
     pair.server.answer("/execute/stream", (StatusCode::ACCEPTED, Json(json!({"correlation_id": "x"}))));
     let stream = session.prompt(prompt("hello")).await.unwrap();
-    until("it was accepted", || pair.server.asked("/execute/stream") == 1).await;
+    until("it was accepted", || pair.server.asked("/execute/stream") == 2).await;
     let turning = until("its record is read", || {
         hand.advance(Duration::from_secs(1));
-        pair.server.asked(&format!("GET /sessions/{id}/transcript")) == 1
+        pair.server.asked(&format!("GET /sessions/{id}/transcript")) == 3
     });
     let (heard, ()) = tokio::join!(finish(stream, &session), turning);
+    assert_eq!(heard.text, "", "the earlier answer is not given twice");
     assert!(
         matches!(&heard.outcome, Outcome::Failed(BackendError::Transient(said)) if said.contains("did not begin")),
         "{heard:?}"

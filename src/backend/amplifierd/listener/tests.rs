@@ -7,7 +7,7 @@ fn event(name: &str, data: &Value) -> Value {
 }
 
 fn listener() -> Listener {
-    Listener::new("s".to_owned(), "prompt_s_2".to_owned(), "hello".to_owned())
+    Listener::new("s".to_owned(), "prompt_s_2".to_owned(), "hello".to_owned(), 0)
 }
 
 fn block(text: &str) -> Value {

@@ -29,7 +29,8 @@ fn what_is_done_depends_on_whether_the_prompt_may_have_arrived() {
         // It may run by now: its end must be waited for before the next.
         (Sending, broken(), Step::GiveUp(Spent)),
         (Sending, refused(500), Step::GiveUp(Fresh)),
-        (Sending, refused(502), Step::GiveUp(Fresh)),
+        (Sending, refused(502), Step::GiveUp(Spent)),
+        (Sending, refused(504), Step::GiveUp(Spent)),
         (Sending, refused(429), Step::GiveUp(Fresh)),
         (Sending, refused(422), Step::GiveUp(Fresh)),
         (Before, refused(401), Step::GiveUp(Fresh)),

@@ -42,7 +42,7 @@ fn read(listener: &mut Listener, events: &[Value]) -> Vec<Heard> {
 }
 
 fn listener() -> Listener {
-    Listener::new("ses_1".to_owned(), "hello".to_owned())
+    Listener::new("ses_1".to_owned(), "hello".to_owned(), None)
 }
 
 fn texts(heard: &[Heard]) -> Vec<&str> {

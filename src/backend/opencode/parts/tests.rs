@@ -74,11 +74,18 @@ fn a_permission_shows_the_exact_command_and_three_ways_to_answer() {
     let request = permission(&asked, Some("{}")).unwrap();
     assert_eq!((request.id.as_str(), request.title.as_str()), ("per_1", "bash"));
     assert_eq!(request.detail.as_deref(), Some("touch x; rm y"));
-    let options: Vec<_> = request.options.iter().map(|option| (option.id.as_str(), option.kind)).collect();
-    assert_eq!(
-        options,
-        [("once", OptionKind::AllowOnce), ("always", OptionKind::AllowAlways), ("reject", OptionKind::RejectOnce)]
-    );
+    let options = |request: &PermissionRequest| {
+        request.options.iter().map(|option| (option.id.clone(), option.label.clone(), option.kind)).collect::<Vec<_>>()
+    };
+    let option = |id: &str, label: &str, kind| (id.to_owned(), label.to_owned(), kind);
+    let once = option("once", "Allow once", OptionKind::AllowOnce);
+    let reject = option("reject", "Reject", OptionKind::RejectOnce);
+    let always = |label| option("always", label, OptionKind::AllowAlways);
+    assert_eq!(options(&request), [once.clone(), always("Always allow: touch *"), reject.clone()]);
+    let all = permission(&json!({"id": "per_1", "always": []}), None).unwrap();
+    assert_eq!(options(&all), [once.clone(), always("Always allow"), reject.clone()]);
+    let long = permission(&json!({"id": "per_1", "always": ["a".repeat(40), "b".repeat(40)]}), None).unwrap();
+    assert_eq!(options(&long), [once, reject], "nobody allows what does not stand there");
     let patterns = json!({"id": "per_2", "patterns": ["a", "b"]});
     assert_eq!(permission(&patterns, None).unwrap().detail.as_deref(), Some("a\nb"));
 }
