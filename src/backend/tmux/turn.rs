@@ -139,15 +139,14 @@ impl Turn {
         if look.fate == Fate::Runs { Ok(Seen::before(look, self.now())) } else { Err(Trouble::Gone) }
     }
 
-    /// Pastes the prompt and, once it is seen, sends it; one that is cancelled by then is not sent.
+    /// Pastes the prompt and, once it is seen, sends it. One that is cancelled by then is sent all the same, and stopped as any other: it
+    /// would stand there before the next.
     async fn submit(&mut self, seen: &mut Seen) -> Result<(), Trouble> {
         self.is_typed = true;
         self.core.terminal.paste(&self.text).await?;
         let until = self.now() + ECHO;
         while self.now() < until && !seen.is_changed_and_still(self.now(), LOOK_PAUSE) {
-            if self.cancel.run_until_cancelled(self.core.shared.parts.clock.sleep(LOOK_PAUSE)).await.is_none() {
-                return Ok(());
-            }
+            self.core.shared.parts.clock.sleep(LOOK_PAUSE).await;
             self.look(seen).await?;
         }
         seen.disturb(self.now());
