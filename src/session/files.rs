@@ -88,7 +88,11 @@ impl Inner {
                 match self.parts.clock.timeout(left, self.fetch(file, &path)).await {
                     Ok(Ok(())) => fetched.attachments.push(attachment(file, path)),
                     Ok(Err(error)) => fetched.lacks(file, reason(&error)),
-                    Err(_late) => fetched.lacks(file, "it took too long"),
+                    Err(_late) => {
+                        // Half of it may be there.
+                        drop(tokio::fs::remove_file(&path).await);
+                        fetched.lacks(file, "it took too long");
+                    }
                 }
             }
         }

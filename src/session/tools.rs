@@ -1,5 +1,7 @@
 //! What the tools of a session's agent do in its conversation.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -12,6 +14,9 @@ use crate::domain::session::SessionRecord;
 use super::manager::{Inner, Manager};
 use super::slots::Running;
 use super::turn::{Question, ToolCall};
+
+/// How long a file waits for what was said before it.
+const SAID_BEFORE: Duration = Duration::from_secs(30);
 
 /// Where a session stands whose agent calls a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +93,13 @@ impl Manager {
         let Some(Running { at, calls, .. }) = running else {
             return Ok(self.0.show_file(&Place::from(&record.conversation), file).await?);
         };
-        // A turn that is over, or being stopped, says no more above it.
-        let _over = told(&calls, ToolCall::BreakOff).await;
+        // A turn that is over, or being stopped, says no more above it. What it said so far comes first, unless Slack takes too long over it.
+        let (clock, outbox) = (&self.0.parts.clock, &self.0.parts.outbox);
+        let said_before = async {
+            let _over = told(&calls, ToolCall::BreakOff).await;
+            outbox.settled(&at).await;
+        };
+        let _late = clock.timeout(SAID_BEFORE, said_before).await;
         self.0.show_file(&Place::from(&at), file).await?;
         let _over = calls.try_send(ToolCall::Shown);
         Ok(())

@@ -28,6 +28,8 @@ pub struct Api {
     base: Url,
     token: SecretString,
     pacer: Pacer,
+    /// Time.
+    pub(super) clock: Clock,
     time: SlackTime,
     /// From its cancellation on no call begins.
     stop: CancellationToken,
@@ -99,7 +101,7 @@ impl Api {
         stop: CancellationToken,
     ) -> Self {
         let time = SlackTime::new(clock.clone());
-        Self { http, base, token, pacer: Pacer::new(config.pacing, clock), time, stop }
+        Self { http, base, token, pacer: Pacer::new(config.pacing, clock.clone()), clock, time, stop }
     }
 
     /// Slack's own time, in microseconds since the Unix epoch: up to a second too early, never too late.

@@ -25,6 +25,10 @@ const TRANSFER: Duration = Duration::from_mins(2);
 /// How many redirects within Slack are followed.
 const REDIRECTS: usize = 3;
 
+/// How often it is looked for a file whose showing was not answered, and the pause between.
+const LOOKS: u32 = 3;
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
 const INFO: &str = "files.info";
 const RESERVE: &str = "files.getUploadURLExternal";
 const COMPLETE: &str = "files.completeUploadExternal";
@@ -50,13 +54,13 @@ impl Files for Surface {
     async fn upload(&self, to: &Place, file: Upload, label: &Label) -> Result<(), WriteError> {
         let Upload { name, bytes } = file;
         let form = json!({"filename": name, "length": bytes.len()});
-        let reserved = self.file_call(RESERVE, to.channel.as_str(), form).await?;
+        let reserved = self.file_call(RESERVE, to.channel.as_str(), form).await.map_err(nothing_shown)?;
         let id = reserved["file_id"].as_str().filter(|id| !id.is_empty());
         let url = reserved["upload_url"].as_str().and_then(|url| self.api.file_url(url));
         let (Some(id), Some(url)) = (id, url) else {
             return Err(ApiError::lost(RESERVE, false, "the answer names no address of Slack's").into());
         };
-        self.api.send_content(url, bytes, TRANSFER).await?;
+        self.api.send_content(url, bytes, TRANSFER).await.map_err(nothing_shown)?;
         let completed = self.complete(to, id, &name).await;
         match completed {
             Err(ApiError { kind: ApiErrorKind::Transient { uncertain: true }, code, .. }) => {
@@ -111,14 +115,18 @@ impl Surface {
         self.file_call(COMPLETE, to.channel.as_str(), form).await
     }
 
-    /// Shows an uploaded file once more, if it was not.
+    /// Shows an uploaded file once more, if it was not. Slack shows files some time after it has said so.
     async fn complete_unless_shown(&self, to: &Place, id: &str, name: &str) -> Result<(), WriteError> {
-        let asked = self.file_call(INFO, "", json!({"file": id})).await;
-        // Nobody knows, and twice would be wrong.
-        let info = asked.map_err(|error| ApiError::lost(COMPLETE, true, error.code))?;
-        if !is_shown(&info["file"], to) {
-            self.complete(to, id, name).await?;
+        for look in 0..LOOKS {
+            self.api.clock.sleep(if look == 0 { Duration::ZERO } else { LOOK_PAUSE }).await;
+            let asked = self.file_call(INFO, "", json!({"file": id})).await;
+            // Nobody knows, and twice would be wrong.
+            let info = asked.map_err(|error| ApiError::lost(COMPLETE, true, error.code))?;
+            if is_shown(&info["file"], to) {
+                return Ok(());
+            }
         }
+        self.complete(to, id, name).await?;
         Ok(())
     }
 
@@ -132,6 +140,14 @@ impl Surface {
 fn is_shown(file: &Value, to: &Place) -> bool {
     let shares = ["public", "private"].map(|kind| &file["shares"][kind][to.channel.as_str()]);
     shares.into_iter().any(|shares| shares.as_array().is_some_and(|shares| !shares.is_empty()))
+}
+
+/// What went wrong before a file's last step may simply be done again: nobody has seen anything of it.
+fn nothing_shown(error: ApiError) -> ApiError {
+    match error.kind {
+        ApiErrorKind::Transient { .. } => ApiError { kind: ApiErrorKind::Transient { uncertain: false }, ..error },
+        _ => error,
+    }
 }
 
 /// What a refused question about a file means.

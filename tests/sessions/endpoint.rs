@@ -165,6 +165,31 @@ async fn a_file_stands_below_what_was_said_and_is_an_answer() {
 }
 
 #[tokio::test]
+async fn a_file_waits_for_the_words_before_it() {
+    let world = World::new().await;
+    let endpoint = Endpoint::open(&world).await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    let id = world.session_in(&thread).await.expect("it has a session").id;
+    let (_dir, report) = with_file("report.txt", "done");
+    world.slack.slow.send_replace(true);
+    session.says("before").await;
+    world.settle().await;
+    let grant = endpoint.mcp.toolbox().grant(id);
+    let letting_go = async {
+        world.until("its words to be owed", || world.slack.slow.receiver_count() > 0).await;
+        world.settle().await;
+        assert!(locked(&world.slack.uploads).is_empty(), "it would stand above them");
+        world.slack.slow.send_replace(false);
+    };
+    let ((done, told), ()) = world.within(async { tokio::join!(endpoint.upload(&grant, &report), letting_go) }).await;
+    assert!(done, "{told}");
+    assert_eq!(locked(&world.slack.uploads).len(), 1);
+    session.ends(Outcome::Completed);
+    world.until_thread_is(&thread, &["before"]).await;
+}
+
+#[tokio::test]
 async fn an_older_client_takes_its_own_question_back() {
     let world = World::new().await;
     let endpoint = Endpoint::open(&world).await;

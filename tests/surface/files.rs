@@ -187,8 +187,13 @@ async fn an_upload_whose_last_answer_is_lost_is_shown_once() {
 async fn an_upload_that_breaks_before_its_last_step_shows_nothing() {
     let bench = Bench::start().await;
     let root = bench.alice("root", None).await;
-    bench.sim("faults", &json!({"fault": "http_500", "method": "files.upload"})).await;
-    assert_eq!(upload(&bench, Some(root.as_str())).await, Err(WriteErrorKind::Transient { uncertain: false }));
+    for fault in ["http_500", "lost_reply"] {
+        for method in ["files.getUploadURLExternal", "files.upload"] {
+            bench.sim("faults", &json!({"fault": fault, "method": method})).await;
+            let error = upload(&bench, Some(root.as_str())).await;
+            assert_eq!(error, Err(WriteErrorKind::Transient { uncertain: false }), "{fault} {method}");
+        }
+    }
     let fault = json!({"fault": "api_error", "error": "missing_scope", "method": "files.getUploadURLExternal"});
     bench.sim("faults", &fault).await;
     assert_eq!(upload(&bench, Some(root.as_str())).await, Err(WriteErrorKind::Permanent));

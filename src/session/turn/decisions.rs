@@ -58,7 +58,13 @@ impl Live<'_> {
             }
         } else if let Some(file) = self.approvals.attachment(id) {
             let (inner, to) = (self.turn.inner.clone(), Place::from(&self.turn.key));
-            self.attaching.push(async move { inner.show_file(&to, file).await }.boxed());
+            let key = self.turn.key.clone();
+            // A card that has not arrived yet comes first.
+            let attaching = async move {
+                inner.parts.outbox.settled(&key).await;
+                inner.show_file(&to, file).await
+            };
+            self.attaching.push(attaching.boxed());
         }
     }
 
