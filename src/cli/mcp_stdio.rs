@@ -142,7 +142,7 @@ impl Bridge {
         let status = answer.status();
         let body = read(answer).await?;
         match serde_json::from_slice(&body) {
-            Ok(answer @ Value::Object(_)) => self.answer(&answer, message),
+            Ok(answer) if message.is_answered_by(&answer) => self.answer(&answer, message),
             _ => return Err(format!("Hitchline answered {status}: {}", String::from_utf8_lossy(&body).trim())),
         }
         Ok(())
@@ -150,15 +150,16 @@ impl Bridge {
 
     /// An answer with something before it.
     async fn stream(&self, mut answer: Response, message: &Message) -> Result<(), String> {
-        let mut events = Events::default();
+        let (mut events, mut is_answered) = (Events::default(), message.id.is_none());
         while let Some(piece) = answer.chunk().await.map_err(broken)? {
             for event in events.push(&piece, LONGEST)? {
                 if let Ok(event) = serde_json::from_str(&event) {
+                    is_answered |= message.is_answered_by(&event);
                     self.answer(&event, message);
                 }
             }
         }
-        Ok(())
+        if is_answered { Ok(()) } else { Err("Hitchline stopped before it had answered".to_owned()) }
     }
 
     fn answer(&self, answer: &Value, message: &Message) {

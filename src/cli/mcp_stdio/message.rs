@@ -34,6 +34,11 @@ impl Message {
         cancels.then(|| self.content.pointer("/params/requestId").cloned()).flatten()
     }
 
+    /// Whether something is the answer to it. Nothing answers what wants no answer.
+    pub(super) fn is_answered_by(&self, answer: &Value) -> bool {
+        self.id.is_some() && answer.get("id") == self.id.as_ref() && answer.get("method").is_none()
+    }
+
     /// An answer that says no; nothing when no answer is wanted.
     pub(super) fn refusal(&self, code: i32, message: &str) -> Option<Value> {
         let id = self.id.as_ref()?;
@@ -105,6 +110,22 @@ mod tests {
         for nothing in ["", "\n", "[]", "7", "{", "nonsense"] {
             assert_eq!(Message::read(nothing.as_bytes()), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn an_answer_bears_the_id_of_its_request() {
+        let request = message(&json!({"id": 1, "method": "ping"}));
+        for (said, is_answer) in [
+            (json!({"id": 1, "result": {}}), true),
+            (json!({"id": 1, "error": {}}), true),
+            (json!({"id": "1", "result": {}}), false),
+            (json!({"id": null, "error": {}}), false),
+            (json!({"id": 1, "method": "ping"}), false),
+            (json!({"method": "notifications/progress"}), false),
+        ] {
+            assert_eq!(request.is_answered_by(&said), is_answer, "{said}");
+        }
+        assert!(!message(&json!({"method": "notifications/initialized"})).is_answered_by(&json!({})));
     }
 
     #[test]
