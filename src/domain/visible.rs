@@ -6,8 +6,13 @@ use std::fmt::Write;
 /// they see. Lines and tabs stay.
 pub fn visible(plain: &str) -> String {
     let mut out = String::with_capacity(plain.len());
+    let mut before = ' ';
     for c in plain.chars() {
-        if hides(c) && c != '\n' && c != '\t' {
+        // Behind a letter these select nothing.
+        let is_selector = matches!(c, '\u{fe0e}' | '\u{fe0f}');
+        let is_stray = is_selector && before.is_ascii();
+        before = if is_selector { before } else { c };
+        if is_stray || hides(c) && c != '\n' && c != '\t' {
             let _infallible = write!(out, "\\u{{{:04X}}}", u32::from(c));
         } else {
             out.push(c);
@@ -39,6 +44,7 @@ mod tests {
             ("a\u{202e}b\u{1b}[0m\tc\nd", "a\\u{202E}b\\u{001B}[0m\tc\nd"),
             ("l\u{200b}s\r", "l\\u{200B}s\\u{000D}"),
             ("x\u{e0101}y\u{2800}z", "x\\u{E0101}y\\u{2800}z"),
+            ("rm x\u{fe0f}\u{fe0e}", "rm x\\u{FE0F}\\u{FE0E}"),
             ("größe ✔\u{fe0f} 漢字", "größe ✔\u{fe0f} 漢字"),
         ];
         for (plain, shown) in cases {

@@ -137,7 +137,7 @@ pub struct Profile {
     pub is_bot: bool,
 }
 
-/// Carries files between Slack and this machine; `slack` implements it, the session room and the agents' tools call it.
+/// Carries files between Slack and this machine; `slack` implements it, the session room calls it.
 ///
 /// Each call is one attempt.
 #[async_trait]
