@@ -161,6 +161,8 @@ fn answer(request: &Request, looks: &AtomicUsize) -> Response {
         "/session" => json!({"id": "ses_1"}),
         "/session/status" if looked() => json!({}),
         "/session/status" => json!({"ses_1": {"type": "busy"}}),
+        // Before its first prompt.
+        "/session/ses_1/message" if request.uri().query().is_some_and(|query| query.contains("limit=1&")) => json!([]),
         "/session/ses_1/message" => {
             let text = if looked() { "Hello you." } else { "Hello" };
             messages(text, text == "Hello you.")

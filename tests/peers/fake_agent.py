@@ -352,7 +352,7 @@ def run_turn(id, session, text, cancelled):
     if isinstance(end, dict):
         send(id=id, error=end)
     elif text == "answer-unclear":
-        send(id=id, result={"stopReason": end}, error=None)
+        send(id=id, result={"stopReason": end}, error={"message": "and an error beside it"})
     else:
         send(id=id, result={"stopReason": end})
     if text == "answer-twice":
