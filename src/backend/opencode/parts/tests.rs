@@ -68,6 +68,16 @@ fn thoughts_tools_and_asides_are_told_apart() {
 }
 
 #[test]
+fn a_part_that_is_in_the_record_already_is_not_told_again_from_its_beginning() {
+    let mut parts = Parts::default();
+    let part = |text: &str| json!({"id": "p", "type": "text", "text": text});
+    assert!(parts.whole(&part("abc"), true).is_some());
+    assert_eq!(parts.whole(&part(""), false), None);
+    assert_eq!(parts.piece(&json!({"partID": "p", "field": "text", "delta": "abc"})), None);
+    assert_eq!(parts.whole(&part("abc"), false), None);
+}
+
+#[test]
 fn a_permission_shows_the_exact_command_and_three_ways_to_answer() {
     let asked = json!({"id": "per_1", "sessionID": "ses_1", "permission": "bash", "patterns": ["touch x"],
         "metadata": {"command": "touch x; rm y"}, "always": ["touch *"]});
