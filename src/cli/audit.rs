@@ -1,13 +1,11 @@
 //! `hitchline audit`: how agents' questions were settled.
 
-use std::fmt::Write;
-
 use reqwest::Method;
 
 use super::arguments::AuditWhat;
 use super::daemon::Daemon;
-use super::sessions::{columns, minute, printable, show};
-use super::{Exit, Failure};
+use super::sessions::{minute, printable, show};
+use super::{Exit, Failure, table};
 use crate::admin::Settled;
 use crate::settings::Environment;
 
@@ -22,16 +20,8 @@ pub(super) async fn audit(what: &AuditWhat, environment: &Environment) -> Result
 }
 
 fn table(entries: &[Settled]) -> String {
-    if entries.is_empty() {
-        return "no question has been settled".to_owned();
-    }
-    let head = ["AT", "OUTCOME", "BY", "OPTION", "FOR", "CONVERSATION", "COMMAND"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = std::iter::once(head).chain(entries.iter().map(row)).collect();
-    let mut text = String::new();
-    for line in columns(&rows) {
-        let _infallible = writeln!(text, "{line}");
-    }
-    text
+    let head = ["AT", "OUTCOME", "BY", "OPTION", "FOR", "CONVERSATION", "COMMAND"];
+    table::table(entries, "no question has been settled", head, row)
 }
 
 fn row(entry: &Settled) -> [String; 7] {

@@ -1,13 +1,11 @@
 //! `hitchline dlq`: what the running daemon has given up.
 
-use std::fmt::Write;
-
 use reqwest::Method;
 
 use super::arguments::{Asking, DlqWhat, OneDeadLetter};
 use super::daemon::Daemon;
-use super::sessions::{columns, minute, printable, show};
-use super::{Exit, Failure};
+use super::sessions::{minute, printable, show};
+use super::{Exit, Failure, table};
 use crate::admin::{DeadLetter, Named};
 use crate::settings::Environment;
 
@@ -31,16 +29,8 @@ pub(super) async fn dlq(what: &DlqWhat, environment: &Environment) -> Result<Exi
 }
 
 fn table(letters: &[DeadLetter]) -> String {
-    if letters.is_empty() {
-        return "no dead letters".to_owned();
-    }
-    let head = ["ID", "SINCE", "KIND", "CONVERSATION", "WHO", "ATTEMPTS", "REASON"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = std::iter::once(head).chain(letters.iter().map(row)).collect();
-    let mut text = String::new();
-    for line in columns(&rows) {
-        let _infallible = writeln!(text, "{line}");
-    }
-    text
+    let head = ["ID", "SINCE", "KIND", "CONVERSATION", "WHO", "ATTEMPTS", "REASON"];
+    table::table(letters, "no dead letters", head, row)
 }
 
 fn row(letter: &DeadLetter) -> [String; 7] {

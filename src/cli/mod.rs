@@ -14,6 +14,7 @@ mod pages;
 mod probe;
 mod run;
 mod sessions;
+mod table;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::arguments::{Asking, OneSession, SessionsWhat};
 use super::daemon::Daemon;
-use super::{Exit, Failure, output};
+use super::{Exit, Failure, output, table};
 use crate::admin::{Ended, Status, View};
 use crate::domain::visible::hides;
 use crate::settings::Environment;
@@ -89,26 +89,8 @@ fn describe_status(status: &Status) -> String {
 }
 
 fn table(sessions: &[View]) -> String {
-    if sessions.is_empty() {
-        return "no sessions".to_owned();
-    }
-    let head = ["ID", "STATE", "AGENT", "CREATOR", "LAST USED", "WAITING", "DESCRIPTION"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = std::iter::once(head).chain(sessions.iter().map(row)).collect();
-    let mut text = String::new();
-    for line in columns(&rows) {
-        let _infallible = writeln!(text, "{line}");
-    }
-    text
-}
-
-/// Rows as lines in which each column but the last is as wide as its widest cell.
-pub(super) fn columns(rows: &[[String; 7]]) -> impl Iterator<Item = String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    rows.iter().map(move |row| {
-        let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
-        padded.collect::<String>() + &row[6]
-    })
+    let head = ["ID", "STATE", "AGENT", "CREATOR", "LAST USED", "WAITING", "DESCRIPTION"];
+    table::table(sessions, "no sessions", head, row)
 }
 
 fn row(session: &View) -> [String; 7] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hitchline::backend::Outcome;
 use hitchline::clock::Clock;
-use hitchline::domain::ids::{ChannelId, Ts, UserId};
+use hitchline::domain::ids::{ChannelId, SessionId, Ts, UserId};
 use hitchline::domain::outgoing::{ApprovalState, Place};
 use hitchline::domain::ports::{Grant, People, Profile, Reactions, Upload, WriteError, WriteErrorKind};
 use hitchline::mcp::{Desk, Mcp, Parts};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agent::locked;
 use super::people;
+use super::puppet::Puppet;
 use super::world::World;
 
 /// What else agents may do is none of these tests' business.
@@ -114,6 +115,16 @@ fn with_file(name: &str, content: &str) -> (TempDir, String) {
     (dir, path.to_str().unwrap().to_owned())
 }
 
+/// A world with an endpoint, and in it a thread whose agent was asked something; its session, and ours of it.
+async fn asked() -> (World, Endpoint, Ts, Arc<Puppet>, SessionId) {
+    let world = World::new().await;
+    let endpoint = Endpoint::open(&world).await;
+    let thread = world.mention("U1", "hello").await;
+    let session = world.prompted("hello").await;
+    let id = world.session_in(&thread).await.expect("it has a session").id;
+    (world, endpoint, thread, session, id)
+}
+
 #[tokio::test]
 async fn a_file_goes_into_the_thread_of_whoever_has_the_token() {
     let world = World::new().await;
@@ -143,11 +154,7 @@ async fn a_file_goes_into_the_thread_of_whoever_has_the_token() {
 async fn a_file_stands_below_what_was_said_and_is_an_answer() {
     for (before, after, expected) in [(None, None, &[][..]), (Some("before"), Some("after"), &["before", "after"][..])]
     {
-        let world = World::new().await;
-        let endpoint = Endpoint::open(&world).await;
-        let thread = world.mention("U1", "hello").await;
-        let session = world.prompted("hello").await;
-        let id = world.session_in(&thread).await.expect("it has a session").id;
+        let (world, endpoint, thread, session, id) = asked().await;
         let (_dir, report) = with_file("report.txt", "done");
         if let Some(text) = before {
             session.says(text).await;
@@ -166,11 +173,7 @@ async fn a_file_stands_below_what_was_said_and_is_an_answer() {
 
 #[tokio::test]
 async fn a_file_waits_for_the_words_before_it() {
-    let world = World::new().await;
-    let endpoint = Endpoint::open(&world).await;
-    let thread = world.mention("U1", "hello").await;
-    let session = world.prompted("hello").await;
-    let id = world.session_in(&thread).await.expect("it has a session").id;
+    let (world, endpoint, thread, session, id) = asked().await;
     let (_dir, report) = with_file("report.txt", "done");
     world.slack.slow.send_replace(true);
     session.says("before").await;
@@ -191,11 +194,7 @@ async fn a_file_waits_for_the_words_before_it() {
 
 #[tokio::test]
 async fn an_older_client_takes_its_own_question_back() {
-    let world = World::new().await;
-    let endpoint = Endpoint::open(&world).await;
-    let thread = world.mention("U1", "hello").await;
-    let session = world.prompted("hello").await;
-    let id = world.session_in(&thread).await.expect("it has a session").id;
+    let (world, endpoint, thread, session, id) = asked().await;
     let (own, foreign) = (endpoint.mcp.toolbox().grant(id), endpoint.mcp.toolbox().grant(id));
     let question = json!({"question": "which?", "choices": ["left", "right"]});
     let cancelled = json!({"method": "notifications/cancelled", "params": {"requestId": 1}});
